@@ -125,7 +125,7 @@ async def reconcile(
         last = FIRST
         while True:
             await changes.wait()
-            problems.show(source.store.problems, source.store.warnings)
+            problems.show(source.store.reports.take_news())
             portion = next_portion(source.store, last)
             changes.note_at(source.store.next_portion(trio.current_time()))
             resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)

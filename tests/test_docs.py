@@ -4,20 +4,21 @@ import re
 from pathlib import Path
 
 from fastroute import metrics, reconcile
+from fastroute.apiserver import objects
 from fastroute.compiler.retry import BACKOFF
 from fastroute.ext.exchange.mirroring import MIRROR_BEHIND, MIRRORS_AT_ONCE, MIRRORS_BEHIND
 from fastroute.ext.message.reason import REASONS
 from fastroute.ext.reactor.counters import MIRROR_REASONS
 from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_SHARE, BUDGET_WINDOW
 from fastroute.ext.routing.retry import KEPT as KEPT_MOST
-from fastroute.graph import tls
+from fastroute.graph import listenerset, tls
 from fastroute.graph.certificate import LEAST_RSA, MOST_RSA
 from fastroute.graph.httproute import MOST_ATTEMPTS, MOST_STATES_OF_A_ROUTE, MOST_STEPS_OF_A_ROUTE
 from fastroute.graph.pattern import MOST_STEPS
 from fastroute.metrics import Family, Metrics
 from fastroute.reporting import problemlog, statuslog
 from fastroute.source import debts, directory, pending, walk
-from fastroute.source.kubernetes import looks, named
+from fastroute.source.kubernetes import looks, named, quota, watch
 from fastroute.supervisor.tally import RETRY_REASONS
 from fastroute.writing import event, lease, room, statuswriter
 
@@ -138,7 +139,12 @@ def test_the_shares_of_namespaces_are_as_they_say() -> None:
     rows = (
         f"| about {pending.WHOLE} routes | fixed | they follow in portions of about {reconcile.PORTION} routes;",
         f"| {debts.EXPENSIVE * 1e3:g} ms | fixed | the change is served; later changes of the same sort in its "
-        f"namespace wait {debts.FACTOR:g} times as long as this change took, at most {debts.LONGEST:g} s.",
+        f"namespace wait {debts.FACTOR:g} times as long as this change took in wall time, at most {debts.LONGEST:g} s.",
+        f"its namespace does not wait, up to {debts.FREE * 1e3:g} ms |",
+        f"for one Gateway | {listenerset.MOST_LISTENERS:,} (64 ListenerSets with 64 listeners) | fixed |",
+        f"about {watch.AHEAD:,}, and about {watch.AHEAD_SIZE >> 20} MiB | fixed |",
+        f"with the entries of other controllers | {quota.STATUSES >> 20} MiB | fixed |",
+        f"for `--address service/…` | {objects.MOST_POINTS} | fixed |",
         f"| {directory.LARGE >> 10} KiB, {directory.AT_ONCE * 1e3:g} ms | fixed | it is read in slices",
         f"links with the name of a manifest | {walk.FILES:,} | fixed |",
         f"links to folders | {walk.FOLDERS:,} | fixed |",

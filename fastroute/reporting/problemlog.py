@@ -1,13 +1,12 @@
 """ProblemLog: logs the problems of the manifests while they are served: each problem once, and again when it is fixed.
 
 Two problems are the same if file, object, field and message are equal. The line is ignored: edits above it change it.
-If there are too many at a time, the namespaces take turns.
+If there are too many at a time, the namespaces take turns. Only topics that changed are compared (source/reports.py).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from operator import is_
 
 from fastroute.fairness import fair_part
 from fastroute.resources.problem import ManifestProblem
@@ -23,24 +22,23 @@ class ProblemLog:
     """The problems that were logged and are not yet fixed."""
 
     def __init__(self) -> None:
-        self._last: tuple[Sequence[ManifestProblem], ...] = ()
-        self._said: dict[Identity, ManifestProblem] = {}
+        self._said: dict[str, dict[Identity, ManifestProblem]] = {}  # by topic
 
-    def show(self, *lists: Sequence[ManifestProblem]) -> None:
-        """The lists are all problems at this moment. The same lists as the last time cost nothing."""
-        if len(lists) == len(self._last) and all(map(is_, lists, self._last)):
-            return
-        self._last = lists
-        now = {_identity(problem): problem for problem in chain(*lists)}
-        new = [problem for key, problem in now.items() if key not in self._said]
-        mended = [problem for key, problem in self._said.items() if key not in now]
+    def show(self, news: Mapping[str, Sequence[ManifestProblem]]) -> None:
+        """`news`: by topic, all problems at this moment; of the topics that changed."""
+        before = dict(chain.from_iterable(self._said.pop(topic, {}).items() for topic in news))
+        for topic, problems in news.items():
+            if problems:
+                self._said[topic] = {_identity(problem): problem for problem in problems}
+        now = dict(chain.from_iterable(self._said.get(topic, {}).items() for topic in news))
+        new = [problem for key, problem in now.items() if key not in before]
+        mended = [problem for key, problem in before.items() if key not in now]
         for problem in fair_part(new, AT_MOST, _namespace):
             _log.warning("%s%s", problem, f" (write {problem.fix})" if problem.fix else "")
         for problem in fair_part(mended, AT_MOST, _namespace):
             _log.info("fixed: %s", problem)
         if (more := len(new) - AT_MOST) > 0:
             _log.warning("%d more problems in the manifests; `fastroute check` shows them all", more)
-        self._said = now
 
 
 def _identity(problem: ManifestProblem) -> Identity:

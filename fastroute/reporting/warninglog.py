@@ -67,7 +67,7 @@ class WarningLog:
             problems += lot
             if len(lot) == LOT:
                 await step_aside()
-        self._unserved.show(problems)
+        self._unserved.show({"": problems})
 
     def _show_gateway(self, name: str, why: str | None) -> None:
         said = self._absent.pop(name, None)

@@ -50,6 +50,10 @@ class Claims:
             (self._contested.add if several else self._contested.discard)(name)
         self.is_stale |= path in self._contesting
 
+    def is_contesting(self, path: str) -> bool:
+        """Whether the last result of `duplicates` depends on this file."""
+        return path in self._contesting
+
     def defines(self, name: Id) -> bool:
         return name in self._definitions
 

@@ -39,6 +39,7 @@ from fastroute.source.doubts import RETRY, Doubts
 from fastroute.source.folder import SUFFIXES, Rank, Scan, Stamp, require
 from fastroute.source.lines import Lines
 from fastroute.source.manifest import Manifest
+from fastroute.source.reports import TWICE, UNREADABLE, Reports
 from fastroute.source.scans import FOUND, Scans, concerned, free
 from fastroute.source.slices import Limit, Slices, TooLongError, step_aside
 from fastroute.source.store import Store
@@ -79,7 +80,6 @@ class Directory:
     """Files below `paths`, in the order given."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.store = Store()
         self._paths = tuple(paths)
         self._claims = Claims()
         self._given = frozenset(map(str, self._paths))
@@ -87,10 +87,11 @@ class Directory:
         self._scans = Scans(self._paths)
         self._manifests: dict[str, Manifest] = {}
         self._ranks: dict[str, Rank] = {}  # of these
+        self.store = Store(Reports(self._ranks))
         self._stamps: dict[str, Stamp] = {}  # of the files as last read
-        self._faulty: set[str] = set()  # manifests with something to report
         self._doubts = Doubts()
-        self._is_reported = False  # problems and warnings did not change since
+        self._unreported: set[str] = set()  # manifests whose problems may have changed
+        self._is_reported = False  # likewise did not: what is not readable or defined twice
         self._written: set[str] = set()  # files that a process is writing to, according to notices
         self._agenda = Agenda(self._owner)
         self._large = Agenda(self._owner)  # to be read apart
@@ -287,12 +288,16 @@ class Directory:
             seen = Unfinished(seen.stamp)
         was_leaving = path in self._doubts.leaving
         is_believed = self._doubts.believe(path, seen, now, defines=self._defines(path))
-        self._is_reported &= was_leaving == (path in self._doubts.leaving)
+        self._is_reported &= was_leaving == (path in self._doubts.leaving) or not self._is_concerned(path)
         return seen if is_believed else None
 
     def _accept(self, path: str) -> None:
-        self._is_reported &= path not in self._doubts.leaving
+        self._is_reported &= path not in self._doubts.leaving or not self._is_concerned(path)
         self._doubts.forget(path)
+
+    def _is_concerned(self, path: str) -> bool:
+        """Whether a report that is not about one manifest depends on this file."""
+        return path in self._scan.unreadable or self._claims.is_contesting(path)
 
     def _may_be_written(self, errand: Errand, seen: Whole) -> bool:
         """Whether a notice reports a write, or would be missing because the folder is muted."""
@@ -354,14 +359,14 @@ class Directory:
             self._stamps[path] = seen.stamp
         if new is not None:  # what Claims contains always has a manifest
             self._manifests[path], self._ranks[path] = new, self._rank(path)
-        self._is_reported &= path not in self._faulty and path not in self._scan.unreadable
-        (self._faulty.add if new and (new.problems or new.warnings) else self._faulty.discard)(path)
+        self._is_reported &= path not in self._scan.unreadable
+        self._unreported.add(path)
         self._claims.update(path, new, read.difference.touched, pause)
         if new is None:
             self._manifests.pop(path, None)
             self._ranks.pop(path, None)
             self._slow.discard(path)
-        self._is_reported &= path not in self._faulty and not self._claims.is_stale
+        self._is_reported &= not self._claims.is_stale
 
     def _is_given_and_gone(self, path: str) -> bool:
         """Whether `path`, or the given path above it, does not exist any more."""
@@ -413,11 +418,15 @@ class Directory:
         return different
 
     def _report(self) -> bool:
-        """Reports the problems and warnings of all files. True if they changed."""
+        """Reports the problems and warnings of the files that were read since. True if they changed."""
+        different = False
+        while self._unreported:
+            path = self._unreported.pop()
+            read = self._manifests.get(path)
+            different |= self.store.reports.replace(path, read.problems if read else (), read.warnings if read else ())
         if self._is_reported:
-            return False
+            return different
         self._is_reported = True
-        faulty = [self._manifests[path] for path in sorted(self._faulty, key=self._ranks.__getitem__)]
         leaving = frozenset(self._doubts.leaving)
         unreadable = self._scan.unreadable.items()
         problems = [
@@ -425,10 +434,9 @@ class Directory:
             for path, reason in unreadable
             if path not in leaving and path not in self._stamps  # it was read after the scan
         ]
-        problems += [problem for item in faulty for problem in item.problems]
-        problems += self._claims.duplicates(self._manifests, leaving, self._ranks)
-        warnings = [warning for item in faulty for warning in item.warnings]
-        return self.store.report(problems, warnings)
+        different |= self.store.reports.replace(UNREADABLE, problems)
+        twice = self._claims.duplicates(self._manifests, leaving, self._ranks)
+        return self.store.reports.replace(TWICE, twice) or different
 
 
 def _read(path: str, data: bytes, old: Manifest | None, pause: Pause) -> Manifest:

@@ -30,6 +30,7 @@ from fastroute.resources.unserved import Endpoints
 from fastroute.resources.world import Resources
 from fastroute.source.debts import Charge
 from fastroute.source.pending import Changed, Pending, size
+from fastroute.source.reports import Reports
 
 FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kind
     GatewayClass: "gateway_classes",
@@ -105,9 +106,8 @@ class Portion(NamedTuple):
 class Store:
     """Objects by kind and key, as of the events so far."""
 
-    def __init__(self) -> None:
-        self.problems: tuple[ManifestProblem, ...] = ()  # objects that are not used as they are defined
-        self.warnings: tuple[ManifestProblem, ...] = ()  # fields without effect
+    def __init__(self, reports: Reports | None = None) -> None:
+        self.reports = Reports() if reports is None else reports
         self.bundle_version: str | None = None  # the version of the CRDs, if the API server has any
         self.missing: Mapping[str, str] = {}  # kinds that the API server does not serve: the reason
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
@@ -141,11 +141,17 @@ class Store:
                     changed |= self._remove(kind, key)
         return changed
 
-    def report(self, problems: Iterable[ManifestProblem], warnings: Iterable[ManifestProblem] = ()) -> bool:
-        """Replaces the problems and warnings of the manifests. True if they changed."""
-        before = self.problems, self.warnings
-        self.problems, self.warnings = tuple(problems), tuple(warnings)
-        return before != (self.problems, self.warnings)
+    def report(self, problems: Iterable[ManifestProblem]) -> bool:
+        """Replaces the problems of a source that does not report them by topic. True if they changed."""
+        return self.reports.replace("", problems)
+
+    @property
+    def problems(self) -> tuple[ManifestProblem, ...]:
+        return self.reports.problems
+
+    @property
+    def warnings(self) -> tuple[ManifestProblem, ...]:
+        return self.reports.warnings
 
     def get(self, kind: type[Resource], key: Key) -> Resource | None:
         return self._objects[kind].get(key)

@@ -74,6 +74,7 @@ def step_to(before: Snapshot, after: Snapshot, tables: Tables, upstreams: Upstre
     return builder.finish()
 
 
+@pytest.mark.timeout(900)  # with sanitizers; hypothesis reports a time-out as "Inconsistent data generation"
 @settings(max_examples=50, deadline=None)
 @given(st.lists(snapshots(), min_size=2, max_size=5), st.lists(requests(), min_size=1, max_size=6), st.integers(0, 50))
 def test_increments_equal_a_rebuild(steps: list[Snapshot], asked: list[Request], slice_: int) -> None:
