@@ -63,7 +63,7 @@ class Load:
         self.breaks: list[Break] = []
         self.closing = 0  # answers with Connection: close
         self.pause = 0.002  # seconds that a client waits between an answer and its next request
-        self._place, self._host, self._context = (address, port), host, context
+        self._address, self._host, self._context = (address, port), host, context
         self._keep = keep
         self._request = _request(path, host, keep)
         self._stopping = False
@@ -111,16 +111,16 @@ class Load:
             await trio.aclose_forcefully(stream)
 
     async def _connect(self) -> trio.abc.Stream:
-        stream = await _connect(self._place)
+        stream = await _connect(self._address)
         if self._context is None:
             return stream
         return trio.SSLStream(stream, self._context, server_hostname=self._host, https_compatible=True)
 
 
-async def _connect(place: tuple[str, int]) -> trio.SocketStream:
+async def _connect(address: tuple[str, int]) -> trio.SocketStream:
     sock = trio.socket.socket()
     try:
-        await sock.connect(place)
+        await sock.connect(address)
     except BaseException:
         sock.close()
         raise

@@ -29,7 +29,7 @@ def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
     extension = draw(st.sampled_from([b"", b";a", b";a=b", b';a="b c";d']))
     trailers = draw(st.sampled_from([b"", b"X-Sum: 1\r\n", b"a: \tb \r\nc:\r\n"]))
     size = draw(st.integers(1, 20))
-    pieces = [content[place : place + size] for place in range(0, len(content), size)]
+    pieces = [content[start : start + size] for start in range(0, len(content), size)]
     chunks = b"".join(b"%x" % len(piece) + extension + b"\r\n" + piece + b"\r\n" for piece in pieces)
     return b"Transfer-Encoding: chunked\r\n", chunks + b"0" + extension + b"\r\n" + trailers + b"\r\n"
 
@@ -71,7 +71,7 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), PIECES | 
 
 def mutated(data: bytes, mutations: Mutations) -> bytes:
     """`data` with some bytes replaced."""
-    for place, size, piece in mutations:
-        place %= len(data) + 1
-        data = (data[:place] + piece + data[place + size :]) or b"G"
+    for start, size, piece in mutations:
+        start %= len(data) + 1
+        data = (data[:start] + piece + data[start + size :]) or b"G"
     return data

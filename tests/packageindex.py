@@ -38,8 +38,8 @@ def write_newer(wheel: Path, folder: Path) -> Path:
     """An empty wheel of the same package, with version NEWER and the same dependencies."""
     name = wheel.name.split("-")[0]
     with zipfile.ZipFile(wheel) as archive:
-        [place] = [one for one in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one)]
-        metadata = archive.read(place).decode()
+        [path] = [one for one in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one)]
+        metadata = archive.read(path).decode()
     metadata = re.sub(r"^Version: .*$", f"Version: {NEWER}", metadata, count=1, flags=re.MULTILINE)
     about = f"{name}-{NEWER}.dist-info"
     files = {

@@ -35,9 +35,9 @@ def a_match(
     method: str | None = None,
     headers: tuple[ValueMatch, ...] = (),
     query: tuple[ValueMatch, ...] = (),
-    place: tuple[int | str, ...] = (),
+    order: tuple[int | str, ...] = (),
 ) -> Match:
-    return Match(path=path, method=method, headers=headers, query=query, rank=rank(path, method, headers, query, place))
+    return Match(path=path, method=method, headers=headers, query=query, rank=rank(path, method, headers, query, order))
 
 
 def a_rule(
@@ -59,7 +59,7 @@ def a_rule(
         route=route,
         route_kind="HTTPRoute",
         name=str(index),
-        matches=matches or (a_match(PathMatch("PathPrefix", ""), place=(route, index, 0)),),
+        matches=matches or (a_match(PathMatch("PathPrefix", ""), order=(route, index, 0)),),
         backends=backends,
         filters=filters,
     )
@@ -68,7 +68,7 @@ def a_rule(
 def prefix_rule(number: int, path: str, *, hostnames: tuple[str, ...] = ("",)) -> Rule:
     """One rule of thousands: for one prefix, from a separate route."""
     route = f"team-{number}/route"
-    return a_rule(route, a_match(PathMatch("PathPrefix", path), place=(route, 0, 0)), hostnames=hostnames)
+    return a_rule(route, a_match(PathMatch("PathPrefix", path), order=(route, 0, 0)), hostnames=hostnames)
 
 
 def build(
@@ -141,7 +141,7 @@ def rules(draw: st.DrawFn, listener: str, route: str) -> Rule:
                 draw(st.none() | st.sampled_from(METHODS)),
                 draw(value_matches(NAMES)),
                 draw(value_matches(PARAMETERS)),
-                place=(draw(st.integers(-2, 2)), route, 0, number),
+                order=(draw(st.integers(-2, 2)), route, 0, number),
             )
             for number in range(count)
         ),
@@ -153,12 +153,12 @@ def rules(draw: st.DrawFn, listener: str, route: str) -> Rule:
 @st.composite
 def listeners(draw: st.DrawFn) -> dict[str, Listener]:
     """Up to four listeners on two ports, with different hostnames on each port."""
-    places = draw(
+    ports = draw(
         st.lists(
             st.tuples(st.sampled_from((8080, 8081)), st.sampled_from(HOSTNAMES)), min_size=1, max_size=4, unique=True
         )
     )
-    found = [a_listener(f"l{number}", hostname, port=port) for number, (port, hostname) in enumerate(places)]
+    found = [a_listener(f"l{number}", hostname, port=port) for number, (port, hostname) in enumerate(ports)]
     return {listener.id: listener for listener in found}
 
 

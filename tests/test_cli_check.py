@@ -188,7 +188,7 @@ def test_a_gateway_that_is_not_there_is_told() -> None:
     assert fastroute("check", FINE, "--gateway", "infra/edge", "--strict").exit_code == 0
 
 
-def test_a_route_of_a_kind_that_is_not_served_is_told_with_its_place(tmp_path: Path) -> None:
+def test_a_route_of_a_kind_that_is_not_served_is_told_with_its_position(tmp_path: Path) -> None:
     shutil.copytree(FINE, tmp_path, dirs_exist_ok=True)
     (tmp_path / "tcp.yaml").write_text(
         """

@@ -171,13 +171,13 @@ def test_every_tls_option_and_cipher_is_listed() -> None:
 
 def test_each_conformance_test_that_was_not_run_is_named() -> None:
     """The tests that passed and the tests that are named add up to all extended tests: 58 in v1.6.3, 64 in v1.7.0."""
-    place = DOCS / "conformance"
-    rows = [line.split("|")[3] for line in (place / "README.md").read_text().splitlines() if line.count("|") == 4]
+    folder = DOCS / "conformance"
+    rows = [line.split("|")[3] for line in (folder / "README.md").read_text().splitlines() if line.count("|") == 4]
     assert rows[:2] == [" tests not run ", "---"]
     named = len(NAMED.findall(" ".join(rows[2:])))
     new = sum(len(NAMED.findall(row.partition("v1.7.0 also")[2])) for row in rows[2:])
-    assert passed(place / "v1.6.3-gateway-http.yaml") + named - new == 58
-    assert passed(place / "v1.7.0-gateway-http.yaml") + named == 64
+    assert passed(folder / "v1.6.3-gateway-http.yaml") + named - new == 58
+    assert passed(folder / "v1.7.0-gateway-http.yaml") + named == 64
 
 
 def passed(report: Path) -> int:

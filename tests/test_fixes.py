@@ -1,6 +1,6 @@
 """Every fix that `check` offers solves its problem when it is applied to the file.
 
-`offers()` finds all places in the source that create a fix, and every place has a test case here.
+`offers()` finds all calls in the source that create a fix, and every one has a test case here.
 """
 
 import ast
@@ -392,7 +392,7 @@ def test_yaml_to_apply(case: Case, tmp_path: Path) -> None:
 
 
 def applied(case: Case, said: Said) -> str:
-    """Adds the fix as a document, or merges it at the place that its first line names; removes `case.deletes`."""
+    """Adds the fix as a document, or merges it into the node that its first line names; removes `case.deletes`."""
     assert said.fix is not None
     [fix] = yaml.safe_load_all(said.fix)
     if "kind" in fix:
@@ -403,9 +403,9 @@ def applied(case: Case, said: Said) -> str:
     for document in documents:
         metadata = document["metadata"]
         if holder == f"{document['kind']} {metadata['namespace']}/{metadata['name']}":
-            places = [each for each in document["spec"]["listeners"] if each["name"] == listener]
-            for place in places or [document["spec"]]:
-                place.update(fix)
+            nodes = [each for each in document["spec"]["listeners"] if each["name"] == listener]
+            for node in nodes or [document["spec"]]:
+                node.update(fix)
     if case.deletes is not None:
         kind, name = case.deletes
         assert f"delete {kind} " in said.fix

@@ -29,7 +29,7 @@ def prefix(number: int) -> Rule:
 
 def exact(number: int) -> Rule:
     route = f"team-{number}/route"
-    return a_rule(route, a_match(PathMatch("Exact", f"/team-{number % 50}/app-{number}"), place=(route, 0, 0)))
+    return a_rule(route, a_match(PathMatch("Exact", f"/team-{number % 50}/app-{number}"), order=(route, 0, 0)))
 
 
 def hostname(number: int) -> Rule:
@@ -39,7 +39,7 @@ def hostname(number: int) -> Rule:
 def header(number: int) -> Rule:
     route = f"team-{number}/route"
     return a_rule(
-        route, a_match(PathMatch("PathPrefix", ""), headers=(ValueMatch("x-app", str(number)),), place=(route, 0, 0))
+        route, a_match(PathMatch("PathPrefix", ""), headers=(ValueMatch("x-app", str(number)),), order=(route, 0, 0))
     )
 
 
@@ -47,7 +47,7 @@ def expression(number: int) -> Rule:
     route = f"team-{number}/route"
     return a_rule(
         route,
-        a_match(PathMatch("RegularExpression", f"/team-{number % 50}/app-{number}(/.*)?"), place=(route, 0, 0)),
+        a_match(PathMatch("RegularExpression", f"/team-{number % 50}/app-{number}(/.*)?"), order=(route, 0, 0)),
     )
 
 

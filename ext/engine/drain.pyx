@@ -7,18 +7,14 @@ sending a request just now. Parents tell their peers to open no more streams. Co
 
 from libc.stdint cimport uint64_t
 
+from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.visit cimport parent_drain
-from fastroute.ext.exchange.upstream cimport upstream_close
-from fastroute.ext.memory.buffer cimport buffer_size
-from fastroute.ext.reactor.connection cimport (
-    CHUNK, LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_HELLO, STATE_IDLE, STATE_POOLED, Connection, slab_at,
-)
-from fastroute.ext.reactor.reactor cimport read_clock, set_deadline
+from fastroute.ext.reactor.connection cimport CHUNK, Connection, slab_at
+from fastroute.ext.reactor.reactor cimport read_clock
 
 cdef enum:
     TIME = 300              # microseconds of a turn
     LOOK = 16               # connections between two looks at the clock
-    PATIENCE = 1000         # milliseconds
 
 
 cdef void drain_begin(Reactor r) noexcept nogil:
@@ -41,22 +37,5 @@ cdef void drain_on(Reactor r) noexcept nogil:
 cdef void tell(Reactor r, Connection *c) noexcept nogil:
     if c.parent is not NULL:
         parent_drain(r, c)
-    elif c.side == SIDE_UPSTREAM and c.state == STATE_POOLED:
-        upstream_close(r, c)
-        read_clock(r)
-    elif c.side == SIDE_DOWNSTREAM and is_idle(c) and c.deadline > r.milliseconds + PATIENCE:
-        set_deadline(r, c, deadline(r, c))
-
-
-cdef bint is_idle(const Connection *c) noexcept nogil:
-    """Between requests, or no byte of the ClientHello has arrived."""
-    return (c.state == STATE_IDLE and c.layer != LAYER_STREAM) or (c.state == STATE_HELLO and buffer_size(&c.input) == 0)
-
-
-cdef uint64_t deadline(Reactor r, const Connection *c) noexcept nogil:
-    """PATIENCE after the connection became idle, or now if that time has passed. If its deadline is the one of
-    --max-connection-age, the time at which it became idle is unknown."""
-    cdef uint64_t since = c.deadline - (r.times.idle if c.state == STATE_IDLE else r.times.head)
-    if c.leave_at != 0:
-        return min(c.deadline, r.milliseconds + PATIENCE)
-    return max(since + PATIENCE, r.milliseconds)
+    else:
+        SIDE_ROWS[c.side].drain(r, c)

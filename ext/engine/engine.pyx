@@ -12,7 +12,7 @@ pools are lists through the slab of that engine.
 from typing import NamedTuple
 
 from libc.errno cimport errno
-from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
 
@@ -21,26 +21,23 @@ import random
 
 from fastroute.ext.engine.drain cimport drain_begin
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
-from fastroute.ext.engine.turn cimport hurry, ring, turn
-from fastroute.ext.exchange.downstream cimport downstream_close
-from fastroute.ext.exchange.mirroring cimport mirror_close
+from fastroute.ext.engine.side cimport SIDE_ROWS
+from fastroute.ext.engine.turn cimport ring, turn
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
-from fastroute.ext.exchange.upstream cimport upstream_close
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
 from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.message.limits cimport head_room
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, Connection, handle_of, slab_at, slab_find,
-    slab_take,
+    CHUNK, SIDE_HEEDED, SIDE_TIMER, SIDES, Connection, slab_at, slab_find,
 )
 from fastroute.ext.reactor.counters cimport CounterMap
-from fastroute.ext.reactor.epoll cimport (
-    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLET, EPOLLIN, epoll_create1, epoll_ctl, epoll_event,
+from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, epoll_create1
+from fastroute.ext.reactor.reactor cimport (
+    INTEREST_READING, SCRATCH, Reactor, hurry, open_connection, queue, read_clock, read_wall_clock,
 )
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
@@ -152,11 +149,8 @@ cdef class Engine:
     def heed(self, int fd):
         """Shortly after `fd` becomes readable, turns do not wait for traffic, because trio has something to do. The
         caller keeps `fd` and may close it. Raises OSError."""
-        cdef Connection *heeded = slab_take(&self.r.slab)
-        if heeded is NULL:
-            raise MemoryError
-        heeded.side = SIDE_HEEDED
-        add_readable(self.r, heeded, fd)
+        if open_connection(self.r, fd, SIDE_HEEDED, INTEREST_READING) is NULL:
+            raise OSError(errno, os.strerror(errno))
 
     def hurry(self):
         """For a moment, turns do not wait for traffic, because trio has something to do. Has the effect that `heed` has
@@ -229,27 +223,18 @@ cdef class Engine:
     def close(self):
         """Closes every socket. Exchanges in flight are aborted; the buffered log lines are written."""
         cdef uint32_t i
+        cdef uint8_t side
         cdef Connection *c
         cdef Reactor r = self.r
         if self.closed:
             return
         self.closed = True
         read_clock(r)
-        for i in range(1, r.slab.chunks_count * 256):
-            c = slab_at(&r.slab, i)
-            if c.side == SIDE_DOWNSTREAM:
-                downstream_close(r, c)
-            elif c.side == SIDE_LISTENER:
-                os.close(c.fd)
-                c.fd = -1
-                c.side = 0
-        for i in range(1, r.slab.chunks_count * 256):
-            c = slab_at(&r.slab, i)
-            if c.side == SIDE_UPSTREAM and c.mirror is not NULL:
-                mirror_close(r, c)
-            elif c.side == SIDE_UPSTREAM:
-                upstream_close(r, c)
-        r.listeners_count = 0
+        for side in range(SIDES):           # clients before backends: the end of an exchange ends both
+            for i in range(1, r.slab.chunks_count * CHUNK):
+                c = slab_at(&r.slab, i)
+                if c.side == side:
+                    SIDE_ROWS[side].close(r, c)
         if r.logs:
             r.log.flush()
 
@@ -310,25 +295,12 @@ def milliseconds_of(seconds):
 
 cdef int open_descriptors(Reactor r) except -1:
     """Opens the epoll descriptor, and adds a timer to it. Raises OSError."""
-    cdef Connection *timer
     read_clock(r)
     read_wall_clock(r)
     r.wheel.tick = r.milliseconds // 4
     r.epoll = epoll_create1(EPOLL_CLOEXEC)
     r.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
-    timer = slab_take(&r.slab)
-    if r.epoll < 0 or r.timer < 0 or timer is NULL:
-        raise OSError(errno, os.strerror(errno))
-    timer.side = SIDE_TIMER
-    return add_readable(r, timer, r.timer)
-
-
-cdef int add_readable(Reactor r, const Connection *c, int fd) except -1:
-    """Adds `fd` to epoll, edge-triggered for input, with the handle of `c`. Raises OSError."""
-    cdef epoll_event event
-    event.events = EPOLLIN | EPOLLET
-    event.data.u64 = handle_of(c)
-    if epoll_ctl(r.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+    if r.epoll < 0 or r.timer < 0 or open_connection(r, r.timer, SIDE_TIMER, INTEREST_READING) is NULL:
         raise OSError(errno, os.strerror(errno))
     return 0
 

@@ -22,9 +22,10 @@ cdef int datagrams_open(Reactor r, int fd, uint32_t index) noexcept nogil
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil
 # Accepts the queued connections, then closes; closes a UDP socket at once.
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil
+# Closes it at once.
+cdef void listener_close(Reactor r, Connection *listener) noexcept nogil
 # Accepts connections from some of the listeners that wait.
 cdef void listeners_resume(Reactor r) noexcept nogil
-
 # Handles an expired deadline: makes room for a client, or accepts the rest of the queue of a leaving listener.
 cdef void listener_expired(Reactor r, Connection *listener) noexcept nogil
 

@@ -7,15 +7,16 @@ from libc.stdlib cimport realloc
 from fastroute.ext.exchange.crowd cimport make_room
 from fastroute.ext.exchange.downstream cimport downstream_adopt
 from fastroute.ext.reactor.connection cimport (
-    SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find, slab_take,
+    SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find,
 )
-from fastroute.ext.reactor.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, epoll_ctl, epoll_event
 from fastroute.ext.reactor.inet cimport (
     AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
     SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage,
 )
-from fastroute.ext.reactor.reactor cimport close_connection, queue, set_deadline
+from fastroute.ext.reactor.reactor cimport (
+    INTEREST_CLIENTS, INTEREST_NONE, Interest, close_connection, open_connection, queue, set_deadline, unwatch, watch,
+)
 
 cdef extern from *:
     """
@@ -28,13 +29,6 @@ cdef enum:
     ACCEPT_TIME = 200       # microseconds after which a visit accepts no further connection
     PAUSE = 100             # milliseconds without accepting after descriptors ran out, or no connection could end
     RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
-
-
-cdef int set_interest(Reactor r, Connection *listener, int operation, uint32_t events) noexcept nogil:
-    cdef epoll_event event
-    event.events = events
-    event.data.u64 = handle_of(listener)
-    return epoll_ctl(r.epoll, operation, listener.fd, &event)
 
 
 cdef bint is_listening(int fd) noexcept nogil:
@@ -57,55 +51,40 @@ cdef bint takes_datagrams(int fd) noexcept nogil:
     return kind == SOCK_DGRAM
 
 
-cdef Connection *add_listener(Reactor r, int fd, uint32_t index, uint8_t state) noexcept nogil:
-    """NULL if out of memory."""
+cdef int add_listener(Reactor r, int fd, uint32_t index, uint8_t state, Interest interest) noexcept nogil:
+    """Returns 0, or -1 with errno."""
     cdef uint64_t *listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     cdef Connection *listener
     if listeners is NULL:
-        return NULL
+        return -1
     r.listeners = listeners
-    listener = slab_take(&r.slab)
+    listener = open_connection(r, fd, SIDE_LISTENER, interest)
     if listener is NULL:
-        return NULL
-    listener.side = SIDE_LISTENER
+        return -1
     listener.state = state
     listener.listener = index
     listener.requests = 1
-    listener.fd = fd
+    listener.watched = interest != INTEREST_NONE
     r.listeners[r.listeners_count] = handle_of(listener)
     r.listeners_count += 1
-    return listener
+    return 0
 
 
 cdef int datagrams_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     """Without a watch by epoll, because nothing reads the socket: epoll would report its first datagram for ever."""
-    if not takes_datagrams(fd) or add_listener(r, fd, index, STATE_DATAGRAMS) is NULL:
-        return -1
-    return 0
+    return add_listener(r, fd, index, STATE_DATAGRAMS, INTEREST_NONE) if takes_datagrams(fd) else -1
 
 
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     cdef int on = 1
     cdef int most_sent = SEND_BUFFER
-    cdef int error
-    cdef Connection *listener
     if not is_listening(fd):
-        return -1
-    listener = add_listener(r, fd, index, STATE_LISTENING)
-    if listener is NULL:
         return -1
     # Accepted sockets inherit these options: three system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
-    if set_interest(r, listener, EPOLL_CTL_ADD, EPOLLIN) < 0:
-        error = errno
-        listener.fd = -1        # the caller closes it
-        forget(r, listener)
-        set_errno(error)
-        return -1
-    listener.watched = True
-    return 0
+    return add_listener(r, fd, index, STATE_LISTENING, INTEREST_CLIENTS)
 
 
 cdef void pause(Reactor r, Connection *listener) noexcept nogil:
@@ -114,7 +93,7 @@ cdef void pause(Reactor r, Connection *listener) noexcept nogil:
         return
     if listener.watched:
         listener.watched = False
-        set_interest(r, listener, EPOLL_CTL_MOD, 0)
+        watch(r, listener, INTEREST_NONE)
     listener.paused = True
     listener.next = 0
     listener.previous = r.paused_last
@@ -157,7 +136,7 @@ cdef void listeners_resume(Reactor r) noexcept nogil:
             continue
         if has_room(r) or is_full(r):
             listener.watched = True
-            set_interest(r, listener, EPOLL_CTL_MOD, EPOLLIN)
+            watch(r, listener, INTEREST_CLIENTS)
         else:
             pause(r, listener)
 
@@ -209,7 +188,7 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
     if errno == EAGAIN:
         listener.requests = accepted if accepted > 1 else 1
         if listener.state == STATE_LEAVING:
-            forget(r, listener)
+            listener_close(r, listener)
     elif errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
         r.accept_shortage.count += 1
         r.accept_shortage.error = errno
@@ -218,7 +197,7 @@ cdef void refused(Reactor r, Connection *listener, int accepted) noexcept nogil:
         r.paused_until = r.milliseconds + PAUSE
         set_deadline(r, listener, r.paused_until)
     elif errno == EBADF or errno == EINVAL or errno == ENOTSOCK:
-        forget(r, listener)     # another process shut the socket down
+        listener_close(r, listener)     # another process shut the socket down
     elif listener.state == STATE_LEAVING:
         queue(r, listener)      # that one connection is gone, there may be others
 
@@ -234,15 +213,14 @@ cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage 
 
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
     if listener.state == STATE_DATAGRAMS:
-        forget(r, listener)
+        listener_close(r, listener)
         return
     unpause(r, listener)
     listener.state = STATE_LEAVING
     queue(r, listener)
 
 
-cdef void forget(Reactor r, Connection *listener) noexcept nogil:
-    """Closes the listener and removes it from the list."""
+cdef void listener_close(Reactor r, Connection *listener) noexcept nogil:
     cdef uint32_t i
     for i in range(r.listeners_count):
         if r.listeners[i] == handle_of(listener):
@@ -250,4 +228,5 @@ cdef void forget(Reactor r, Connection *listener) noexcept nogil:
             r.listeners[i] = r.listeners[r.listeners_count]
             break
     unpause(r, listener)
+    unwatch(r, listener)        # the main process has a copy of the socket: close alone does not end the watch
     close_connection(r, listener)

@@ -19,7 +19,5 @@ cdef struct Turns:
 
 # Handles what is ready, for less than 3 ms (more if the last step is a handshake with an RSA key). True: work is left for which there will be no event.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
-# For a short time, turns do not wait for more events, because trio has work to do.
-cdef void hurry(Reactor r) noexcept nogil
 # Makes the engine's descriptor readable at `when` (milliseconds, not 0), or at once if that time has passed.
 cdef void ring(Reactor r, uint64_t when) noexcept nogil

@@ -14,20 +14,14 @@ from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
 from fastroute.ext.engine.drain cimport drain_on
-from fastroute.ext.engine.listener cimport (
-    listener_accept, listener_expired, listeners_can_resume, listeners_resume,
-)
+from fastroute.ext.engine.listener cimport listeners_can_resume, listeners_resume
+from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.visit cimport parent_expired, visit
-from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_expired, downstream_shake
-from fastroute.ext.exchange.idle cimport idle_stays
-from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_expired
+from fastroute.ext.exchange.downstream cimport downstream_shake
 from fastroute.ext.exchange.relief cimport relieve
-from fastroute.ext.exchange.upstream cimport upstream_close, upstream_forget
+from fastroute.ext.exchange.upstream cimport upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
-from fastroute.ext.reactor.connection cimport (
-    SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_TIMER, SIDE_UPSTREAM, STATE_POOLED, Connection,
-    slab_exhume, slab_find,
-)
+from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.reactor.reactor cimport queue, read_clock, read_wall_clock, unqueue
@@ -44,7 +38,6 @@ cdef enum:
     SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
     MOVES = 32              # deadlines that a step moves to later slots of the wheel
-    HURRY = 1               # milliseconds without such waits after a heeded descriptor became readable
     LOG_AGE = 500           # maximum milliseconds until a log line is written
 
 
@@ -159,40 +152,16 @@ cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
     return True
 
 
-cdef void hurry(Reactor r) noexcept nogil:
-    read_clock(r)
-    r.hurried = r.milliseconds + HURRY
-
-
 cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
     cdef Connection *c = slab_find(&r.slab, event.data.u64)
     if c is NULL:
         return
     read_clock(r)
-    if c.side == SIDE_TIMER:
-        r.armed = 0
-        return
-    if c.side == SIDE_HEEDED:
-        hurry(r)
-        return
-    if c.side == SIDE_LISTENER:
-        listener_accept(r, c)
-        return
     note_events(c, event.events)
     if c.parent is not NULL:
         queue(r, c)             # it shares the turn with others, however many streams it has
-        return
-    if c.side == SIDE_UPSTREAM:
-        if c.state == STATE_POOLED:
-            check_pooled(r, c)
-            return
-        if c.mirror is not NULL:
-            mirror_advance(r, c)
-            return
-        c = slab_find(&r.slab, c.owner)
-        if c is NULL:
-            return
-    downstream_advance(r, c)
+    else:
+        SIDE_ROWS[c.side].advance(r, c)
 
 
 cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
@@ -206,12 +175,6 @@ cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
             c.ended = True
         if events & (EPOLLHUP | EPOLLERR):
             c.failed = True
-
-
-cdef void check_pooled(Reactor r, Connection *u) noexcept nogil:
-    """Closes an idle connection that has ended, or that has sent bytes that its protocol does not allow."""
-    if u.readable and not idle_stays(r, u):
-        upstream_close(r, u)
 
 
 cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
@@ -228,16 +191,8 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
             continue
         if c.parent is not NULL:
             parent_expired(r, c)
-        elif c.side == SIDE_DOWNSTREAM:
-            downstream_expired(r, c, NULL)
-        elif c.side == SIDE_LISTENER:
-            listener_expired(r, c)
-        elif c.state == STATE_POOLED:
-            upstream_close(r, c)
-        elif c.mirror is not NULL:
-            mirror_expired(r, c)
-        elif slab_find(&r.slab, c.owner) is not NULL:
-            downstream_expired(r, slab_find(&r.slab, c.owner), c)
+        else:
+            SIDE_ROWS[c.side].expired(r, c)
         read_clock(r)
     return False
 

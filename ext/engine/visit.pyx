@@ -6,13 +6,13 @@ turns does not grow with the number of its streams.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.engine.listener cimport listener_accept
+from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.exchange.answer cimport is_leaving
-from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_close
-from fastroute.ext.exchange.mirroring cimport mirror_advance
-from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connected, upstream_is_listed
+from fastroute.ext.exchange.upstream cimport (
+    OPENING_DONE, OPENING_FAILED, Opening, upstream_connected, upstream_is_listed,
+)
 from fastroute.ext.memory.buffer cimport buffer_size
-from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_LISTENER, STATE_CONNECTING
+from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, STATE_CONNECTING
 from fastroute.ext.reactor.parent cimport (
     parent_can_read, parent_is_done, parent_leave, parent_read, parent_waits, parent_write,
 )
@@ -25,14 +25,10 @@ cdef enum:
 
 
 cdef void visit(Reactor r, Connection *c) noexcept nogil:
-    if c.side == SIDE_LISTENER:
-        listener_accept(r, c)
-    elif c.parent is not NULL:
+    if c.parent is not NULL:
         visit_parent(r, c)
-    elif c.mirror is not NULL:
-        mirror_advance(r, c)
     else:
-        downstream_advance(r, c)
+        SIDE_ROWS[c.side].advance(r, c)
 
 
 cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
@@ -58,12 +54,12 @@ cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
 
 cdef bint establish(Reactor r, Connection *p) noexcept nogil:
     """Whether the connection to a backend is established. If it has failed, it is closed."""
-    cdef int outcome = upstream_connected(r, p)
-    if outcome > 0:
+    cdef Opening outcome = upstream_connected(r, p)
+    if outcome == OPENING_DONE:
         streams_established(r, p)
-    elif outcome < 0:
+    elif outcome == OPENING_FAILED:
         parent_close(r, p)
-    return outcome > 0
+    return outcome == OPENING_DONE
 
 
 cdef bint should_leave(Reactor r, const Connection *p) noexcept nogil:
@@ -93,10 +89,7 @@ cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef void parent_close(Reactor r, Connection *p) noexcept nogil:
-    if p.side == SIDE_DOWNSTREAM:
-        downstream_close(r, p)
-    else:
-        upstream_close(r, p)
+    SIDE_ROWS[p.side].close(r, p)
 
 
 cdef void parent_drain(Reactor r, Connection *p) noexcept nogil:

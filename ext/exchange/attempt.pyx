@@ -1,9 +1,10 @@
 """Tries of an exchange; see attempt.pxd. The rules are in docs/reference/backends.md, "Endpoints".
 
 If an endpoint does not accept a connection, others are tried at once, up to TRIES_MOST in all, for any method, because
-the request was not sent. If a reused connection closes without a byte, one new connection is tried, for requests that
-may be repeated. Nothing else is retried unless the rule has a `retry` stanza (retry.pxd): each of its retries follows a
-pause, consists of such a round of tries, and begins with an endpoint that was not tried before, if there is one.
+the request was not sent. The same holds if a backend says that it has not processed the request. If a reused connection
+closes without a byte, one new connection is tried, for requests that may be repeated. Nothing else is retried unless
+the rule has a `retry` stanza (retry.pxd): each of its retries follows a pause, consists of such a round of tries, and
+begins with an endpoint that was not tried before, if there is one.
 
 The first round does not use the retry budget of the backend (budget.pxd), nor does one new connection after a reused one
 was closed. Each retry uses one unit of the budget, and so does each further connection in the round of a retry. If the
@@ -27,6 +28,7 @@ from fastroute.ext.reactor.counters cimport (
 )
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
 from fastroute.ext.reactor.reactor cimport queue, set_deadline
+from fastroute.ext.reactor.stream cimport is_left
 from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
@@ -189,6 +191,14 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
     attempt_end(r, x, False)
     reason = go_on(r, c, x, ask(r, c, x))
     return REASON_CONNECT_TIMEOUT if late and reason == REASON_CONNECT_FAILED else reason
+
+
+cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const Connection *u) noexcept nogil:
+    if is_left(r, u) and backend_find(x.target.backend, u.endpoint.identity) == u.endpoint:
+        x.held_endpoint = u.endpoint
+    attempt_end(r, x, False)
+    x.upload_over = False
+    return go_on(r, c, x, ask(r, c, x))
 
 
 cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:

@@ -26,11 +26,12 @@ from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.message.content cimport content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
     LAYER_STREAM, SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
-    STATE_PARENT, STATE_PREFACE, slab_take,
+    STATE_PARENT, STATE_PREFACE,
 )
 from fastroute.ext.reactor.counters cimport (
     FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
@@ -42,10 +43,10 @@ from fastroute.ext.reactor.exchange cimport (
     exchange_take,
 )
 from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin
+from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection, end_writing, flush,
-    queue, read_clock, receive, set_deadline, skip, watch,
+    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection,
+    end_writing, flush, open_connection, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
@@ -61,18 +62,16 @@ cdef enum:
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
                            uint16_t port) noexcept nogil:
-    cdef Connection *c = slab_take(&r.slab)
+    cdef Connection *c = open_connection(r, fd, SIDE_DOWNSTREAM, INTEREST_TRAFFIC)
     if c is NULL:
         close(fd)
         return
-    c.fd = fd
-    c.side = SIDE_DOWNSTREAM
     c.listener = listener.listener
     c.writable = c.readable = True
     if r.times.age:
         c.leave_at = r.milliseconds + r.times.age + random_next(&r.random) % (r.times.age // AGE_SPREAD + 1)
     peer_set(&c.peer, r.trusted, family, address, port)
-    if watch(r, c) < 0 or (not c.peer.trusted if r.proxy_protocol else not admit(r, c)):
+    if not c.peer.trusted if r.proxy_protocol else not admit(r, c):
         close_connection(r, c)
         return
     count(r.counters, FIXED_CONNECTIONS_ACCEPTED, 1)
@@ -114,7 +113,7 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
     """Begins the protocol of an established connection: HTTP/1, or one that carries streams."""
-    if r.downstream_protocol == STREAMS_NONE:
+    if not has_streams(r.downstream_protocol):
         rest(r, c)
     elif parent_begin(r, c, r.downstream_protocol) < 0:
         downstream_close(r, c)

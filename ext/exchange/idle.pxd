@@ -1,4 +1,5 @@
-# Idle connections to backends: the questions whose answers depend on the protocol. One row per protocol.
+# Idle connections to backends: the questions whose answers depend on the protocol. One row for each protocol without
+# streams; a connection with streams is not in a pool.
 
 from libc.stdint cimport uint8_t
 

@@ -9,7 +9,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from fastroute.ext.exchange.upstream cimport (
-    upstream_close, upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
+    OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_close, upstream_connect, upstream_connected, upstream_note,
+    upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.message.block cimport block_size
@@ -256,13 +257,13 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
-    cdef int outcome
+    cdef Opening outcome
     cdef bint broken
     if u.state == STATE_CONNECTING:
         outcome = upstream_connected(r, u)
-        if outcome == 0:
+        if outcome == OPENING_GOES_ON:
             return
-        if outcome < 0:
+        if outcome == OPENING_FAILED:
             endpoint_failed(u.endpoint, r.milliseconds, &r.random)
             fail(r, u, MIRROR_NOT_CONNECTED)
             return

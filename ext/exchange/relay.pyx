@@ -18,7 +18,7 @@ from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
 from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
-from fastroute.ext.exchange.upstream cimport upstream_connected
+from fastroute.ext.exchange.upstream cimport OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_connected
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add
@@ -87,11 +87,10 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
 cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
     cdef uint16_t reason
-    cdef int outcome
-    outcome = upstream_connected(r, u)
-    if outcome == 0:
+    cdef Opening outcome = upstream_connected(r, u)
+    if outcome == OPENING_GOES_ON:
         return VERDICT_ON
-    if outcome < 0:
+    if outcome == OPENING_FAILED:
         return refused(r, c, x, False)
     reason = attempt_connected(r, c, x, u)
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)

@@ -20,6 +20,7 @@ from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
+from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
     REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
@@ -32,7 +33,7 @@ from fastroute.ext.reactor.stream cimport room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport Copy, copies_reset
-from fastroute.ext.routing.filters cimport Answer, filter_request
+from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
 from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
@@ -78,6 +79,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Decision decision
     cdef Answer own
     cdef Forwarded said
+    cdef Filtered outcome
     cdef int chosen
     cdef Rule *rule
     cdef uint8_t scheme = SCHEME_HTTPS if tls_of(r, c) is not NULL else SCHEME_HTTP
@@ -105,9 +107,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if rule.request_timeout:
         x.deadline = r.milliseconds + rule.request_timeout
     if rule.filters is not NULL:
-        chosen = filtered(r, x, rule.filters, message, &decision, &own)
-        if chosen != 0:
-            return answer_filtered(r, c, x, chosen, &own)
+        outcome = filtered(r, x, rule.filters, message, &decision, &own)
+        if outcome != FILTERED_ON:
+            return answer_filtered(r, c, x, outcome, &own)
     chosen = choose_target(rule.choice) if rule.session is NULL else affinity_choose(r, x, message)
     if chosen < 0:
         return answer_plainly(r, c, x, 500, rule.reason)
@@ -115,9 +117,9 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
     if x.target.filters is not NULL:
-        chosen = filtered(r, x, x.target.filters, message, &decision, &own)
-        if chosen != 0:
-            return answer_filtered(r, c, x, chosen, &own)
+        outcome = filtered(r, x, x.target.filters, message, &decision, &own)
+        if outcome != FILTERED_ON:
+            return answer_filtered(r, c, x, outcome, &own)
     return VERDICT_ON
 
 
@@ -148,23 +150,23 @@ cdef int answer_last(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     return answer(r, c, x, &own)
 
 
-cdef int filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
-                  Answer *own) noexcept nogil:
+cdef Filtered filtered(Reactor r, Exchange *x, const FilterChain *chain, Message *message, const Decision *decision,
+                       Answer *own) noexcept nogil:
     """Like filter_request; also keeps what a CORS filter adds to the response."""
-    cdef int outcome
+    cdef Filtered outcome
     memset(own, 0, sizeof(Answer))
     own.copies = &r.copies
     outcome = filter_request(chain, message, decision.prefix, decision.listener_port, &r.arena, own)
     if own.cors is not NULL:
         x.cors = own.cors
         if not exchange_keep_origin(x, own.origin):
-            return -1
+            return FILTERED_NO_ROOM
     return outcome
 
 
-cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, int outcome, const Answer *own) noexcept nogil:
-    """A filter answered (1), or there was no room (-1)."""
-    if outcome < 0:
+cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, Filtered outcome, const Answer *own) noexcept nogil:
+    """A filter answered, or there was no room."""
+    if outcome == FILTERED_NO_ROOM:
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     return answer(r, c, x, own)
 
@@ -183,7 +185,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcep
     """Sends the head and the piece of the body that came with it, or holds them until there is a connection."""
     cdef uint32_t size = piece.data.size
     cdef uint16_t reason
-    x.keeps = x.rule.retry is not NULL
+    x.keeps = x.rule.retry is not NULL or has_streams(x.target.backend.key.protocol)    # a stream may be refused
     reason = attempt_begin(r, c, x)
     if reason != 0:
         x.discarded = size
@@ -216,10 +218,10 @@ cdef bint wants_content(Reactor r, const Exchange *x) noexcept nogil:
     """Whether the backend, or one of the mirrors, takes no chunks: then all of them get content."""
     cdef const Copy *copy = r.copies.first
     while copy is not NULL:
-        if not backend_takes_chunks(upstream_speaks(r, copy.backend.key)):
+        if not backend_takes_chunks(upstream_speaks(copy.backend.key)):
             return True
         copy = copy.next
-    return not backend_takes_chunks(upstream_speaks(r, x.target.backend.key))
+    return not backend_takes_chunks(upstream_speaks(x.target.backend.key))
 
 
 cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) noexcept nogil:

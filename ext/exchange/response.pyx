@@ -9,7 +9,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.exchange.affinity cimport affinity_respond
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
-from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end
+from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end, attempt_unprocessed
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
@@ -30,7 +30,7 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
 from fastroute.ext.reactor.reactor cimport flush, put
-from fastroute.ext.reactor.stream cimport room_for
+from fastroute.ext.reactor.stream cimport is_unprocessed, room_for
 from fastroute.ext.routing.filters cimport filter_response
 from fastroute.ext.routing.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 from fastroute.ext.sides.arrival cimport (
@@ -95,17 +95,20 @@ cdef bint may_ask_afresh(Reactor r, const Exchange *x) noexcept nogil:
     return not x.heard or slab_find(&r.slab, x.upstream).held != 0
 
 
-cdef int ask_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef uint16_t reason = attempt_afresh(r, c, x)
+cdef int tried(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    """Another try has begun, unless there is a reason."""
     return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
 
 
 cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The upstream has closed before the end of its answer."""
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
     if x.stage == STAGE_RELAYING:
         return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
+    if x.keeps and not x.heard and is_unprocessed(u):
+        return tried(r, c, x, attempt_unprocessed(r, c, x, u))
     if may_ask_afresh(r, x):
-        return ask_afresh(r, c, x)
+        return tried(r, c, x, attempt_afresh(r, c, x))
     if attempt_again(r, x, FAILURE_CLOSED, 0, False):
         return VERDICT_ON
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_CLOSED)
@@ -113,7 +116,7 @@ cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     if x.stage == STAGE_WAITING and may_ask_afresh(r, x):
-        return ask_afresh(r, c, x)
+        return tried(r, c, x, attempt_afresh(r, c, x))
     x.cause = refusal_reason(refusal)
     x.option = refusal_option(refusal)
     return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)

@@ -4,7 +4,7 @@
 #
 # A pool is a list through the slab (IdlePool.head, Connection.next), last in, first out: the connection that was used
 # last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
-# engine are in a second list, by age (Connection.newer): if no file descriptor is left, the oldest are closed.
+# engine are in a second list, by age (reactor/resting).
 
 from libc.stdint cimport uint8_t
 
@@ -20,6 +20,11 @@ cdef enum:
     HELD_MOST = 256             # idle connections from which on held ones are not pooled
     HELD_TIME = 1000            # milliseconds: longer than the retransmission of a lost packet takes
 
+cdef enum Opening:              # of a connection in STATE_CONNECTING
+    OPENING_GOES_ON = 0
+    OPENING_DONE                # it is established, and in STATE_ACTIVE
+    OPENING_FAILED
+
 # Takes an idle connection with this key from its pool, in STATE_ACTIVE, for a request of `method` (MethodName); NULL if
 # there is none. With `certainly` it is checked first, for requests that must not be sent twice. Unusable ones are closed,
 # but only a few: then it returns NULL.
@@ -33,9 +38,9 @@ cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexce
 # (if that is the endpoint's fault, it is counted as a failure of the endpoint).
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil
 # The Protocol of the Messages on connections with this key.
-cdef uint8_t upstream_speaks(Reactor r, const PoolKey *key) noexcept nogil
-# Whether a connection in STATE_CONNECTING is established: 1 yes (sets STATE_ACTIVE), 0 not yet, -1 it failed.
-cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil
+cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
+# Whether a connection in STATE_CONNECTING is established.
+cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil

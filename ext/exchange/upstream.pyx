@@ -8,17 +8,21 @@ from posix.unistd cimport close
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
+from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at, slab_take,
+    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at,
 )
-from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.inet cimport (
     AF_INET, IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
-from fastroute.ext.reactor.parent cimport STREAMS_NONE, parent_begin, parent_has_room, protocol_at
-from fastroute.ext.reactor.reactor cimport close_connection, end_writing, has_ended, set_deadline, watch
+from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
+from fastroute.ext.reactor.reactor cimport (
+    INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
+)
+from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
@@ -28,7 +32,6 @@ from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 
 cdef enum:
     SPARE = 16          # idle connections that are closed if no file descriptor is left
-    EXAMINED = 256      # parents that are examined for this
     UNUSABLE_MOST = 16  # unusable connections that a request closes
     FORGOTTEN = 16      # connections that no backend may use and that a turn closes
 
@@ -50,22 +53,14 @@ cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address
 
 
 cdef void close_idle(Reactor r) noexcept nogil:
-    """Closes the oldest idle connections, up to SPARE; without any, idle parents."""
-    cdef uint32_t index = r.upstream_parents
-    cdef uint32_t closed = 0
-    cdef Connection *p
+    """Closes the oldest idle connections, up to SPARE."""
+    cdef Connection *u
     cdef int _
-    while r.idle_oldest != 0 and closed < SPARE:
-        upstream_close(r, slab_at(&r.slab, r.idle_oldest))
-        closed += 1
-    for _ in range(EXAMINED):
-        if index == 0 or closed >= SPARE:
+    for _ in range(SPARE):
+        u = resting_oldest(r)
+        if u is NULL:
             return
-        p = slab_at(&r.slab, index)
-        index = p.parent.next
-        if p.parent.resting:
-            upstream_close(r, p)
-            closed += 1
+        upstream_close(r, u)
 
 
 cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
@@ -99,19 +94,14 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
         endpoint_failed(endpoint, r.milliseconds, &r.random)
         close(fd)
         return NULL
-    u = slab_take(&r.slab)
+    u = open_connection(r, fd, SIDE_UPSTREAM, INTEREST_TRAFFIC)
     if u is NULL:
         close(fd)
         return NULL
-    u.fd = fd
-    u.side = SIDE_UPSTREAM
     u.state = STATE_CONNECTING if failed else STATE_ACTIVE
     u.writable = not failed
-    if watch(r, u) < 0:
-        close_connection(r, u)
-        return NULL
     u.started = r.now
-    u.protocol = upstream_speaks(r, key)
+    u.protocol = upstream_speaks(key)
     u.endpoint = endpoint
     endpoint_ref(endpoint)
     u.key = key
@@ -121,14 +111,14 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     return u
 
 
-cdef uint8_t upstream_speaks(Reactor r, const PoolKey *key) noexcept nogil:
-    return key.protocol if r.upstream_protocol == STREAMS_NONE else protocol_at(r.upstream_protocol).messages
+cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil:
+    return protocol_at(key.protocol).messages if has_streams(key.protocol) else key.protocol
 
 
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
-    if r.upstream_protocol == STREAMS_NONE:
-        return connect_socket(r, endpoint, key)
-    return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
+    if has_streams(key.protocol):
+        return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
+    return connect_socket(r, endpoint, key)
 
 
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
@@ -154,7 +144,7 @@ cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcep
     p = connect_socket(r, endpoint, key)
     if p is NULL:
         return NULL
-    if parent_begin(r, p, r.upstream_protocol) < 0:
+    if parent_begin(r, p, key.protocol) < 0:
         upstream_close(r, p)
         return NULL
     begin_parent(r, p)
@@ -209,24 +199,24 @@ cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
     streams_end(r, p)
 
 
-cdef int upstream_connected(Reactor r, Connection *u) noexcept nogil:
+cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
     cdef int error = 0
     cdef uint32_t size = sizeof(int)
     cdef const Connection *p
     if u.layer == LAYER_STREAM:
         p = parent_of(r, u)
         if p is NULL:
-            return -1
+            return OPENING_FAILED
         if p.state == STATE_CONNECTING:
-            return 0
+            return OPENING_GOES_ON
         u.state = STATE_ACTIVE
-        return 1
+        return OPENING_DONE
     if not u.writable and not u.failed:
-        return 0
+        return OPENING_GOES_ON
     if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
-        return -1
+        return OPENING_FAILED
     u.state = STATE_ACTIVE
-    return 1
+    return OPENING_DONE
 
 
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
@@ -236,17 +226,8 @@ cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
         slab_at(&r.slab, u.next).previous = u.index
     pool.head = u.index
     pool.count += 1
-    u.older = r.idle_newest
-    u.newer = 0
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.index
-    else:
-        r.idle_oldest = u.index
-    r.idle_newest = u.index
-    r.pooled += 1
     u.state = STATE_POOLED
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
-    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
+    resting_add(r, u)
 
 
 cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
@@ -259,19 +240,8 @@ cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
         slab_at(&r.slab, u.next).previous = u.previous
     u.next = u.previous = 0
     pool.count -= 1
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.newer
-    else:
-        r.idle_oldest = u.newer
-    if u.newer != 0:
-        slab_at(&r.slab, u.newer).older = u.older
-    else:
-        r.idle_newest = u.older
-    u.older = u.newer = 0
-    r.pooled -= 1
     u.state = STATE_ACTIVE
-    gauge_add(r.counters, FIXED_UPSTREAM_IDLE, -1)
-    gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
+    resting_remove(r, u)
 
 
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
@@ -280,7 +250,7 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     cdef uint32_t index = pool.head if pool is not NULL else 0
     cdef uint32_t closed = 0
     cdef Connection *u
-    if r.upstream_protocol != STREAMS_NONE:
+    if has_streams(key.protocol):
         return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly))
     while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)

@@ -1,6 +1,15 @@
-# The protocols that carry Messages. Each has a row in the tables of ext/sides.
+# The protocols that carry Messages. Each has a row in the tables of ext/sides; those with streams have one in reactor/parent
+# instead.
+
+from libc.stdint cimport uint8_t
+
 
 cdef enum Protocol:             # what is spoken on a connection
     PROTOCOL_HTTP1 = 0
     PROTOCOL_TESTED             # of a module under tests/, which fills in its rows
+    PROTOCOL_FRAMED             # of tests/streams. From here on: with streams, which carry the Messages of another one
     PROTOCOLS                   # number of protocols
+
+cdef inline bint has_streams(uint8_t protocol) noexcept nogil:
+    """Whether one connection carries many requests at once."""
+    return protocol >= PROTOCOL_FRAMED

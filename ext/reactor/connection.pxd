@@ -16,13 +16,14 @@ from fastroute.ext.routing.tables cimport Endpoint
 from fastroute.ext.tls.tls cimport Tls
 
 
-cdef enum Side:
+cdef enum Side:                 # engine/side.pxd has a row for each
     SIDE_NONE = 0
     SIDE_TIMER                  # the engine's timerfd
     SIDE_HEEDED                 # a descriptor that belongs to trio (Engine.heed); never closed here
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM
+    SIDES
 
 cdef enum State:
     STATE_CLOSED = 0
@@ -61,6 +62,7 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     uint32_t after
     uint8_t over                # nothing can be sent any more: reset, or the parent has ended
     uint8_t said_end            # the end of what the gateway sends was framed
+    uint8_t refused             # the peer has not processed it
     uint32_t credit             # bytes that were taken and not announced to the peer yet
     uint32_t untaken            # bytes sent for which the peer has not opened the window again
     int64_t window              # bytes of content that the peer accepts now
@@ -80,12 +82,13 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint32_t sibling_previous
     uint32_t next               # upstream: all of them (Reactor.upstream_parents)
     uint32_t previous
-    uint8_t protocol            # StreamProtocol
+    uint8_t protocol            # Protocol (message/protocol.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
     uint8_t resting             # counted as idle
     uint8_t unseen              # `input` has bytes that arrived before the protocol began
+    uint8_t silent              # upstream: no request was sent on it yet, and so no frame
     uint8_t late                # its idle deadline has passed, but frames were not sent yet
 
 cdef struct Connection:
@@ -105,7 +108,7 @@ cdef struct Connection:
     uint32_t next               # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
     uint32_t previous
-    uint32_t older              # list of all idle upstream connections by age (Reactor.idle_oldest)
+    uint32_t older              # list of all idle upstream connections by age (resting.pxd)
     uint32_t newer
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream

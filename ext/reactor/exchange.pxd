@@ -94,7 +94,7 @@ cdef struct Exchange:
     uint16_t reason             # LocalReason
     const char *cause           # more specific than `reason`, for the log; static, or NULL
     const char *option          # the option whose limit the response of the backend exceeded; static, or NULL
-    Endpoint *held_endpoint     # for the first try, from the session token; no reference: NULL once that begins
+    Endpoint *held_endpoint     # for the next try, usually from the session token; no reference: NULL once that begins
     uint64_t session_endpoint   # the endpoint in the token, if the token was used
     uint32_t session_backend
     const Cors *cors            # of the CORS filter of rule or target that was applied; NULL: none

@@ -12,6 +12,9 @@
 # BATCH_MOST and the socket has taken all earlier output. Other frames that answer the peer can exceed that by FRAMES_MOST;
 # then nothing is read from the peer.
 #
+# Nothing is sent to a backend before the first request, so that a connection that comes too late for its requests says
+# nothing.
+#
 # A parent without streams is idle, and has the idle deadline. The end of a parent ends each of its streams.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -32,12 +35,7 @@ cdef enum Cause:                # why a stream is reset
     CAUSE_REFUSED               # the stream was not processed
     CAUSE_VIOLATION             # the peer violated the protocol on this stream
 
-cdef enum StreamProtocol:       # Parent.protocol
-    STREAMS_NONE = 0            # no streams: the connection is no parent
-    STREAMS_FRAMED              # of a module under tests/, which fills in its table; the product has no protocol yet
-    STREAM_PROTOCOLS
-
-cdef struct Protocol:           # functions of a protocol, for any number of parents
+cdef struct StreamProtocol:     # functions of a protocol with streams, for any number of parents
     uint8_t messages            # Protocol (message/protocol.pxd) of the Messages on its streams
     uint32_t streams_most       # of one parent
     uint32_t input_most         # bytes of one stream that are received and not taken
@@ -61,8 +59,8 @@ cdef struct Protocol:           # functions of a protocol, for any number of par
     int (*leave)(Reactor r, Connection *p) noexcept nogil
     void (*free)(void *state) noexcept nogil
 
-# The functions of a protocol.
-cdef Protocol *protocol_at(uint8_t kind) noexcept nogil
+# The functions of a protocol that has streams; its module fills them in when it is imported. The product has none yet.
+cdef StreamProtocol *protocol_at(uint8_t protocol) noexcept nogil
 # Makes an established connection a parent, or an upstream connection that is being established. Returns 0, or -1 if out
 # of memory.
 cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil

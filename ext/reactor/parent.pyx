@@ -5,23 +5,23 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.message.protocol cimport PROTOCOLS
 from fastroute.ext.reactor.connection cimport (
     SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING, STATE_PARENT, Parent,
 )
-from fastroute.ext.reactor.counters cimport (
-    FIXED_DOWNSTREAM_IDLE, FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add,
-)
+from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.resting cimport resting_add, resting_remove
 
 cdef enum:
     KEPT_MOST = SCRATCH // 2    # bytes of a frame that has not arrived completely
 
-cdef Protocol[<int> STREAM_PROTOCOLS] _protocols
+cdef StreamProtocol[<int> PROTOCOLS] _protocols
 
 
-cdef Protocol *protocol_at(uint8_t kind) noexcept nogil:
-    return &_protocols[kind]
+cdef StreamProtocol *protocol_at(uint8_t protocol) noexcept nogil:
+    return &_protocols[protocol]
 
 
 cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil:
@@ -32,6 +32,7 @@ cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
     if p.state != STATE_CONNECTING:
         p.state = STATE_PARENT
     p.parent.resting = p.side == SIDE_DOWNSTREAM
+    p.parent.silent = p.side == SIDE_UPSTREAM
     p.parent.unseen = buffer_size(&p.input) != 0
     set_deadline(r, p, resting_deadline(r, p))
     return protocol_at(protocol).begin(r, p)
@@ -86,8 +87,8 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
 cdef bint parent_write(Reactor r, Connection *p) noexcept nogil:
     cdef iovec part
     cdef int sent
-    if p.state == STATE_CONNECTING:
-        return True
+    if p.state == STATE_CONNECTING or p.parent.silent:
+        return not p.failed
     part.iov_base = buffer_bytes(&p.parent.batch)
     part.iov_len = buffer_size(&p.parent.batch)
     if part.iov_len == 0:
@@ -108,8 +109,11 @@ cdef void parent_leave(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil:
-    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until \
-        and buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0
+    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until and has_sent_all(p)
+
+
+cdef bint has_sent_all(const Connection *p) noexcept nogil:
+    return p.parent.silent or (buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0)
 
 
 cdef void parent_established(Reactor r, Connection *p) noexcept nogil:
@@ -136,10 +140,10 @@ cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
     if p.side == SIDE_DOWNSTREAM:
         r.carried += change
         gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, change)
+    elif resting:
+        resting_add(r, p)
     else:
-        r.pooled += change
-        gauge_add(r.counters, FIXED_UPSTREAM_IDLE, change)
-        gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -change)
+        resting_remove(r, p)
 
 
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:
@@ -157,7 +161,7 @@ cdef void parent_rest(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil:
-    if p.parent.late or (buffer_size(&p.output) == 0 and buffer_size(&p.parent.batch) == 0):
+    if p.parent.late or has_sent_all(p):
         return False
     p.parent.late = True
     set_deadline(r, p, r.milliseconds + r.times.body)

@@ -35,6 +35,12 @@ cdef enum:
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
     CLASSES = 64                # of connections by their memory (relief.pyx)
 
+cdef enum Interest:             # events of a descriptor
+    INTEREST_NONE = 0
+    INTEREST_CLIENTS            # of a listening socket; reported as long as clients wait
+    INTEREST_READING            # edges
+    INTEREST_TRAFFIC            # edges, in both directions
+
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
     uint64_t body
@@ -95,8 +101,7 @@ cdef class Reactor:
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
-    cdef uint8_t downstream_protocol    # StreamProtocol of all client connections: none, except in tests
-    cdef uint8_t upstream_protocol      # the same for backends
+    cdef uint8_t downstream_protocol    # Protocol of all client connections: HTTP/1, except in tests
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark
@@ -136,7 +141,7 @@ cdef class Reactor:
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
     cdef uint32_t upstream_parents      # first connection to a backend that carries streams; 0: none
-    cdef uint32_t idle_oldest   # list of the idle upstream connections, by slab index
+    cdef uint32_t idle_oldest   # list of the idle upstream connections (resting.pxd), by slab index
     cdef uint32_t idle_newest
     cdef uint32_t exchanges
     cdef Shares mirrors         # in progress
@@ -145,6 +150,8 @@ cdef class Reactor:
 
 # The engine reads the time only here: from the monotonic clock, or from the clock that a test has stopped.
 cdef void read_clock(Reactor r) noexcept nogil
+# For a short time, turns do not wait for more events, because trio has work to do.
+cdef void hurry(Reactor r) noexcept nogil
 # Called once per turn, because the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 
@@ -202,8 +209,13 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil
 cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil
 # Removes the connection from the ready list if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
-# Adds the connection to epoll, edge-triggered, for reading and writing. Returns 0 or -1.
-cdef int watch(Reactor r, Connection *c) noexcept nogil
+# A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
+# not take the descriptor, which the caller still owns.
+cdef Connection *open_connection(Reactor r, int fd, uint8_t side, Interest interest) noexcept nogil
+# Changes the events that are reported.
+cdef void watch(Reactor r, const Connection *c, Interest interest) noexcept nogil
+# No events are reported any more, even if another process has a copy of the socket.
+cdef void unwatch(Reactor r, const Connection *c) noexcept nogil
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil
 # Closes the socket and the connection, which makes its handle invalid. All connections are closed here.
 cdef void close_connection(Reactor r, Connection *c) noexcept nogil

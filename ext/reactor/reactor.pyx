@@ -1,8 +1,8 @@
 """The state of one engine, its clock, and its sockets; see reactor.pxd.
 
-Sockets are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request. `readable` and
-`writable` of a Connection record the edges. A short read or write shows that the edge is used up, except for a short
-read after a FIN or an error: one more read finds the end.
+Sockets of traffic are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request.
+`readable` and `writable` of a Connection record the edges. A short read or write shows that the edge is used up, except
+for a short read after a FIN or an error: one more read finds the end.
 
 TLS and streams are below `receive` and `transmit` (Layer). With them, `readable` is also set if bytes have been
 received but not used yet.
@@ -21,10 +21,10 @@ from fastroute.ext.memory.entropy cimport entropy_close
 from fastroute.ext.message.forwarded cimport trusted_proxies_free
 from fastroute.ext.reactor.clients cimport clients_free, clients_leave
 from fastroute.ext.reactor.connection cimport (
-    LAYER_SOCKET, LAYER_STREAM, LAYERS, SIDE_LISTENER, handle_of, slab_at, slab_bury, slab_find, slab_free,
+    LAYER_SOCKET, LAYER_STREAM, LAYERS, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
 )
 from fastroute.ext.reactor.epoll cimport (
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
 from fastroute.ext.reactor.inet cimport (
@@ -35,6 +35,12 @@ from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
 from fastroute.ext.tls.tls cimport pipe_free
+
+cdef enum:
+    HURRY = 1               # milliseconds without waits after trio got work
+
+cdef uint32_t[4] EVENTS         # by Interest
+EVENTS[:] = [0, EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET]
 
 cdef Layer[<int> LAYERS] _layers
 
@@ -77,6 +83,11 @@ cdef void read_clock(Reactor r) noexcept nogil:
         r.held += r.look
         r.now = r.held
     r.milliseconds = r.now // MILLISECOND
+
+
+cdef void hurry(Reactor r) noexcept nogil:
+    read_clock(r)
+    r.hurried = r.milliseconds + HURRY
 
 
 cdef void read_wall_clock(Reactor r) noexcept nogil:
@@ -341,11 +352,32 @@ cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil:
     return c
 
 
-cdef int watch(Reactor r, Connection *c) noexcept nogil:
+cdef int control(Reactor r, int operation, const Connection *c, Interest interest) noexcept nogil:
     cdef epoll_event event
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+    event.events = EVENTS[<int> interest]
     event.data.u64 = handle_of(c)
-    return epoll_ctl(r.epoll, EPOLL_CTL_ADD, c.fd, &event)
+    return epoll_ctl(r.epoll, operation, c.fd, &event)
+
+
+cdef Connection *open_connection(Reactor r, int fd, uint8_t side, Interest interest) noexcept nogil:
+    cdef Connection *c = slab_take(&r.slab)
+    if c is NULL:
+        return NULL
+    c.fd = fd
+    c.side = side
+    if interest != INTEREST_NONE and control(r, EPOLL_CTL_ADD, c, interest) < 0:
+        c.fd = -1
+        slab_bury(&r.slab, c)
+        return NULL
+    return c
+
+
+cdef void watch(Reactor r, const Connection *c, Interest interest) noexcept nogil:
+    control(r, EPOLL_CTL_MOD, c, interest)
+
+
+cdef void unwatch(Reactor r, const Connection *c) noexcept nogil:
+    control(r, EPOLL_CTL_DEL, c, INTEREST_NONE)
 
 
 cdef void set_deadline(Reactor r, Connection *c, uint64_t milliseconds) noexcept nogil:
@@ -363,8 +395,6 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     buffer_free(&c.output)
     buffer_free(&c.frames.section)
     if c.fd >= 0:
-        if c.side == SIDE_LISTENER:     # the main process has a copy of the socket: close alone does not end the watch
-            epoll_ctl(r.epoll, EPOLL_CTL_DEL, c.fd, NULL)
         close(c.fd)
         c.fd = -1
     slab_bury(&r.slab, c)

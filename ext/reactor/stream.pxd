@@ -24,6 +24,8 @@ cdef int stream_receive(Reactor r, Connection *p, Connection *s, const char *dat
 cdef void stream_ended(Reactor r, Connection *s) noexcept nogil
 # The peer, or the protocol, has reset the stream: it sends and accepts nothing more.
 cdef void stream_broken(Reactor r, Connection *p, Connection *s) noexcept nogil
+# The same; the peer says that it has not processed a stream of the gateway: the request can be sent again.
+cdef void stream_refused(Reactor r, Connection *p, Connection *s) noexcept nogil
 # The peer accepts `size` more bytes of content.
 cdef void stream_can_send(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
 
@@ -46,6 +48,15 @@ cdef void streams_established(Reactor r, Connection *p) noexcept nogil
 cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil
 # Ends the streams of a parent that is about to be closed, and frees what it owns.
 cdef void streams_end(Reactor r, Connection *p) noexcept nogil
+
+cdef inline bint is_unprocessed(const Connection *u) noexcept nogil:
+    """Whether it is a stream that the backend has not processed."""
+    return u.layer == LAYER_STREAM and u.stream.refused
+
+cdef inline bint is_left(Reactor r, const Connection *s) noexcept nogil:
+    """Whether the connection that carries the stream takes no more streams, or has ended."""
+    cdef const Connection *p = parent_of(r, s)
+    return p is NULL or p.parent.leaving
 
 cdef inline uint32_t room_for(Reactor r, const Connection *c) noexcept nogil:
     """How much to read for `c` at once: what it can send, so that little has to be kept."""

@@ -12,7 +12,7 @@ from fastroute.ext.reactor.connection cimport (
 from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.parent cimport (
-    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, Protocol, parent_busy, parent_established, parent_free,
+    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, StreamProtocol, parent_busy, parent_established, parent_free,
     parent_has_room, parent_rest, parent_room, protocol_at,
 )
 from fastroute.ext.reactor.reactor cimport Layer, dequeue, layer_at, queue, set_deadline
@@ -33,7 +33,7 @@ cdef Tls *tls_of(Reactor r, const Connection *c) noexcept nogil:
     return p.tls if p is not NULL else NULL
 
 
-cdef inline Protocol *protocol_of(const Connection *p) noexcept nogil:
+cdef inline StreamProtocol *protocol_of(const Connection *p) noexcept nogil:
     return protocol_at(p.parent.protocol)
 
 
@@ -207,6 +207,11 @@ cdef void stream_broken(Reactor r, Connection *p, Connection *s) noexcept nogil:
     end_abruptly(r, s)
 
 
+cdef void stream_refused(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    s.stream.refused = True
+    stream_broken(r, p, s)
+
+
 cdef void stream_can_send(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil:
     s.stream.window += size
     s.stream.untaken -= min(size, s.stream.untaken)
@@ -267,6 +272,7 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) no
     if protocol_of(p).send(r, p, s, data, room) < 0:
         return -1
     s.stream.untaken += room
+    p.parent.silent = False
     unlink(r, p, s)             # the next one in the list has the room of the next batch
     link_last(r, p, s)
     return room

@@ -19,8 +19,8 @@ cdef struct Backend:            # Service + port
     uint32_t count
     Slice name                  # "ns/name:port"; in this block
     PoolKey *key                # of its connections; changes together with `endpoints`; holds a reference
-    uint32_t mask               # number of `places` minus 1; `places` is a power of two
-    Endpoint **places           # hash table of `endpoints` by identity; NULL without endpoints
+    uint32_t mask               # number of `cells` minus 1; `cells` is a power of two
+    Endpoint **cells            # hash table of `endpoints` by identity; NULL without endpoints
     Endpoint **endpoints        # eligible endpoints (ready, or serving while terminating if none is ready)
     uint32_t usable             # the others, at the end of `endpoints`, were avoided when examined; see balancer
     uint64_t examined           # endpoints that choices have examined, except pairs that fitted at the first draw

@@ -4,7 +4,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.bytemap cimport hash_secret, process_seed
-from fastroute.ext.routing.endpoint cimport endpoint_new, endpoint_place, endpoint_place_of
+from fastroute.ext.routing.endpoint cimport endpoint_new, endpoint_packed, endpoint_packed_of
 from fastroute.ext.routing.poolkey cimport key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
 
@@ -29,36 +29,36 @@ cdef void backend_unref(Backend *backend) noexcept nogil:
             endpoint_unref(backend.endpoints[i])
         key_unref(backend.key)
         free(backend.endpoints)
-        free(backend.places)
+        free(backend.cells)
         free(backend)
 
 
 # --- look-up
 
 
-cdef inline uint32_t _first_place(uint64_t identity, uint32_t mask) noexcept nogil:
-    """Anyone can compute identities, so the place also depends on a secret of the process."""
+cdef inline uint32_t _first_cell(uint64_t identity, uint32_t mask) noexcept nogil:
+    """Anyone can compute identities, so the cell also depends on a secret of the process."""
     return <uint32_t> ((identity * hash_secret(process_seed())) >> 32) & mask
 
 
-cdef void _put_place(Endpoint **places, uint32_t mask, Endpoint *endpoint) noexcept nogil:
-    """Open addressing, at most half full. Of addresses with the same identity, only the first one has a place."""
-    cdef uint32_t place = _first_place(endpoint.identity, mask)
-    while places[place]:
-        if places[place].identity == endpoint.identity:
+cdef void _put_cell(Endpoint **cells, uint32_t mask, Endpoint *endpoint) noexcept nogil:
+    """Open addressing, at most half full. Of addresses with the same identity, only the first one has a cell."""
+    cdef uint32_t cell = _first_cell(endpoint.identity, mask)
+    while cells[cell]:
+        if cells[cell].identity == endpoint.identity:
             return
-        place = (place + 1) & mask
-    places[place] = endpoint
+        cell = (cell + 1) & mask
+    cells[cell] = endpoint
 
 
 cdef Endpoint *backend_find(const Backend *backend, uint64_t identity) noexcept nogil:
-    cdef uint32_t place = _first_place(identity, backend.mask)
-    if backend.places == NULL:
+    cdef uint32_t cell = _first_cell(identity, backend.mask)
+    if backend.cells == NULL:
         return NULL
-    while backend.places[place]:
-        if backend.places[place].identity == identity:
-            return backend.places[place]
-        place = (place + 1) & backend.mask
+    while backend.cells[cell]:
+        if backend.cells[cell].identity == identity:
+            return backend.cells[cell]
+        cell = (cell + 1) & backend.mask
     return NULL
 
 
@@ -201,8 +201,8 @@ cdef class Listing:
     cdef Upstreams upstreams
     cdef str backend
     cdef uint64_t number        # of all Listings of `upstreams`
-    cdef list places            # address and port as bytes; None once it is in `endpoints`
-    cdef bint keeps             # instead of `places`: the endpoints that the backend has
+    cdef list packed            # address and port as bytes; None once it is in `endpoints`
+    cdef bint keeps             # instead of `packed`: the endpoints that the backend has
     cdef PoolKey *key           # NULL: that of the backend; holds a reference
     cdef uint32_t count
     cdef uint32_t usable        # see Backend; the others have failed
@@ -213,7 +213,7 @@ cdef class Listing:
     def __init__(self, Upstreams upstreams not None, str backend not None):
         self.upstreams = upstreams
         self.backend = backend
-        self.places = []
+        self.packed = []
         upstreams.listings += 1
         self.number = upstreams.listings
 
@@ -229,7 +229,7 @@ cdef class Listing:
             self.put(endpoint.address, endpoint.port)
 
     cdef int put(self, str address, int port) except -1:
-        self.places.append(endpoint_place(address, port))
+        self.packed.append(endpoint_packed(address, port))
         return 0
 
     def keep(self) -> None:
@@ -259,7 +259,7 @@ cdef class Listing:
             self.drop(self.count, self.key)
             backend_unref(changed)
             raise
-        changed.places, self.table = self.table, changed.places
+        changed.cells, self.table = self.table, changed.cells
         changed.endpoints, self.endpoints = self.endpoints, changed.endpoints
         changed.mask = self.mask
         changed.count, self.count = self.count, changed.count
@@ -274,12 +274,12 @@ cdef class Listing:
             backend_unref(changed)
 
     def finding(self):
-        """Appends the endpoints of `places`, in steps."""
+        """Appends the endpoints of `packed`, in steps."""
         cdef uint32_t i
-        self.reserve(<uint32_t> len(self.places))
-        for i in range(<uint32_t> len(self.places)):
-            self.append(_known(self.upstreams, self.places[i]).endpoint)
-            self.places[i] = None
+        self.reserve(<uint32_t> len(self.packed))
+        for i in range(<uint32_t> len(self.packed)):
+            self.append(_known(self.upstreams, self.packed[i]).endpoint)
+            self.packed[i] = None
             if i % SPAN == SPAN - 1:
                 yield
 
@@ -313,7 +313,7 @@ cdef class Listing:
         self.upstreams.pools.enter(endpoint, self.key)
         endpoint.listing = self.number
         endpoint_ref(endpoint)
-        _put_place(self.table, self.mask, endpoint)
+        _put_cell(self.table, self.mask, endpoint)
         self.endpoints[self.count] = endpoint
         if endpoint.failures == 0:
             self.endpoints[self.count] = self.endpoints[self.usable]
@@ -348,27 +348,27 @@ cdef class Kept:
         free(self.endpoints)
 
 
-cdef dict _shard(Upstreams upstreams, bytes place):
+cdef dict _shard(Upstreams upstreams, bytes packed):
     """The dictionary that has this address and port, if there is one."""
-    return <dict> upstreams.endpoints[<Py_ssize_t> hash(place) & (SHARDS - 1)]
+    return <dict> upstreams.endpoints[<Py_ssize_t> hash(packed) & (SHARDS - 1)]
 
 
-cdef Known _known(Upstreams upstreams, bytes place):
+cdef Known _known(Upstreams upstreams, bytes packed):
     """The endpoint with this address and port, created if no backend lists it."""
-    cdef dict shard = _shard(upstreams, place)
-    cdef Known known = shard.get(place)
+    cdef dict shard = _shard(upstreams, packed)
+    cdef Known known = shard.get(packed)
     if known is None:
         known = Known()
-        known.endpoint = endpoint_new(place)
-        shard[place] = known
+        known.endpoint = endpoint_new(packed)
+        shard[packed] = known
     return known
 
 
 cdef int _leave(Upstreams upstreams, Endpoint *endpoint, PoolKey *key) except -1:
     """Removes an endpoint from one backend with this key; after the last one it is forgotten."""
-    cdef bytes place
+    cdef bytes packed
     upstreams.pools.leave(endpoint, key)
     if endpoint.listed == 0:
-        place = endpoint_place_of(endpoint)
-        del _shard(upstreams, place)[place]
+        packed = endpoint_packed_of(endpoint)
+        del _shard(upstreams, packed)[packed]
     return 0

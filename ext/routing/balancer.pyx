@@ -140,7 +140,7 @@ cdef void _take_back(Backend *backend, uint32_t most, uint64_t now, uint64_t *ra
 cdef Endpoint *_choose_among_few(Backend *backend, uint32_t first, uint32_t end, Endpoint **tried, uint32_t tried_count,
                                  uint64_t now, uint64_t *random) noexcept nogil:
     """Draws two endpoints of [first, end) at random without replacement (reservoir sampling); returns the less busy
-    one. At most FEW. Begins at the end, because _set_apart moves the last usable one to the free place."""
+    one. At most FEW. Begins at the end, because _set_apart moves the last usable one to the free position."""
     cdef Endpoint *one = NULL
     cdef Endpoint *other = NULL
     cdef Endpoint *endpoint
@@ -194,7 +194,7 @@ cdef Endpoint *_draw(Backend *backend, const uint32_t *size, Endpoint **tried, u
             found = b
         backend.examined += 2
         if size == &backend.usable:
-            _set_apart(backend, max(i, j), now)         # the higher one first: this leaves the other one in its place
+            _set_apart(backend, max(i, j), now)         # the higher one first: so the other one is not moved
             _set_apart(backend, min(i, j), now)
     if size[0] > FEW:
         return found

@@ -40,10 +40,10 @@ cdef struct OtherPool:          # a further pool of an endpoint; in the hash tab
     OtherPool *next             # with the same hash
 
 # The address and port as bytes in network order. Raises ValueError if they are invalid.
-cdef bytes endpoint_place(str address, int port)
-# The bytes that endpoint_place returned for it.
-cdef bytes endpoint_place_of(const Endpoint *endpoint)
+cdef bytes endpoint_packed(str address, int port)
+# The bytes that endpoint_packed returned for it.
+cdef bytes endpoint_packed_of(const Endpoint *endpoint)
 # A new endpoint with one reference, listed by no backend.
-cdef Endpoint *endpoint_new(bytes place) except NULL
+cdef Endpoint *endpoint_new(bytes packed) except NULL
 cdef void endpoint_ref(Endpoint *endpoint) noexcept nogil
 cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil     # frees at zero

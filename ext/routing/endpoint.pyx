@@ -35,7 +35,7 @@ cdef void endpoint_unref(Endpoint *endpoint) noexcept nogil:
         free(endpoint)
 
 
-cdef bytes endpoint_place(str address, int port):
+cdef bytes endpoint_packed(str address, int port):
     cdef bytes encoded = address.encode()
     cdef uint8_t raw[18]
     cdef int size = 16 if ":" in address else 4
@@ -46,7 +46,7 @@ cdef bytes endpoint_place(str address, int port):
     return (<const char *> raw)[:size + 2]
 
 
-cdef bytes endpoint_place_of(const Endpoint *endpoint):
+cdef bytes endpoint_packed_of(const Endpoint *endpoint):
     cdef uint8_t raw[18]
     cdef int size = 16 if endpoint.family == AF_INET6 else 4
     memcpy(raw, endpoint.address, size)
@@ -55,9 +55,9 @@ cdef bytes endpoint_place_of(const Endpoint *endpoint):
     return (<const char *> raw)[:size + 2]
 
 
-cdef Endpoint *endpoint_new(bytes place) except NULL:
-    cdef const uint8_t *raw = <const uint8_t *> <const char *> place
-    cdef int size = <int> len(place) - 2
+cdef Endpoint *endpoint_new(bytes packed) except NULL:
+    cdef const uint8_t *raw = <const uint8_t *> <const char *> packed
+    cdef int size = <int> len(packed) - 2
     cdef char text[46]
     cdef Endpoint *endpoint = <Endpoint *> calloc(1, sizeof(Endpoint))
     if endpoint == NULL:

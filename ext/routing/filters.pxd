@@ -9,6 +9,11 @@ from fastroute.ext.routing.copies cimport Copies
 from fastroute.ext.routing.cors cimport Cors
 
 
+cdef enum Filtered:             # what the filters did with a request
+    FILTERED_ON = 0             # it goes on; only `cors` and `origin` of the Answer may be set
+    FILTERED_ANSWERED           # the Answer is filled in (a redirect or a preflight): it is not forwarded
+    FILTERED_NO_ROOM            # the arena is full
+
 cdef struct Answer:             # a local response, and the values that every response to the request needs
     uint16_t status
     uint16_t reason             # LocalReason
@@ -19,13 +24,11 @@ cdef struct Answer:             # a local response, and the values that every re
     Slice origin                # the Origin of the request, if `cors` allows it; in the head
     Copies *copies              # input: receives the copies of the request for mirrors; NULL: no copies are made
 
-# Applies the request side in listed order. Returns 1 if `answer` is filled in (a redirect or a preflight: do not
-# forward), 0 to continue (only `cors` and `origin` of `answer` may be set), -1 if the arena is full. `prefix`,
-# `listener_port`: of the Decision. A rewrite changes the path and authority of the head (not its host), so save the
-# path for the log first. Call it after `forward`, so that forwarding fields set by a filter are kept and
-# X-Forwarded-Host contains the received host. `chain` may be NULL.
-cdef int filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
-                        Arena *arena, Answer *answer) noexcept nogil
+# Applies the request side in listed order. `prefix`, `listener_port`: of the Decision. A rewrite changes the path and
+# authority of the head (not its host), so save the path for the log first. Call it after `forward`, so that forwarding
+# fields set by a filter are kept and X-Forwarded-Host contains the received host. `chain` may be NULL.
+cdef Filtered filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
+                             Arena *arena, Answer *answer) noexcept nogil
 # Applies the response side; `origin`: from the Answer of the request. Returns 0, or -1 if the arena is full. `chain`
 # may be NULL.
 cdef int filter_response(const FilterChain *chain, Slice origin, Message *message, Arena *arena) noexcept nogil

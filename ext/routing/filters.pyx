@@ -123,8 +123,8 @@ cdef void _text(Slice *slice, const char *text, uint32_t size) noexcept nogil:
     slice.size = size
 
 
-cdef int _redirect(const Step *step, const Message *message, uint32_t prefix, uint16_t listener_port, Arena *arena,
-                   Answer *answer) noexcept nogil:
+cdef Filtered _redirect(const Step *step, const Message *message, uint32_t prefix, uint16_t listener_port, Arena *arena,
+                        Answer *answer) noexcept nogil:
     """Fills in `answer`. If neither the request (HTTP/1.0) nor the filter has a host, Location begins with the path."""
     cdef Slice parts[7]
     cdef Slice scheme = step.scheme
@@ -134,7 +134,7 @@ cdef int _redirect(const Step *step, const Message *message, uint32_t prefix, ui
     if scheme.size == 0:
         _text(&scheme, b"https" if secure else b"http", 5 if secure else 4)
     if _change_path(step, message, prefix, arena, &parts[4]) < 0:
-        return -1
+        return FILTERED_NO_ROOM
     if parts[4].data[0] != c'/':        # the "*" of OPTIONS
         _text(&parts[4], b"/", 1)
     parts[0], parts[2] = scheme, host
@@ -148,42 +148,42 @@ cdef int _redirect(const Step *step, const Message *message, uint32_t prefix, ui
         parts[1].size = parts[3].size = 0
     answer.status = step.status
     answer.reason = REASON_REDIRECT
-    return 1 if join_slices(&answer.location, arena, parts, 7) == 0 else -1
+    return FILTERED_ANSWERED if join_slices(&answer.location, arena, parts, 7) == 0 else FILTERED_NO_ROOM
 
 
 # --- applying
 
 
-cdef int _begin_cors(const Cors *cors, const Message *message, Arena *arena, Answer *answer) noexcept nogil:
+cdef Filtered _begin_cors(const Cors *cors, const Message *message, Arena *arena, Answer *answer) noexcept nogil:
     """Notes the origin of the request; answers a preflight."""
     cdef Slice origin = cors_origin(message)
     _text(&answer.origin, origin.data, origin.size if cors_admits(cors, origin) else 0)
     answer.cors = cors
     if not cors_is_preflight(message):
-        return 0
+        return FILTERED_ON
     answer.fields = <Field *> arena_take(arena, PREFLIGHT_FIELDS * sizeof(Field))
     if answer.fields == NULL:
-        return -1
+        return FILTERED_NO_ROOM
     answer.fields_count = cors_preflight(cors, answer.origin, message, answer.fields)
     answer.status = 204
     answer.reason = REASON_PREFLIGHT
-    return 1
+    return FILTERED_ANSWERED
 
 
-cdef int filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
-                        Arena *arena, Answer *answer) noexcept nogil:
+cdef Filtered filter_request(const FilterChain *chain, Message *message, uint32_t prefix, uint16_t listener_port,
+                             Arena *arena, Answer *answer) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i
-    cdef int outcome
+    cdef Filtered outcome
     if chain == NULL:
-        return 0
+        return FILTERED_ON
     for i in range(chain.count):
         step = &chain.steps[i]
         if step.response:
             continue
         if step.type == STEP_CORS:
             outcome = _begin_cors(step.cors, message, arena, answer)
-            if outcome:
+            if outcome != FILTERED_ON:
                 return outcome
             continue
         if step.type == STEP_REDIRECT:
@@ -194,13 +194,13 @@ cdef int filter_request(const FilterChain *chain, Message *message, uint32_t pre
             continue
         if step.type != STEP_REWRITE:
             if _change_field(step, message, arena) < 0:
-                return -1
+                return FILTERED_NO_ROOM
             continue
         if step.hostname.size:
             message.authority = step.hostname
         if step.path_change != PATH_KEPT and _change_path(step, message, prefix, arena, &message.path) < 0:
-            return -1
-    return 0
+            return FILTERED_NO_ROOM
+    return FILTERED_ON
 
 
 cdef int filter_response(const FilterChain *chain, Slice origin, Message *message, Arena *arena) noexcept nogil:
@@ -261,16 +261,16 @@ cdef class Filters:
         """
         cdef Scratch scratch = Scratch(arena)
         cdef Answer answer
-        cdef int done
+        cdef Filtered done
         memset(&answer, 0, sizeof(Answer))
         scratch.request(method, path, query, host, fields)
         scratch.message.scheme = SCHEME_HTTPS if tls else SCHEME_HTTP
         done = filter_request(self._chain, &scratch.message, prefix, port, &scratch.arena, &answer)
-        if done < 0:
+        if done == FILTERED_NO_ROOM:
             raise MemoryError
         path = slice_bytes(&scratch.message.path).decode()
         authority = slice_bytes(&scratch.message.authority).decode()
-        return scratch.fields(), path, authority, _answered(&answer) if done else None
+        return scratch.fields(), path, authority, _answered(&answer) if done == FILTERED_ANSWERED else None
 
     def response(self, fields=(), *, str origin="", uint32_t arena=65536):
         """The fields of a response to a request from `origin`, which is allowed. MemoryError: the arena is full."""

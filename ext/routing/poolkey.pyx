@@ -7,6 +7,11 @@ from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1
 cdef dict NAMES = {"h1": PROTOCOL_HTTP1}    # by snapshot.Backend.protocol
 
 
+cdef int protocol_name(str name, uint8_t protocol) except -1:
+    NAMES[name] = protocol
+    return 0
+
+
 cdef void key_ref(PoolKey *key) noexcept nogil:
     key.refs += 1
 

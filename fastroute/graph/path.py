@@ -38,10 +38,10 @@ def replacement_problems(filter_: HTTPFilter, field: str) -> Iterator[Problem]:
     for name, part in (("requestRedirect", filter_.request_redirect), ("urlRewrite", filter_.url_rewrite)):
         if part is None or part.path is None:
             continue
-        place = "replaceFullPath" if part.path.type == "ReplaceFullPath" else "replacePrefixMatch"
+        key = "replaceFullPath" if part.path.type == "ReplaceFullPath" else "replacePrefixMatch"
         if error := path_error(_written_path(part.path)):
             what = f"the value {_replacement(part.path)} cannot be used as a path: {error}."
-            yield conditions.unsupported_value(what, f"{field}.{name}.path.{place}", "Use another path.")
+            yield conditions.unsupported_value(what, f"{field}.{name}.path.{key}", "Use another path.")
 
 
 def replacing_path(modifier: HTTPPathModifier) -> str:

@@ -81,9 +81,9 @@ Rank = tuple[bool, int]  # lower ones first
 
 
 def _rank(changed: Changed, now: Resource | None) -> Rank:
-    place = DEPENDENCIES.get(changed.kind, len(DEPENDENCIES))
+    position = DEPENDENCIES.get(changed.kind, len(DEPENDENCIES))
     is_last = now is None and changed.kind is not ReferenceGrant
-    return is_last, -place if is_last else place
+    return is_last, -position if is_last else position
 
 
 Lines = dict[Lane, dict[Rank, deque[Changed]]]  # without empty ones

@@ -65,7 +65,7 @@ async def test_a_client_with_many_connections_loses_its_own():
         async with Client("127.0.0.1", port) as probe:
             assert (await probe.ask("/")).status == 200
             many = [await connection(port, "127.0.0.2") for _ in range(MOST + 5)]
-            for one in many[:6]:  # the probe has one of the MOST places
+            for one in many[:6]:  # the probe has one of the MOST connections
                 await closed(one)
             assert len(running._crowd) == MOST
             assert (await probe.ask("/")).status == 200

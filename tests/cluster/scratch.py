@@ -27,9 +27,9 @@ def scratch(purpose: str) -> Iterator[Path]:
             yield folder
 
 
-def sweep(place: Path) -> None:
-    """Removes the folders in `place` whose processes have ended."""
-    for mark in place.glob(f"{PREFIX}*/{LOCK}"):
+def sweep(parent: Path) -> None:
+    """Removes the folders in `parent` whose processes have ended."""
+    for mark in parent.glob(f"{PREFIX}*/{LOCK}"):
         try:
             with mark.open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

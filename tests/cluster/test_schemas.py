@@ -249,7 +249,7 @@ MEANT = (
 
 
 def is_meant(where: str, version: str) -> bool:
-    return any(re.search(place, where) and release in ("", version) for place, release, _ in MEANT)
+    return any(re.search(pattern, where) and release in ("", version) for pattern, release, _ in MEANT)
 
 
 @pytest.mark.parametrize("version", RELEASES)

@@ -123,18 +123,18 @@ def test_matches_are_normalised_and_ranked() -> None:
         ),
     )
     assert rule.name == "named"
-    place = (NOT_CREATED, "infra/r", 0)
+    order = (NOT_CREATED, "infra/r", 0)
     assert rule.matches == (
         Match(
             path=PathMatch("Exact", "/a/x%3By"),
             method="GET",
             headers=(ValueMatch("x-team", "blue"),),
             query=(ValueMatch("v", "[0-9]", "RegularExpression"),),
-            rank=(0, 0, -1, -1, *place, 0),
+            rank=(0, 0, -1, -1, *order, 0),
         ),
-        Match(path=PathMatch("PathPrefix", "/a"), rank=(0, 1, 0, 0, *place, 1)),
-        Match(path=PathMatch("PathPrefix", ""), rank=(0, 1, 0, 0, *place, 2)),
-        Match(path=PathMatch("RegularExpression", "/[a-z]+"), rank=(-7, 1, 0, 0, *place, 3)),
+        Match(path=PathMatch("PathPrefix", "/a"), rank=(0, 1, 0, 0, *order, 1)),
+        Match(path=PathMatch("PathPrefix", ""), rank=(0, 1, 0, 0, *order, 2)),
+        Match(path=PathMatch("RegularExpression", "/[a-z]+"), rank=(-7, 1, 0, 0, *order, 3)),
     )
 
 

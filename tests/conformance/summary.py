@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _RESULT = re.compile(r"^\s*--- (PASS|FAIL|SKIP): TestConformance/([^\s/]+)((?:/\S+)?) \(([\d.]+)s\)")
 _RUN = re.compile(r"^=== (?:RUN|CONT|NAME)\s+TestConformance/(\S+)")
-_PLACE = re.compile(r"^\s+\S+\.go:\d+: ")
+_POSITION = re.compile(r"^\s+\S+\.go:\d+: ")
 _NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"^\s*(?:\S+\.go:\d+: )?\d{4}-\d\d-\d\dT[\d:.]+Z: ")
 # Lines with reasons; all others report progress.
@@ -51,7 +51,7 @@ def outcomes(log: Iterable[str]) -> list[Outcome]:
 
 
 def _shown(line: str) -> str:
-    return _PLACE.sub("", _TIME.sub("", line)).strip()[:240]
+    return _POSITION.sub("", _TIME.sub("", line)).strip()[:240]
 
 
 def _first(parts: Iterable[str], said: dict[str, list[str]]) -> tuple[str, ...]:

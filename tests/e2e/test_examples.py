@@ -24,7 +24,7 @@ WITHIN = 60  # seconds for one README
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     copy_manifests(EXAMPLES, tmp_path / "examples")
     return tmp_path
 
@@ -33,7 +33,7 @@ def blocks(readme: Path, kind: str) -> list[str]:
     return [text for found, text in BLOCK.findall(readme.read_text()) if found == kind]
 
 
-def run(script: str, place: Path) -> str:
+def run(script: str, folder: Path) -> str:
     """The output of a script; all processes that it started are ended with it."""
     environment = {
         **os.environ,
@@ -41,10 +41,10 @@ def run(script: str, place: Path) -> str:
         "FASTROUTE_METRICS": "off",
         "FASTROUTE_LOG_LEVEL": "error",
     }
-    with (place / "printed").open("w+") as printed:
+    with (folder / "printed").open("w+") as printed:
         process = subprocess.Popen(
             ["bash", "-euc", script],
-            cwd=place,
+            cwd=folder,
             env=environment,
             stdout=printed,
             stderr=subprocess.STDOUT,
@@ -68,14 +68,14 @@ def test_every_example_has_a_readme() -> None:
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
-def test_commands(readme: Path, place: Path) -> None:
+def test_commands(readme: Path, folder: Path) -> None:
     script = "\n".join(blocks(readme, "sh"))
     if shutil.which("curl") is None:
         script = "\n".join(line for line in script.splitlines() if "curl" not in line)
     port = free_ports(1)[0]
     script = script.replace("--port-offset 8000", f"--port-offset {port - 80}").replace(":8080", f":{port}")
-    script = script.replace("/tmp/", f"{place}/")
-    printed = [" ".join(line.split()) for line in run(script, place).splitlines()]
+    script = script.replace("/tmp/", f"{folder}/")
+    printed = [" ".join(line.split()) for line in run(script, folder).splitlines()]
     wanted = [" ".join(line.split()) for text in blocks(readme, "text") for line in text.splitlines()]
     assert wanted
     assert [line for line in wanted if not any(line in each for each in printed)] == []

@@ -77,16 +77,16 @@ async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
     options = ("--bind", ADDRESS, "--log-level", "info", "--log-format", "json")
     with log.open("wb") as file, ExitStack() as stack:
         async with serving(folder, *options, preexec_fn=few_files, stderr=file) as served:
-            place = (ADDRESS, served.port)
+            address = (ADDRESS, served.port)
             for _ in range(1200):
                 idle = stack.enter_context(socket.socket())
                 idle.setblocking(False)
-                idle.connect_ex(place)
+                idle.connect_ex(address)
             with trio.fail_after(PATIENCE):
                 while await accepted(served) < 192:  # noqa: ASYNC110
                     await trio.sleep(0.05)
             assert await accepted(served) == 192
-            clients = [stack.enter_context(socket.create_connection(place, PATIENCE)) for _ in range(8)]
+            clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
             for client in clients:
                 client.send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")
             answers = [await trio.to_thread.run_sync(client.recv, 65536) for client in clients]

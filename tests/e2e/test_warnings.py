@@ -32,9 +32,9 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
             served.world.remove("tcp")
             await _told(log, "fixed")
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
-    place = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
+    where = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
     unserved = (
-        f"{place}: TCPRoutes are not served: Gateway infra/edge sends no traffic to this route, and "
+        f"{where}: TCPRoutes are not served: Gateway infra/edge sends no traffic to this route, and "
         f"its status is not written."
     )
     expected = [
@@ -59,14 +59,14 @@ async def test_the_start_says_what_is_served_and_where(tmp_path):
             served.world.remove("gateway")
             await _told(log, "nothing to serve: there is no Gateway")
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
-    place = f"listener proxy of Gateway infra/edge: http://127.0.0.1:{served.port}"
+    where = f"listener proxy of Gateway infra/edge: http://127.0.0.1:{served.port}"
     wanted = [
         f"fastroute {__version__} (process {served.pid}, workers: 2) reads {folder}",
         f"metrics: http://127.0.0.1:{served.metrics_port}/metrics; also /healthz and /readyz",
         f"health: http://127.0.0.1:{served.health_port}/healthz and /readyz",
-        place,
+        where,
         "serving 1 Gateway, 1 route, 2 endpoints",
-        f"not bound any more: {place}",
+        f"not bound any more: {where}",
         "nothing to serve: there is no Gateway",
     ]
     assert [message for message in said if message in wanted] == wanted

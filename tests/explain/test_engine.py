@@ -91,7 +91,7 @@ Asked = tuple[str, str, str, tuple[tuple[str, str], ...]]
 def sent_by_client(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> bytes:
     """What curl sends: it escapes what is not visible, and leaves the rest as it is."""
     rest = url.removeprefix("http://").partition("#")[0]
-    end = next((place for place, letter in enumerate(rest) if letter in "/?"), len(rest))
+    end = next((at for at, letter in enumerate(rest) if letter in "/?"), len(rest))
     host, target = rest[:end], rest[end:]
     target = quote(target if target.startswith("/") else "/" + target, "".join(map(chr, range(33, 127))))
     fields = headers if any(name.lower() == "host" for name, _ in headers) else (("Host", host), *headers)

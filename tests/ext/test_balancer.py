@@ -27,15 +27,15 @@ class PlainChoice:
         divisor = gcd(*weights) or 1
         self.weights = [weight // divisor for weight in weights]
         self.taken = [0] * len(weights)
-        while (best := self.best()) >= 0 and self.place(best) < theta:
+        while (best := self.best()) >= 0 and self.position(best) < theta:
             self.taken[best] += 1
 
-    def place(self, i: int) -> Fraction:
+    def position(self, i: int) -> Fraction:
         return Fraction(2 * self.taken[i] + 1, 2 * self.weights[i])
 
     def best(self) -> int:
         left = [i for i, weight in enumerate(self.weights) if self.taken[i] < weight]
-        return min(left, key=self.place, default=-1)
+        return min(left, key=self.position, default=-1)
 
     def pick(self) -> int:
         if self.best() < 0:

@@ -24,8 +24,8 @@ def tokens(head: bytes) -> bytes:
 
 def cut(dice: random.Random, data: bytes) -> list[bytes]:
     """The data in up to three pieces."""
-    places = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randrange(3)))
-    return [data[i:j] for i, j in zip([0, *places], [*places, len(data)], strict=True) if data[i:j]]
+    cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randrange(3)))
+    return [data[i:j] for i, j in zip([0, *cuts], [*cuts, len(data)], strict=True) if data[i:j]]
 
 
 async def send(dice: random.Random, peer: Peer, data: bytes) -> None:

@@ -82,7 +82,7 @@ header_filters = st.lists(modifiers("request") | modifiers("response"), max_size
 
 def broad_rules(route: str) -> st.SearchStrategy[Rule]:
     """Rules for every host, with only a path match."""
-    found = prefixes.map(lambda path: a_match(PathMatch("PathPrefix", path), place=(0, route, 0, 0)))
+    found = prefixes.map(lambda path: a_match(PathMatch("PathPrefix", path), order=(0, route, 0, 0)))
     return found.map(lambda match: a_rule(route, match, listener="listener"))
 
 

@@ -218,7 +218,7 @@ LONGEST = b"X-" + b"o" * 61  # 63, longer than every forbidden name
 
 
 async def trailers_sent_on(trailers: bytes, cuts: bool) -> list[bytes]:
-    """What of `trailers` reaches the backend: whole, and cut at every place."""
+    """What of `trailers` reaches the backend: whole, and cut at every byte."""
     got: list[bytes] = []
 
     async def script(peer: Peer) -> None:

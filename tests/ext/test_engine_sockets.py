@@ -3,9 +3,7 @@ Also: what happens if no file descriptor is left."""
 
 import errno
 import os
-import resource
 import socket
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from rig import (
     backends,
     connect,
     loopback,
+    no_descriptor,
     quiet,
     rule,
     running,
@@ -132,24 +131,6 @@ async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():
             await settled(rig)
             with trio.fail_after(PATIENCE):
                 assert (await waiting.receive_some(100)).startswith(b"HTTP/1.1 404")
-
-
-@contextmanager
-def no_descriptor():
-    """This process can open no file."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(map(int, os.listdir("/proc/self/fd")))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
-    filling = []
-    try:
-        while True:
-            filling.append(os.dup(0))
-    except OSError:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for fd in filling:
-            os.close(fd)
 
 
 async def test_idle_connections_to_one_backend_leave_descriptors_for_another():

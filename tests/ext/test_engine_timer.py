@@ -27,8 +27,8 @@ def test_the_wheel_is_a_dictionary(moves: list[tuple[str, int, int]], now: int) 
     wheel = Deadlines(now)
     indexes = [wheel.add() for _ in range(8)]
     deadlines: dict[int, int] = {}
-    for kind, place, value in moves:
-        index = indexes[place]
+    for kind, chosen, value in moves:
+        index = indexes[chosen]
         if kind == "set":
             deadlines[index] = now + value
             wheel.set(index, now + value)

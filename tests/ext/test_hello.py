@@ -87,8 +87,8 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_si
 def test_mutated_ones_are_read_or_refused(mutations: list[tuple[int, int]], cut: int) -> None:
     """No byte beyond the input is read (detected by the sanitizer), and no name exceeds 255 bytes."""
     data = bytearray(hello("a.example.com"))
-    for place, value in mutations:
-        data[place % len(data)] = value
+    for at, value in mutations:
+        data[at % len(data)] = value
     for each in (bytes(data), bytes(data[:cut])):
         found = outcome(each)
         assert found is None or len(found) <= 255

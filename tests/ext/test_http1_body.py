@@ -91,7 +91,7 @@ def test_chunks_come_in_any_pieces(data: bytes, content: bytes) -> None:
         assert taker.take(data[cut:] + BEHIND) == len(data) - cut
         assert taker.complete
         assert content_of(decoder, data[:cut], data[cut:] + BEHIND) == (len(data), content)
-    single = [data[place : place + 1] for place in range(len(data))]
+    single = [data[at : at + 1] for at in range(len(data))]
     assert content_of(BodyReader("chunked"), *single) == (len(data), content)
 
 
@@ -155,7 +155,7 @@ REFUSED = {
 @pytest.mark.parametrize(("data", "status", "reason"), REFUSED.values(), ids=REFUSED.keys())
 def test_chunk_framing_is_refused(data: bytes, status: int, reason: str) -> None:
     refused = Refused(status, reason)
-    single = [data[place : place + 1] for place in range(len(data))]
+    single = [data[at : at + 1] for at in range(len(data))]
     assert BodyReader("chunked").take(data) == refused
     assert BodyReader("chunked").passes(data) == refused
     assert content_of(BodyReader("chunked"), data) == refused

@@ -52,7 +52,7 @@ class Fenced:
         for fence in (self.start - PAGE, self.start + self.room):
             assert LIBC.mprotect(ctypes.c_void_p(fence), ctypes.c_size_t(PAGE), 0) == 0
 
-    def places(self, data: bytes) -> Iterator[memoryview]:
+    def views(self, data: bytes) -> Iterator[memoryview]:
         """`data` right after the first fence, then right before the second."""
         for offset in (0, self.room - len(data)):
             window = (ctypes.c_char * len(data)).from_address(self.start + offset)
@@ -66,7 +66,7 @@ FENCED = Fenced(4)
 @pytest.mark.parametrize("data", HEADS)
 def test_requests_are_read_within_their_bytes(data: bytes) -> None:
     for size in range(1, len(data) + 1):
-        for view in FENCED.places(data[:size]):
+        for view in FENCED.views(data[:size]):
             head = read_request(view)
             if isinstance(head, RequestHead):
                 HeadReader().rewrite(view)
@@ -75,7 +75,7 @@ def test_requests_are_read_within_their_bytes(data: bytes) -> None:
 @pytest.mark.parametrize("data", ANSWERS)
 def test_responses_are_read_within_their_bytes(data: bytes) -> None:
     for size in range(1, len(data) + 1):
-        for view in FENCED.places(data[:size]):
+        for view in FENCED.views(data[:size]):
             reader = HeadReader(b"GET")
             if not isinstance(reader.read(view), Refused | None):
                 reader.rewrite(view)
@@ -84,7 +84,7 @@ def test_responses_are_read_within_their_bytes(data: bytes) -> None:
 @pytest.mark.parametrize("data", BODIES)
 def test_bodies_are_read_within_their_bytes(data: bytes) -> None:
     for size in range(1, len(data) + 1):
-        for view in FENCED.places(data[:size]):
+        for view in FENCED.views(data[:size]):
             BodyReader("chunked").take(view)
             BodyReader("chunked").decode(view)
 
@@ -93,7 +93,7 @@ def test_bodies_are_read_within_their_bytes(data: bytes) -> None:
 def test_growing_heads_are_read_within_their_bytes(data: bytes) -> None:
     readers = [HeadReader(), HeadReader(), HeadReader(b"GET"), HeadReader(b"GET")]
     for size in range(1, len(data) + 1):
-        for view, request, response in zip(FENCED.places(data[:size]), readers[:2], readers[2:], strict=True):
+        for view, request, response in zip(FENCED.views(data[:size]), readers[:2], readers[2:], strict=True):
             request.read(view)
             response.read(view)
 
@@ -110,7 +110,7 @@ SPLICED = st.tuples(st.sampled_from([*HEADS, *ANSWERS, *BODIES]), st.integers(0,
 def test_broken_bytes_are_read_within_their_bytes(
     data: bytes, head: int, target: int, fields: int, merge: bool
 ) -> None:
-    for view in FENCED.places(data):
+    for view in FENCED.views(data):
         read_request(view, head=head, target=target, fields=fields, merge_slashes=merge)
         read_request(view, merge_slashes=merge)
         HeadReader(b"GET").read(view)

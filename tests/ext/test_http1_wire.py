@@ -37,8 +37,8 @@ def kept(fields: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
 async def send_in_pieces(peer: Peer, data: bytes, count: int) -> None:
     """`data` in `count` writes that arrive one by one, then the end of the stream."""
     size = len(data) // count + 1
-    for place in range(0, len(data), size):
-        await peer.send(data[place : place + size])
+    for start in range(0, len(data), size):
+        await peer.send(data[start : start + size])
         if count > 1:
             await trio.sleep(0.001)
     await peer.end_of_writing()

@@ -297,13 +297,13 @@ async def test_any_sequence_of_edits_leaves_the_connections_that_a_plain_model_l
                 rig.upstreams.speak(name, kinds[kind[name]])
             elif listed[name]:
                 connection, number = await ask(rig, name)
-                place = leads_to[connection], kind[name]
-                assert (idle.get(place) == connection) == (number > 1)
-                assert (place in idle) == (number > 1)
-                idle[place] = connection
+                pool = leads_to[connection], kind[name]
+                assert (idle.get(pool) == connection) == (number > 1)
+                assert (pool in idle) == (number > 1)
+                idle[pool] = connection
             rig.engine.wake()
             usable = {(port, kind[name]) for name in names for port in listed[name]}
-            idle = {place: connection for place, connection in idle.items() if place in usable}
+            idle = {pool: connection for pool, connection in idle.items() if pool in usable}
             await soon(lambda: sum(one.open for one in ports) == len(idle))  # noqa: B023  (waited for at once)
             assert rig.engine.statistics().upstream_idle == len(idle)
         for _ in rig.upstreams.tidying():
@@ -339,8 +339,10 @@ class Gate:
 
     def __init__(self, count: int) -> None:
         self.count, self.arrived, self.go = count, 0, trio.Event()
+        self.peers: list[Peer] = []
 
     async def __call__(self, peer: Peer) -> None:
+        self.peers.append(peer)
         while True:
             await peer.request()
             self.arrived += 1
@@ -377,4 +379,36 @@ async def test_a_turn_closes_only_a_few_connections_that_nobody_may_use() -> Non
             assert left - FORGOTTEN <= rig.engine.statistics().upstream_idle < left
             left = rig.engine.statistics().upstream_idle
             assert more or left == 0
+    rig.close()
+
+
+async def test_a_request_closes_only_a_few_connections_that_have_ended() -> None:
+    """Then it gets a new one. The connections end between two events of one batch: the engine learns of their end only
+    when the request looks at them."""
+    rig = Rig()
+    rig.listen()
+    rig.install(*rules("a"))
+    gate = Gate(40)
+    async with backends(gate) as [backend]:
+        rig.put("a", backend.port)
+        async with paused(rig):
+            await idle_connections(rig, 40)
+            first, second = await connect(rig.port), await connect(rig.port)
+            await quiet()
+        assert rig.engine.statistics().upstream_idle == 40
+        rig.engine.hold_clock(0.003)  # each look at the clock uses up a turn: a turn handles one event
+        await first.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+        await second.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        while rig.local("no_rule") == 0:
+            rig.engine.turn()
+        for peer in gate.peers:
+            await peer.close()
+        assert rig.engine.statistics().upstream_idle == 40
+        while rig.engine.statistics().upstream_active == 0:
+            rig.engine.turn()
+        assert rig.engine.statistics().upstream_idle == 40 - UNUSABLE_MOST
+        async with paused(rig):
+            assert (await second.response())[0] == 200
+            await soon(lambda: rig.engine.statistics().upstream_idle == 1)
+        assert backend.connections == 41
     rig.close()

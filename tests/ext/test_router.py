@@ -95,7 +95,7 @@ def winner(rules: list[Rule], path: str = "/", host: str = "example.com", method
 def rule_at(route: str, kind: str, value: str, **more: object) -> Rule:
     method = more.pop("method", None)
     headers, query = more.pop("headers", ()), more.pop("query", ())
-    match = a_match(PathMatch(kind, value), method, headers, query, place=(route, 0, 0))  # type: ignore[arg-type]
+    match = a_match(PathMatch(kind, value), method, headers, query, order=(route, 0, 0))  # type: ignore[arg-type]
     return a_rule(route, match, **more)  # type: ignore[arg-type]
 
 
@@ -345,7 +345,7 @@ def test_a_crowd_on_one_path_is_told_apart(crowd: list[Any], asked: list[Request
         a_rule(
             f"ns/{number:02}",
             a_match(
-                PathMatch(kind, "" if kind == "PathPrefix" else ".*"), method, headers, query, place=(f"{number:02}",)
+                PathMatch(kind, "" if kind == "PathPrefix" else ".*"), method, headers, query, order=(f"{number:02}",)
             ),
         )
         for number, (method, headers, query, kind) in enumerate(crowd)

@@ -327,7 +327,7 @@ def test_reasons_are_named_once() -> None:
 
 
 def test_large_tables_grow_in_steps_and_lose_nothing() -> None:
-    """Maps of more than 8,192 places move to larger ones in steps before they are used, and are freed in pieces."""
+    """Maps of more than 8,192 cells move to larger ones in steps before they are used, and are freed in pieces."""
     kinds = ("PathPrefix", "Exact")
 
     def wide(number: int, version: int) -> Rule:

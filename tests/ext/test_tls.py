@@ -81,8 +81,8 @@ async def test_a_request_for_another_listener_is_misdirected(asked: str, host: s
             assert (await client.response())[0] == status
         if reason:
             assert rig.local(reason) == 2
-            place = ["a.example.com", "b.example.com", "other.org"].index(asked)
-            assert rig.counters.request_counts(10 + place) == {421: 2}  # for the listener of the connection
+            number = ["a.example.com", "b.example.com", "other.org"].index(asked)
+            assert rig.counters.request_counts(10 + number) == {421: 2}  # for the listener of the connection
 
 
 async def test_without_a_listener_for_every_name_nobody_has_a_host() -> None:

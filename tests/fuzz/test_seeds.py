@@ -3,22 +3,19 @@
 Needs no clang. `.ci/sanitize tests/fuzz` runs the same inputs with AddressSanitizer.
 """
 
-import fcntl
 import importlib
-import os
 import random
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from building import built
 from fuzz import frames
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-BUILT = "build/replay"
 COMPILED = ("request", "response", "chunked", "preface", "hello", "path", "routes")
 PUBLICATION = "publication"
 SEEDS = sorted(path for path in (HERE / "seeds").rglob("*") if path.is_file())
@@ -26,17 +23,8 @@ SEEDS = sorted(path for path in (HERE / "seeds").rglob("*") if path.is_file())
 
 @pytest.fixture(scope="session")
 def replay() -> Callable[[str, bytes], str | None]:
-    """Builds the targets if they changed. Several processes may run these tests at the same time."""
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    (ROOT / BUILT).mkdir(parents=True, exist_ok=True)
-    with (ROOT / BUILT / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        command = [sys.executable, str(HERE / "build.py"), BUILT]
-        ended = subprocess.run(
-            command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
-    assert ended.returncode == 0, ended.stdout
-    sys.path.append(str(ROOT / BUILT / "lib"))
+    """Builds the targets if they changed."""
+    built("fuzz", "build/replay")
     targets = importlib.import_module("fuzz.targets")
     assert targets.NAMES == COMPILED
 

@@ -22,8 +22,8 @@ def messages(rule: dict[str, Any]) -> list[str]:
 
 def modifying(direction: str, action: str, name: str) -> dict[str, Any]:
     value = name if action == "remove" else {"name": name, "value": "192.0.2.1"}
-    place = f"{direction}HeaderModifier"
-    return {"filters": [{"type": place[0].upper() + place[1:], place: {action: [value]}}]}
+    field = f"{direction}HeaderModifier"
+    return {"filters": [{"type": field[0].upper() + field[1:], field: {action: [value]}}]}
 
 
 @pytest.mark.parametrize("name", ["content_length", "TRANSFER_encoding", "transfer-encoding", "keep_alive"])

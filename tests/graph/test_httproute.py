@@ -151,13 +151,13 @@ def test_a_path_that_no_request_has(path: str, served: bool) -> None:
 @pytest.mark.parametrize("type_", ["ReplaceFullPath", "ReplacePrefixMatch"])
 @pytest.mark.parametrize("name", ["urlRewrite", "requestRedirect"])
 def test_a_replacement_that_is_no_path(name: str, type_: str, value: str, served: bool) -> None:
-    place = type_[0].lower() + type_[1:]
+    key = type_[0].lower() + type_[1:]
     written = {
         "type": {"urlRewrite": "URLRewrite"}.get(name, "RequestRedirect"),
-        name: {"path": {"type": type_, place: value}},
+        name: {"path": {"type": type_, key: value}},
     }
     fields = [problem.field for problem in node(rules=[{"filters": [written]}]).problems]
-    assert fields == ([] if served else [f"spec.rules[0].filters[0].{name}.path.{place}"])
+    assert fields == ([] if served else [f"spec.rules[0].filters[0].{name}.path.{key}"])
     on_backend = node(rules=[{"backendRefs": [{**ECHO, "filters": [written]}]}]).problems
     assert [problem.reason for problem in on_backend] == ([] if served else ["UnsupportedValue"])
 

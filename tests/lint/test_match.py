@@ -27,8 +27,8 @@ def matched(match: dict[str, Any]) -> Any:
 )
 def test_a_literal_asterisk(path: dict[str, str], field: str | None, fix: object) -> None:
     [warning] = found("LiteralAsterisk", gateway(), matched({"path": path}))
-    place = "spec.rules[0].matches[0].path"
-    assert warning.field == (f"{place}.{field}" if field else place)
+    at = "spec.rules[0].matches[0].path"
+    assert warning.field == (f"{at}.{field}" if field else at)
     assert (yaml.safe_load(warning.fix) if warning.fix else None) == fix
     if fix and warning.fix:
         mended = yaml.safe_load(warning.fix)

@@ -97,12 +97,12 @@ def clean(tmp_path: Path) -> Path:
     return tmp_path / "clean" / "bin"
 
 
-def assert_works(clean: Path, place: Path) -> None:
-    assert run(clean / "fastroute", "--version", cwd=place).startswith("fastroute ")
-    where = run(clean / "python", "-c", "import fastroute; print(fastroute.__file__)", cwd=place)
+def assert_works(clean: Path, folder: Path) -> None:
+    assert run(clean / "fastroute", "--version", cwd=folder).startswith("fastroute ")
+    where = run(clean / "python", "-c", "import fastroute; print(fastroute.__file__)", cwd=folder)
     assert where.startswith(str(clean.parent)), where
-    run(clean / "python", FIRST_REQUEST, cwd=place)
-    assert "All numbers are as expected." in run(clean / "fastroute", "demo", "--once", cwd=place)
+    run(clean / "python", FIRST_REQUEST, cwd=folder)
+    assert "All numbers are as expected." in run(clean / "fastroute", "demo", "--once", cwd=folder)
 
 
 def test_a_wheel_of_the_sdist_works(wheel: Path, clean: Path, tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_what_a_wheel_holds(wheel: Path) -> None:
 def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
     """The metadata is complete and equals pyproject.toml; the chart and the documents contain the same values."""
     with zipfile.ZipFile(wheel) as archive:
-        [place] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        said = Parser().parsestr(archive.read(place).decode())
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        said = Parser().parsestr(archive.read(metadata).decode())
     chart = yaml.safe_load((ROOT / "deploy/helm/fastroute/Chart.yaml").read_text())
     assert said["Name"] == PROJECT["name"] == chart["name"]
     assert said["Version"] == PROJECT["version"] == chart["version"] == chart["appVersion"]

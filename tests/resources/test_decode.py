@@ -316,11 +316,11 @@ junk = st.recursive(
 )
 
 
-def _places(value, path=()):
+def _paths(value, path=()):
     yield path
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, item in inside:
-        yield from _places(item, (*path, name))
+        yield from _paths(item, (*path, name))
 
 
 def _replaced(value, path, new):
@@ -338,7 +338,7 @@ WHOLE = {kind: msgspec.yaml.decode(text.encode()) for kind, text in EVERY_KIND.i
 def test_no_junk_is_an_error_of_ours(data, kind, value):
     """Any value anywhere in any object results in an object or in problems, never in an exception or a raw schema
     error."""
-    path = data.draw(st.sampled_from(list(_places(WHOLE[kind]))))
+    path = data.draw(st.sampled_from(list(_paths(WHOLE[kind]))))
     text = msgspec.json.encode(_replaced(WHOLE[kind], path, value)).decode()
     for entry in decode(text, "x.json", json=True):
         assert (entry.resource is None) == bool(entry.problems or _is_skipped(entry))
@@ -349,7 +349,7 @@ def test_no_junk_is_an_error_of_ours(data, kind, value):
 def test_no_junk_in_several_places_is_an_error_of_ours(data, kind, values):
     whole = WHOLE[kind]
     for value in values:
-        whole = _replaced(whole, data.draw(st.sampled_from(list(_places(whole)))), value)
+        whole = _replaced(whole, data.draw(st.sampled_from(list(_paths(whole)))), value)
     for entry in decode(msgspec.json.encode(whole).decode(), "x.json", json=True):
         assert (entry.resource is None) == bool(entry.problems or _is_skipped(entry))
 

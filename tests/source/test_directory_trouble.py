@@ -21,8 +21,8 @@ async def test_broken_then_mended(tmp_path):
     async with follow(tmp_path) as seen:
         path.write_text(route("a", 0) + "---\n" + route("b", 1))
         await seen.until(lambda seen: seen.ports == {"a": 8080, "b": 1})
-        place = f"{path}:14:11: HTTPRoute infra/a: spec.rules[0].backendRefs[0].port"
-        assert seen.said == [f"{place}: must be an integer from 1 to 65535, got 0"]
+        where = f"{path}:14:11: HTTPRoute infra/a: spec.rules[0].backendRefs[0].port"
+        assert seen.said == [f"{where}: must be an integer from 1 to 65535, got 0"]
         path.write_text("spec: [\n---\n" + route("b", 2))
         await seen.until(lambda seen: seen.ports == {"a": 8080, "b": 2})
         assert len(seen.said) == 1

@@ -16,7 +16,7 @@ cdef enum Flag:
     FLAG_END = 1                # content: the last of the stream
     FLAG_RESET = 2              # the payload is a Cause, 1 byte
     FLAG_CREDIT = 4             # the payload is a number of bytes, 4 bytes
-    FLAG_LEAVE = 8              # the connection takes no more streams
+    FLAG_LEAVE = 8              # the connection takes no more streams; 4 bytes: the last one that is processed
 
 cdef struct Framing:            # of one parent
     uint32_t last               # the highest stream number so far

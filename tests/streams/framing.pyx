@@ -1,16 +1,20 @@
-"""A protocol with streams, for tests only; see framing.pxd. Importing this module registers it as STREAMS_FRAMED; `use` lets
-an engine speak it. It stays until HTTP/2 takes its place."""
+"""A protocol with streams, for tests only; see framing.pxd. Importing this module registers it: for a
+backend as the protocol "framed", for the clients of an engine by `use`. It stays until HTTP/2 takes its place."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.engine.engine cimport Engine
-from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, Connection, Parent, Stream, slab_at
+from fastroute.ext.message.protocol cimport PROTOCOL_FRAMED, PROTOCOL_HTTP1
+from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_UPSTREAM, Connection, Parent, Stream, slab_at
 from fastroute.ext.reactor.parent cimport (
-    CAUSE_REFUSED, CAUSE_VIOLATION, STREAMS_FRAMED, Protocol, parent_add, parent_leave, protocol_at,
+    CAUSE_REFUSED, CAUSE_VIOLATION, StreamProtocol, parent_add, parent_leave, protocol_at,
 )
 from fastroute.ext.reactor.reactor cimport Reactor, queue
-from fastroute.ext.reactor.stream cimport stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive
+from fastroute.ext.reactor.stream cimport (
+    stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_refused,
+)
+from fastroute.ext.routing.poolkey cimport protocol_name
 
 WINDOWS = (STREAM_WINDOW, CONNECTION_WINDOW)
 MOST = STREAMS_MOST
@@ -156,7 +160,9 @@ cdef int take_frame(Reactor r, Connection *p, uint32_t id, uint8_t flags, const 
             add_reset(r, p, id, CAUSE_REFUSED)
     if s is NULL or s.stream.over:      # it has ended here
         return credit_connection(r, p, size) if flags <= FLAG_END else 0
-    if flags == FLAG_RESET:
+    if flags == FLAG_RESET and size == 1 and data[0] == CAUSE_REFUSED and p.side == SIDE_UPSTREAM:
+        stream_refused(r, p, s)
+    elif flags == FLAG_RESET:
         stream_broken(r, p, s)
     elif flags == FLAG_CREDIT:
         if size != 4:
@@ -174,12 +180,24 @@ cdef int take_frame(Reactor r, Connection *p, uint32_t id, uint8_t flags, const 
 cdef int take_of_connection(Reactor r, Connection *p, uint8_t flags, const char *data, uint32_t size) noexcept nogil:
     if flags == FLAG_LEAVE:
         parent_leave(r, p)
+        if size == 4 and p.side == SIDE_UPSTREAM:
+            refuse_above(r, p, number(<const uint8_t *> data, 4))
         return 0
     if flags != FLAG_CREDIT or size != 4:
         return -1
     p.parent.window += number(<const uint8_t *> data, 4)
     queue(r, p)
     return 0
+
+
+cdef void refuse_above(Reactor r, Connection *p, uint32_t last) noexcept nogil:
+    cdef uint32_t index = p.parent.first
+    cdef Connection *s
+    while index != 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.after
+        if s.stream.id > last and not s.stream.over:
+            stream_refused(r, p, s)
 
 
 # --- registration
@@ -189,8 +207,9 @@ cdef void release(void *state) noexcept nogil:
     free(state)
 
 
-cdef void fill() noexcept:
-    cdef Protocol *protocol = protocol_at(STREAMS_FRAMED)
+cdef int fill() except -1:
+    cdef StreamProtocol *protocol = protocol_at(PROTOCOL_FRAMED)
+    protocol.messages = PROTOCOL_HTTP1
     protocol.streams_most = STREAMS_MOST
     protocol.input_most = STREAM_WINDOW
     protocol.inputs_most = CONNECTION_WINDOW
@@ -203,14 +222,14 @@ cdef void fill() noexcept:
     protocol.credit = credit
     protocol.leave = leave
     protocol.free = release
+    return protocol_name("framed", PROTOCOL_FRAMED)
 
 fill()
 
 
-def use(Engine engine not None, *, bint downstream=False, bint upstream=False):
-    """From now on new client connections, and connections to backends, of the engine carry streams."""
-    engine.r.downstream_protocol = STREAMS_FRAMED if downstream else 0
-    engine.r.upstream_protocol = STREAMS_FRAMED if upstream else 0
+def use(Engine engine not None):
+    """From now on new client connections of the engine carry streams."""
+    engine.r.downstream_protocol = PROTOCOL_FRAMED
 
 
 def sizes():

@@ -15,13 +15,13 @@ from fastroute.ext.message.message cimport (
 from fastroute.ext.message.method cimport method_of
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.path cimport take_path
-from fastroute.ext.message.protocol cimport PROTOCOL_TESTED
+from fastroute.ext.message.protocol cimport PROTOCOL_FRAMED, PROTOCOL_HTTP1, PROTOCOL_TESTED
 from fastroute.ext.message.refusal cimport REFUSAL_FIELD_NAME_INVALID
 from fastroute.ext.message.status cimport status_phrase
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport CODING_NONE, Exchange
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.parent cimport STREAMS_FRAMED, protocol_at
+from fastroute.ext.reactor.parent cimport protocol_at
 from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, put, receive, transmit
 from fastroute.ext.sides.arrival cimport (
     EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_PIECE, Arrival, Piece,
@@ -361,4 +361,4 @@ fill()
 
 def speak(bint records):
     """Whether the streams of framing.pyx that are opened from now on carry records instead of HTTP/1.1."""
-    protocol_at(STREAMS_FRAMED).messages = PROTOCOL_TESTED if records else 0
+    protocol_at(PROTOCOL_FRAMED).messages = PROTOCOL_TESTED if records else PROTOCOL_HTTP1

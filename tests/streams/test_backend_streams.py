@@ -4,7 +4,22 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from rig import GET, OK, Peer, answering, backends, connect, free_port, quiet, reporting, rule, running, soon
+from rig import (
+    GET,
+    OK,
+    PLAIN,
+    Peer,
+    answering,
+    backends,
+    connect,
+    free_port,
+    no_descriptor,
+    quiet,
+    reporting,
+    rule,
+    running,
+    soon,
+)
 from streams.frames import CANCELLED, LEAVE, STREAM_WINDOW, Channel, Frames, client, framed
 
 from fastroute import snapshot
@@ -47,7 +62,7 @@ async def works(port: int, request: bytes = GET) -> None:
 async def test_one_connection_carries_many_requests(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         clients = [await connect(rig.port) for _ in range(20)]
         for peer in clients:
@@ -74,7 +89,7 @@ async def test_a_full_connection_is_followed_by_another(use: Use, framing: objec
     most: int = framing.MOST  # type: ignore[attr-defined]
     gate = Gate()
     async with backends(framed(gate.answer)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True, upstream=True)
+        use(rig, "b", downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as one, client(rig.port) as two:
             streams = [await one.ask(get(b"/wait")) for _ in range(most)]
@@ -97,7 +112,7 @@ async def test_a_slow_client_closes_the_window_of_its_stream_alone(use: Use) -> 
 
     channels: list[Channel] = []
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         slow = await connect(rig.port)
         await slow.send(get(b"/large"))
@@ -124,7 +139,7 @@ async def test_an_upload_waits_for_the_window_of_its_stream(use: Use) -> None:
 
     channels: list[Channel] = []
     async with backends(framed(script), answering) as [backend, _], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         async with trio.open_nursery() as nursery:
@@ -145,7 +160,7 @@ async def test_a_backend_that_opens_no_window_times_out(use: Use) -> None:
 
     limits = Limits(body_idle_timeout=8, min_body_rate=0)
     async with backends(framed(script)) as [backend], running(rule("b"), held=True, limits=limits) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         async with trio.open_nursery() as nursery:
@@ -160,7 +175,7 @@ async def test_a_backend_that_opens_no_window_times_out(use: Use) -> None:
 async def test_a_client_that_leaves_cancels_its_stream(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer, gate.connections)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/wait"))
@@ -183,7 +198,7 @@ async def test_a_backend_resets_one_stream(use: Use) -> None:
             await peer.send(OK)
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True, log=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/reset"))
@@ -212,7 +227,7 @@ async def test_an_answer_that_was_complete_before_the_reset_arrives(use: Use) ->
         await peer.reset()
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         await works(rig.port, POST)
@@ -226,7 +241,7 @@ async def test_the_end_of_the_connection_ends_each_exchange(use: Use) -> None:
         backends(framed(gate.answer, gate.connections)) as [backend],
         running(rule("b"), held=True, log=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         fresh = [await connect(rig.port) for _ in range(6)]
@@ -256,7 +271,7 @@ async def test_complete_answers_survive_the_end_of_the_connection(use: Use) -> N
         await peer.frames.peer.stream.aclose()  # type: ignore[attr-defined]
 
     async with backends(framed(script)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         for _ in range(3):
             await works(rig.port, POST)
@@ -264,7 +279,7 @@ async def test_complete_answers_survive_the_end_of_the_connection(use: Use) -> N
 
 async def test_a_refused_connection_fails_the_streams_that_wait_for_it(use: Use) -> None:
     async with running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", free_port())
         for _ in range(2):
             peer = await connect(rig.port)
@@ -277,7 +292,7 @@ async def test_a_refused_connection_fails_the_streams_that_wait_for_it(use: Use)
 async def test_a_backend_that_leaves_gets_no_more_streams(use: Use) -> None:
     gate = Gate()
     async with backends(framed(gate.answer, gate.connections)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(get(b"/wait"))
@@ -296,7 +311,7 @@ async def test_connections_without_streams_close(use: Use) -> None:
         backends(framed(answering)) as [backend],
         running(rule("b"), held=True, limits=Limits(upstream_idle_timeout=10)) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         await works(rig.port)
         await rig.passes(9)
@@ -310,13 +325,38 @@ async def test_connections_without_streams_close(use: Use) -> None:
         await soon(lambda: backend.open == 0)
 
 
+@PLAIN
+@pytest.mark.usefixtures("framing")
+async def test_the_oldest_idle_connections_make_room() -> None:
+    """Sixteen at most. Each backend has its own pool key, and so its own connection."""
+    names = [f"b{number}" for number in range(20)]
+    rules = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate([*names, "other"])]
+    gate = Gate()
+    async with backends(framed(answering), gate.answer) as [backend, other], running(*rules, held=True) as rig:
+        rig.put("other", other.port)
+        for name in names:
+            tls = snapshot.BackendTLS(server_name=name, trust_anchors=b"CA")
+            rig.upstreams.speak(name, snapshot.Backend(protocol="framed", tls=tls))
+            rig.put(name, backend.port)
+            await works(rig.port, get(f"/{name}".encode()))
+        await quiet()
+        assert (backend.connections, rig.engine.statistics().upstream_idle) == (20, 20)
+        client = await connect(rig.port)
+        with no_descriptor():
+            await client.send(get(b"/other/wait"))
+            await soon(lambda: gate.waiting == 1)
+        assert rig.engine.statistics().upstream_idle == 4
+        gate.open.set()
+        assert (await client.response())[2] == b"ok"
+
+
 async def test_a_drain_closes_connections_after_their_streams(use: Use) -> None:
     gate = Gate()
     async with (
         backends(framed(gate.answer), framed(answering)) as [backend, idle],
         running(rule("b", name="0", path="/wait"), rule("i", name="1"), held=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b", "i")
         rig.put("b", backend.port)
         rig.put("i", idle.port)
         await works(rig.port)
@@ -341,7 +381,7 @@ async def test_mirrors_are_streams_too(use: Use) -> None:
         backends(framed(reporting(got)), framed(reporting(copied))) as [backend, mirror],
         running(mirrored, held=True) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b", "m")
         rig.put("b", backend.port)
         rig.put("m", mirror.port)
         for _ in range(5):
@@ -361,7 +401,7 @@ async def test_streams_on_both_sides(use: Use) -> None:
         await peer.end_of_writing()
 
     async with backends(framed(echo)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True, upstream=True)
+        use(rig, "b", downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames, trio.open_nursery() as nursery:
 

@@ -55,7 +55,7 @@ async def works(frames: Frames, request: bytes = GET) -> None:
 
 async def test_many_requests_on_one_connection(use: Use) -> None:
     async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             for _ in range(3):
@@ -84,7 +84,7 @@ async def test_streams_are_answered_in_any_order(use: Use) -> None:
             await peer.send(OK)
 
     async with backends(script) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             slow = await frames.ask(get(b"/slow"))
@@ -97,7 +97,7 @@ async def test_streams_are_answered_in_any_order(use: Use) -> None:
 
 async def test_a_closed_window_stops_only_its_stream(use: Use) -> None:
     async with backends(large) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             stopped = await frames.ask(get(b"/large"))
@@ -113,7 +113,7 @@ async def test_a_closed_window_stops_only_its_stream(use: Use) -> None:
 
 async def test_a_closed_window_of_the_connection_stops_content_alone(use: Use) -> None:
     async with backends(large) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             channels = [await frames.ask(get(b"/large")) for _ in range(8)]
@@ -145,7 +145,7 @@ async def test_an_upload_waits_for_a_backend_that_does_not_read(use: Use) -> Non
         backends(script, answering) as [backend, other],
         running(rule("b", name="0", path="/up"), rule("o", name="1"), held=True) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         rig.put("o", other.port)
         async with client(rig.port) as frames, trio.open_nursery() as nursery:
@@ -170,7 +170,7 @@ async def test_more_than_the_window_resets_the_stream(use: Use) -> None:
         backends(silent, answering) as [backend, other],
         running(rule("b", name="0", path="/up"), rule("o", name="1"), held=True) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         rig.put("o", other.port)
         async with client(rig.port) as frames:
@@ -182,7 +182,7 @@ async def test_more_than_the_window_resets_the_stream(use: Use) -> None:
 
 async def test_content_after_the_end_resets_the_stream(use: Use) -> None:
     async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             stream = await frames.ask(GET)
@@ -196,7 +196,7 @@ async def test_a_client_resets_one_stream(use: Use) -> None:
         backends(silent, answering) as [backend, other],
         running(rule("b", name="0", path="/silent"), rule("o", name="1"), held=True, log=True) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         rig.put("o", other.port)
         async with client(rig.port) as frames:
@@ -217,7 +217,7 @@ async def test_a_response_that_is_cut_short_resets_its_stream(use: Use) -> None:
         backends(script, answering) as [backend, other],
         running(rule("b", name="0", path="/cut"), rule("o", name="1"), held=True) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         rig.put("o", other.port)
         async with client(rig.port) as frames:
@@ -231,7 +231,7 @@ async def test_a_response_that_is_cut_short_resets_its_stream(use: Use) -> None:
 
 async def test_an_early_answer_ends_the_stream_and_stops_the_upload(use: Use) -> None:
     async with running(rule(name="0", path="/nothing"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         async with client(rig.port) as frames:
             stream = frames.open()
             await stream.send(post(b"some", size=1_000_000))
@@ -243,7 +243,7 @@ async def test_an_early_answer_ends_the_stream_and_stops_the_upload(use: Use) ->
 
 async def test_the_end_of_the_connection_ends_each_exchange(use: Use) -> None:
     async with backends(silent) as [backend], running(rule("b"), held=True, log=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             for _ in range(7):
@@ -260,7 +260,7 @@ async def test_the_end_of_the_connection_ends_each_exchange(use: Use) -> None:
 @pytest.mark.parametrize("bad", [frame(0, RESET), frame(1, 0)[:5] + b"\xff\xff\xff"])
 async def test_a_violation_of_the_framing_ends_the_connection(use: Use, bad: bytes) -> None:
     async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             await frames.ask(GET)
@@ -273,7 +273,7 @@ async def test_a_violation_of_the_framing_ends_the_connection(use: Use, bad: byt
 async def test_too_many_streams_are_refused(use: Use, framing: object) -> None:
     most: int = framing.MOST  # type: ignore[attr-defined]
     async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             for _ in range(most):
@@ -297,7 +297,7 @@ async def test_upgraded_streams(use: Use) -> None:
         await peer.send(b"end")
 
     async with backends(echo) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             streams = [frames.open() for _ in range(3)]
@@ -317,7 +317,7 @@ async def test_upgraded_streams(use: Use) -> None:
 async def test_requests_and_bodies_arrive_unchanged(use: Use) -> None:
     report: list[bytes] = []
     async with backends(reporting(report)) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             for size in (0, 1, 16384, 50_000, 200_000):

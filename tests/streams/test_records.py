@@ -65,7 +65,7 @@ async def chunked(peer: Peer) -> None:
 
 async def test_a_client_without_chunks_gets_content_and_trailers(use: Use) -> None:
     async with backends(chunked) as [backend], running(rule("b", filters=FILTERS)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             said = await hear(await frames.ask(ASKED))
@@ -81,7 +81,7 @@ async def test_a_backend_without_chunks_gets_content_and_trailers(use: Use) -> N
         await peer.send(head(b"h", ":status: 204"))
 
     async with backends(framed(script)) as [backend], running(rule("b", filters=FILTERS)) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         for part in (POST + CHUNKS[:4], CHUNKS[4:13], CHUNKS[13:] + TRAILERS[:5], TRAILERS[5:] + b"\r\n"):
@@ -104,7 +104,7 @@ async def test_trailers_are_kept_for_the_next_try(use: Use) -> None:
 
     retry = snapshot.Retry(codes=(503,), attempts=1, backoff_ms=1)
     async with backends(framed(script)) as [backend], running(rule("b", filters=FILTERS, retry=retry)) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(POST + CHUNKS + TRAILERS + b"\r\n")
@@ -119,7 +119,7 @@ async def test_a_client_of_chunks_gets_them_from_a_backend_without(use: Use) -> 
         await peer.send(ANSWER + ENDED)
 
     async with backends(framed(script)) as [backend], running(rule("b", filters=FILTERS)) as rig:
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         rig.put("b", backend.port)
         peer = await connect(rig.port)
         await peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -140,7 +140,7 @@ async def test_a_backend_of_chunks_gets_them_from_a_client_without(use: Use) -> 
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     async with backends(script) as [backend], running(rule("b", filters=FILTERS)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             asked = head(b"H", ":method: POST; :authority: a; :path: /")
@@ -164,7 +164,7 @@ async def test_a_mirror_without_chunks_gets_content(use: Use) -> None:
         backends(script("b"), script("m")) as [backend, copy],
         running(rule("b", filters=(*FILTERS, snapshot.Mirror(backend="m")))) as rig,
     ):
-        use(rig.engine, upstream=True)
+        use(rig, "b", "m")
         rig.put("b", backend.port)
         rig.put("m", copy.port)
         peer = await connect(rig.port)
@@ -180,7 +180,7 @@ async def test_a_mirror_without_chunks_gets_content(use: Use) -> None:
 
 async def test_the_answers_of_the_gateway_are_messages(use: Use) -> None:
     async with running(rule("b")) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         async with client(rig.port) as frames:
             said = await hear(await frames.ask(ASKED))
     assert said.head[":status"] == "503"
@@ -194,7 +194,7 @@ async def test_an_answer_that_is_cut_aborts_the_stream(use: Use) -> None:
         await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab")
 
     async with backends(script) as [backend], running(rule("b")) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             channel: Channel = await frames.ask(ASKED)

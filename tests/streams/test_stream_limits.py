@@ -32,7 +32,7 @@ async def works(frames: Frames) -> None:
 
 async def test_a_connection_without_streams_is_idle(use: Use) -> None:
     async with backends(answering) as [backend], running(rule("b"), held=True, limits=Limits(idle_timeout=10)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             await rig.passes(9)
@@ -45,7 +45,7 @@ async def test_a_connection_without_streams_is_idle(use: Use) -> None:
 
 async def test_a_connection_with_streams_is_not_idle(use: Use) -> None:
     async with backends(silent) as [backend], running(rule("b"), held=True, limits=Limits(idle_timeout=10)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             stream = await frames.ask(GET)
@@ -70,7 +70,7 @@ async def test_each_stream_has_its_own_deadlines(use: Use) -> None:
             limits=Limits(head_timeout=3, body_idle_timeout=8, min_body_rate=0),
         ) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("s", slow.port)
         rig.put("l", bulk.port)
         rig.put("q", quick.port)
@@ -108,7 +108,7 @@ async def test_a_drain_lets_streams_finish(use: Use) -> None:
 
     released = False
     async with backends(script) as [backend], running(rule("b"), held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames, client(rig.port) as other:
             await other.add(0, 4, bytes(4))
@@ -135,7 +135,7 @@ async def test_a_connection_leaves_after_its_number_of_requests(use: Use) -> Non
         backends(answering) as [backend],
         running(rule("b"), held=True, limits=Limits(max_requests_per_connection=3)) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             for _ in range(2):
@@ -152,7 +152,7 @@ async def test_a_connection_leaves_at_its_age(use: Use) -> None:
         backends(silent) as [backend],
         running(rule("b"), held=True, limits=Limits(max_connection_age=100)) as rig,
     ):
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             stream = await frames.ask(GET)
@@ -170,7 +170,7 @@ async def test_a_connection_leaves_at_its_age(use: Use) -> None:
 @PLAIN
 async def test_frames_behind_a_proxy_header(use: Use) -> None:
     async with running(held=True, proxy_protocol=True, trusted_proxies=("127.0.0.0/8",)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         async with client(rig.port) as frames:
             stream = frames.open()
             await frames.peer.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + frame(1, 1, GET))
@@ -180,7 +180,7 @@ async def test_frames_behind_a_proxy_header(use: Use) -> None:
 @PLAIN
 async def test_answers_to_a_client_that_does_not_read_are_limited(use: Use) -> None:
     async with running(held=True) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         stream = socket.create_connection(("127.0.0.1", rig.port))
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stream.setblocking(False)
@@ -207,7 +207,7 @@ async def test_the_memory_of_all_buffers_is_limited(use: Use) -> None:
         await peer.rest()
 
     async with backends(script) as [backend], running(rule("b"), held=True, limits=Limits(max_buffered=200_000)) as rig:
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         rig.put("b", backend.port)
         async with client(rig.port) as frames:
             streams = [await frames.ask(GET) for _ in range(90)]
@@ -242,7 +242,7 @@ def test_a_client_with_many_streams_has_no_larger_share_of_the_turns(use: Use) -
         plain = connected()
         for _ in range(5):
             rig.engine.turn()
-        use(rig.engine, downstream=True)
+        use(rig, downstream=True)
         many = connected()
         for _ in range(5):
             rig.engine.turn()

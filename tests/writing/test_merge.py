@@ -173,8 +173,8 @@ def test_conditions_of_others_are_never_removed_and_ours_give_way_optional_ones_
     for holder in (merged, merged["listeners"][0]):
         assert holder["conditions"][:others] == strangers(others)
         assert set(types(holder["conditions"][others:])) == kept
-    places = ("", " of listener a")
-    assert lost(held, wanted, kind) == [f"condition {type_}{place}" for place in places for type_ in gone]
+    owners = ("", " of listener a")
+    assert lost(held, wanted, kind) == [f"condition {type_}{owner}" for owner in owners for type_ in gone]
 
 
 def test_accepted_and_programmed_are_the_last_to_give_way():

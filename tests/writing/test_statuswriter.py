@@ -68,8 +68,8 @@ class Scene:
         self.writer = StatusWriter(self.server, self.objects, Ours(NAME), self.metrics, self.told.append)
 
     def create(self, name, generation=1, status=None, uid="uid"):
-        place = {"namespace": key(name).namespace, "name": key(name).name}
-        metadata = {**place, "generation": generation, "uid": f"{uid}-{name}"}
+        named = {"namespace": key(name).namespace, "name": key(name).name}
+        metadata = {**named, "generation": generation, "uid": f"{uid}-{name}"}
         one = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata}
         self.server.put(path(name), {**one, "status": status or {}})
 
