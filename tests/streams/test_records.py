@@ -199,3 +199,30 @@ async def test_an_answer_that_is_cut_aborts_the_stream(use: Use) -> None:
         async with client(rig.port) as frames:
             channel: Channel = await frames.ask(ASKED)
             assert await channel.until_reset() == BROKEN
+
+
+async def test_a_backend_that_changes_its_protocol_gets_content(use: Use) -> None:
+    heard: list[Heard] = []
+    tries: list[bytes] = []
+
+    async def records(peer: Peer) -> None:
+        heard.append(await hear(peer))
+        await peer.send(head(b"h", ":status: 204"))
+
+    async def script(peer: Peer) -> None:
+        if tries:
+            await framed(records)(peer)
+            return
+        tries.append((await peer.request())[1])
+        use(rig.engine, upstream=True)
+        await peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    retry = snapshot.Retry(codes=(503,), attempts=1, backoff_ms=1)
+    async with backends(script) as [backend], running(rule("b", filters=FILTERS, retry=retry)) as rig:
+        rig.put("b", backend.port)
+        peer = await connect(rig.port)
+        await peer.send(POST + CHUNKS + TRAILERS + b"\r\n")
+        assert (await peer.response())[0] == 204
+        await peer.close()
+    assert tries == [b"abcde"]
+    assert [(said.body, said.trailers) for said in heard] == [(b"abcde", {"X-Sum": "9"})]
