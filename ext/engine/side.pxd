@@ -14,6 +14,5 @@ cdef struct SideRow:
     void (*drain)(Reactor r, Connection *c) noexcept nogil      # the engine drains; listeners have left before
     void (*close)(Reactor r, Connection *c) noexcept nogil      # ends it now; the engine is being closed
 
-# By Side. No side costs more instructions than with comparisons: a function of another module is called through a pointer
-# in any case.
+# By Side. Functions of another module are called through a pointer with comparisons, too.
 cdef SideRow[<int> SIDES] SIDE_ROWS
