@@ -49,8 +49,9 @@ class Channel(Peer):
                 raise ResetError(self.cause)
             return False
         size, self.buffer, self.arrived = len(self.arrived), self.buffer + self.arrived, b""
-        await self.frames.add(self.id, CREDIT, size.to_bytes(4, "big"))
-        await self.frames.add(0, CREDIT, size.to_bytes(4, "big"))
+        with suppress(trio.BrokenResourceError):  # the other side has sent all, and closed the connection
+            await self.frames.add(self.id, CREDIT, size.to_bytes(4, "big"))
+            await self.frames.add(0, CREDIT, size.to_bytes(4, "big"))
         return True
 
     async def send(self, data: bytes) -> None:
@@ -144,7 +145,7 @@ class Frames:
             await self.peer.send(frame(id, flags, payload))
 
     def open(self) -> Channel:
-        """A new stream, which the other side learns of by its first frame."""
+        """A new stream, which the other side learns of by its first frame: those of later streams must follow it."""
         self.last += 1
         channel = self.channels[self.last] = Channel(self, self.last)
         return channel

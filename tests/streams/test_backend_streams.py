@@ -407,6 +407,7 @@ async def test_streams_on_both_sides(use: Use) -> None:
 
             async def one() -> None:
                 stream = frames.open()
+                await frames.add(stream.id, 0)  # before those of later streams, which wait for the window
                 await stream.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 await stream.end_of_writing()
                 assert (await stream.response())[2] == body
