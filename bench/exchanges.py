@@ -2,8 +2,8 @@
 
     python bench/exchanges.py CASE COUNT       (with a checkout and its tests on PYTHONPATH)
 
-Client, engine and backend take turns in one thread, so every run executes the same instructions. The file uses only
-what old commits have as well: the Rig of the tests.
+Client, engine and backend take turns in one thread, so every run executes nearly the same instructions. The file uses
+only what old commits have as well: the Rig of the tests.
 """
 
 import select

@@ -1,8 +1,8 @@
 """`python -m bench.instructions [--before COMMIT] [CASE...]`: the instructions that the engine executes per request.
 
-Valgrind counts the instructions of all turns of an Engine (not those of the kernel, the client and the backend). The
-count is the same in every run, also on a busy machine, so it shows changes that are too small for a measurement of
-time. It does not show what instructions cost: a cache miss counts as much as an addition.
+Valgrind counts the instructions of all turns of an Engine (not those of the kernel, the client and the backend). A busy
+machine hardly changes the count: two runs differed by up to 0.9 %. It does not show what instructions cost: a cache
+miss counts as much as an addition.
 
 `--before COMMIT` counts those of an earlier commit as well. Needs Valgrind (`apt-get install valgrind`).
 """

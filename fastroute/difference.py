@@ -69,5 +69,6 @@ def replaced(old: Mapping[K, V], changes: Mapping[K, V | None], *, in_order: boo
     new = Revision(old, old, changed)
     new._change(changes)
     if added and (in_order or added > len(old)):
-        return Revision({key: new[key] for key in sorted(new)}, old, changed)  # type: ignore[type-var]
+        in_key_order = sorted(new)  # type: ignore[type-var]  # the keys of one mapping are comparable
+        return Revision({key: new[key] for key in in_key_order}, old, changed)
     return new
