@@ -17,6 +17,7 @@ cdef struct Wheel:
     uint64_t tick               # all earlier ticks have been processed
     List slots[SLOTS]
     uint64_t filled[64]         # which slots have a connection: one bit each
+    uint64_t words              # which words of `filled` are not 0: one bit each
     uint32_t count
 
 # Sets the deadline (milliseconds; 0: none).
