@@ -342,17 +342,8 @@ cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
     s.layer = LAYER_SOCKET
 
 
-cdef void fill() noexcept:
-    cdef Layer *layer = layer_at(LAYER_STREAM)
-    layer.receive = receive_stream
-    layer.transmit = transmit_stream
-    layer.put = put_stream
-    layer.flush = flush_stream
-    layer.untaken = untaken_stream
-    layer.is_quiet = is_quiet_stream
-    layer.say_end = say_end_stream
-    layer.half_close = half_close_stream
-    layer.break_down = break_down_stream
-    layer.forget = forget_stream
-
-fill()
+layer_at(LAYER_STREAM)[0] = Layer(
+    receive=receive_stream, transmit=transmit_stream, put=put_stream, flush=flush_stream, untaken=untaken_stream,
+    is_quiet=is_quiet_stream, say_end=say_end_stream, half_close=half_close_stream, break_down=break_down_stream,
+    forget=forget_stream,
+)
