@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
 from rig import GET, OK, PATIENCE, Rig, rule
 
 from fastroute.settings import Limits
+from fastroute.snapshot import Mirror
 
 LOOK = 1e-3  # seconds
 STEPS = 4  # of a turn
@@ -166,6 +168,17 @@ def test_a_step_moves_few_deadlines() -> None:
             turns += 1
         assert turns > 2
         assert rig.engine.statistics().downstream_idle == 300
+
+
+@pytest.mark.parametrize("size", [0, 60_000])
+def test_a_step_sends_to_few_mirrors(size: int) -> None:
+    with standing() as (rig, stack):
+        idle_backends(rig, stack, 17)
+        rig.install(rule("b", filters=[Mirror(backend="b")] * 16))
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+        client(rig, stack, head + b"x" * size)
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: rig.counters.fixed()["mirrored"], 16) <= STEPS
 
 
 def test_a_step_of_the_search_for_connections_to_end_examines_few() -> None:
