@@ -18,6 +18,7 @@ class EngineStatistics(NamedTuple):
     drained: bool
     mirrors_behind: int
     waits: int
+    buffered: int
 
 class Engine:
     def __init__(

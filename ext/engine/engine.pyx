@@ -161,10 +161,10 @@ cdef class Engine:
         """Makes `fileno` readable: call it after Upstreams.update, so that idle connections to removed endpoints are
         closed."""
         cdef Reactor r = self.r
-        cdef uint32_t index = r.upstream_parents
+        cdef uint32_t index = r.upstream_parents.first
         while index != 0:
             queue(r, slab_at(&r.slab, index))
-            index = slab_at(&r.slab, index).parent.next
+            index = slab_at(&r.slab, index).parent.link.after
         r.armed = 0
         ring(r, 1)
 

@@ -35,4 +35,4 @@ cdef inline bint has_room(Reactor r) noexcept nogil:
 
 cdef inline bint listeners_can_resume(Reactor r) noexcept nogil:
     """Whether there is room, and listeners wait."""
-    return r.paused_first != 0 and has_room(r)
+    return r.paused.first != 0 and has_room(r)

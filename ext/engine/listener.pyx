@@ -6,14 +6,16 @@ from libc.stdlib cimport realloc
 
 from fastroute.ext.exchange.crowd cimport make_room
 from fastroute.ext.exchange.downstream cimport downstream_adopt
+from fastroute.ext.memory.address cimport AF_INET6
 from fastroute.ext.reactor.connection cimport (
     SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find,
 )
 from fastroute.ext.reactor.inet cimport (
-    AF_INET6, IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
+    IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
     SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage,
 )
+from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.reactor cimport (
     INTEREST_CLIENTS, INTEREST_NONE, Interest, close_connection, open_connection, queue, set_deadline, unwatch, watch,
 )
@@ -31,24 +33,24 @@ cdef enum:
     RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
 
 
-cdef bint is_listening(int fd) noexcept nogil:
-    """Whether the socket is a listening socket: epoll would report any other one continuously. False with errno."""
-    cdef int listening = 0
+cdef bint has_option(int fd, int option, int value) noexcept nogil:
+    """Whether an option of the socket has that value. False with errno."""
+    cdef int found = 0
     cdef uint32_t size = sizeof(int)
-    if getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0:
+    if getsockopt(fd, SOL_SOCKET, option, &found, &size) < 0:
         return False
     set_errno(EINVAL)
-    return listening != 0
+    return found == value
+
+
+cdef bint is_listening(int fd) noexcept nogil:
+    """Whether the socket is a listening socket: epoll would report any other one continuously. False with errno."""
+    return has_option(fd, SO_ACCEPTCONN, 1)
 
 
 cdef bint takes_datagrams(int fd) noexcept nogil:
     """Whether the socket is a UDP socket. False with errno."""
-    cdef int kind = 0
-    cdef uint32_t size = sizeof(int)
-    if getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size) < 0:
-        return False
-    set_errno(EINVAL)
-    return kind == SOCK_DGRAM
+    return has_option(fd, SO_TYPE, SOCK_DGRAM)
 
 
 cdef int add_listener(Reactor r, int fd, uint32_t index, uint8_t state, Interest interest) noexcept nogil:
@@ -95,29 +97,15 @@ cdef void pause(Reactor r, Connection *listener) noexcept nogil:
         listener.watched = False
         watch(r, listener, INTEREST_NONE)
     listener.paused = True
-    listener.next = 0
-    listener.previous = r.paused_last
-    if r.paused_last != 0:
-        slab_at(&r.slab, r.paused_last).next = listener.index
-    else:
-        r.paused_first = listener.index
-    r.paused_last = listener.index
+    list_append(&r.slab, &r.paused, listener, link_of)
 
 
 cdef void unpause(Reactor r, Connection *listener) noexcept nogil:
     """Removes it from those that must wait; its events stay off."""
     if not listener.paused:
         return
-    if listener.previous != 0:
-        slab_at(&r.slab, listener.previous).next = listener.next
-    else:
-        r.paused_first = listener.next
-    if listener.next != 0:
-        slab_at(&r.slab, listener.next).previous = listener.previous
-    else:
-        r.paused_last = listener.previous
+    list_remove(&r.slab, &r.paused, listener, link_of)
     listener.paused = False
-    listener.next = listener.previous = 0
 
 
 cdef void listeners_resume(Reactor r) noexcept nogil:
@@ -128,7 +116,7 @@ cdef void listeners_resume(Reactor r) noexcept nogil:
     for _ in range(RESUME_MOST):
         if r.now > until or not listeners_can_resume(r):
             return
-        listener = slab_at(&r.slab, r.paused_first)
+        listener = slab_at(&r.slab, r.paused.first)
         handle = handle_of(listener)
         unpause(r, listener)
         listener_accept(r, listener)

@@ -19,6 +19,7 @@ from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_
 from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.buffer cimport (
     buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
@@ -42,7 +43,6 @@ from fastroute.ext.reactor.exchange cimport (
     VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
     exchange_take,
 )
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
     INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection,

@@ -113,7 +113,7 @@ cdef Connection *superfluous(Reactor r) noexcept nogil:
     """The handshake that is closed for a new one. In a flood, most of them wait."""
     if r.waiting.flows.count > r.handshakes // 2:
         return waiting_crowd(&r.waiting, &r.slab)
-    return slab_at(&r.slab, r.handshakes_first)
+    return slab_at(&r.slab, r.shaking.first)
 
 
 cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
@@ -181,9 +181,9 @@ cdef void note_unread(Reactor r, Connection *c) noexcept nogil:
 
 cdef Connection *oldest_unread(Reactor r) noexcept nogil:
     """The oldest handshake with unread output; there must be one."""
-    cdef Connection *c = slab_at(&r.slab, r.handshakes_first)
+    cdef Connection *c = slab_at(&r.slab, r.shaking.first)
     while c.tls.unread == 0:
-        c = slab_at(&r.slab, c.tls.after)
+        c = slab_at(&r.slab, c.tls.link.after)
     return c
 
 

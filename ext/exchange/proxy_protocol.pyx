@@ -6,7 +6,7 @@ Strict: a connection that must begin with a header and does not is not trusted.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memcpy, memset, strcspn
 
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, inet_pton
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_pton
 
 cdef enum:
     LINE_MOST = 107         # bytes of a version 1 header, including CRLF

@@ -173,7 +173,8 @@ cdef int answer_filtered(Reactor r, Connection *c, Exchange *x, Filtered outcome
 
 cdef bint keep_request(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     """Keeps the request until its answer begins. False: no memory, or no protocol could write it."""
-    return block_size(message) + BLOCK_MORE <= r.outgoing_size and exchange_keep_request(x, message)
+    cdef uint32_t size = block_size(message)
+    return size + BLOCK_MORE <= r.outgoing_size and exchange_keep_request(x, message, size)
 
 
 cdef bint is_too_large(Reactor r, const Exchange *x) noexcept nogil:

@@ -2,7 +2,7 @@
 # protocol that has streams, these functions open and end streams, and the connections that carry them are in a list of
 # their endpoint (Endpoint.parents).
 #
-# A pool is a list through the slab (IdlePool.head, Connection.next), last in, first out: the connection that was used
+# A pool is a list through the slab (IdlePool.idle, Connection.link), last in, first out: the connection that was used
 # last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
 # engine are in a second list, by age (reactor/resting).
 

@@ -6,18 +6,21 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
+from fastroute.ext.memory.address cimport AF_INET
 from fastroute.ext.memory.buffer cimport buffer_free
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, Parent, slab_at,
+    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, slab_at,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.inet cimport (
-    AF_INET, IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
+    IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage, socket,
 )
+from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport (
     INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
@@ -124,11 +127,11 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) n
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
                              bint certainly) noexcept nogil:
     """A parent in that state with room for another stream; NULL if there is none. Like upstream_reuse."""
-    cdef uint32_t index = endpoint.parents
+    cdef uint32_t index = endpoint.parents.last      # the newest first
     cdef Connection *p
     while index != 0:
         p = slab_at(&r.slab, index)
-        index = p.parent.sibling_next
+        index = p.parent.sibling.before
         if p.key == key and p.state == state and parent_has_room(p) and not (certainly and has_ended(p)):
             return p
     return NULL
@@ -166,36 +169,26 @@ cdef Connection *stream_to(Reactor r, Endpoint *endpoint, PoolKey *key, Connecti
     return u
 
 
+cdef inline Link *sibling_link(Connection *p) noexcept nogil:
+    return &p.parent.sibling
+
+
+cdef inline Link *parent_link(Connection *p) noexcept nogil:
+    return &p.parent.link
+
+
 cdef void begin_parent(Reactor r, Connection *p) noexcept nogil:
     """Adds a parent to the list of its endpoint, and to the list of all."""
-    cdef Parent *parent = p.parent
-    parent.sibling_next = p.endpoint.parents
-    if parent.sibling_next != 0:
-        slab_at(&r.slab, parent.sibling_next).parent.sibling_previous = p.index
-    p.endpoint.parents = p.index
-    parent.next = r.upstream_parents
-    if parent.next != 0:
-        slab_at(&r.slab, parent.next).parent.previous = p.index
-    r.upstream_parents = p.index
-    parent.listed = True
+    list_append(&r.slab, &p.endpoint.parents, p, sibling_link)
+    list_append(&r.slab, &r.upstream_parents, p, parent_link)
+    p.parent.listed = True
 
 
 cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
     """Ends the streams of a parent that is about to be closed."""
-    cdef Parent *parent = p.parent
-    if parent.listed:
-        if parent.sibling_previous != 0:
-            slab_at(&r.slab, parent.sibling_previous).parent.sibling_next = parent.sibling_next
-        else:
-            p.endpoint.parents = parent.sibling_next
-        if parent.sibling_next != 0:
-            slab_at(&r.slab, parent.sibling_next).parent.sibling_previous = parent.sibling_previous
-        if parent.previous != 0:
-            slab_at(&r.slab, parent.previous).parent.next = parent.next
-        else:
-            r.upstream_parents = parent.next
-        if parent.next != 0:
-            slab_at(&r.slab, parent.next).parent.previous = parent.previous
+    if p.parent.listed:
+        list_remove(&r.slab, &p.endpoint.parents, p, sibling_link)
+        list_remove(&r.slab, &r.upstream_parents, p, parent_link)
     streams_end(r, p)
 
 
@@ -220,11 +213,7 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
-    u.previous = 0
-    u.next = pool.head
-    if u.next != 0:
-        slab_at(&r.slab, u.next).previous = u.index
-    pool.head = u.index
+    list_append(&r.slab, &pool.idle, u, link_of)
     pool.count += 1
     u.state = STATE_POOLED
     resting_add(r, u)
@@ -232,13 +221,7 @@ cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
 
 cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
     cdef IdlePool *pool = pool_of(r.upstreams.pools, u.endpoint, u.key)
-    if u.previous != 0:
-        slab_at(&r.slab, u.previous).next = u.next
-    else:
-        pool.head = u.next
-    if u.next != 0:
-        slab_at(&r.slab, u.next).previous = u.previous
-    u.next = u.previous = 0
+    list_remove(&r.slab, &pool.idle, u, link_of)
     pool.count -= 1
     u.state = STATE_ACTIVE
     resting_remove(r, u)
@@ -247,14 +230,14 @@ cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
                                 bint certainly) noexcept nogil:
     cdef const IdlePool *pool = pool_of(r.upstreams.pools, endpoint, key)
-    cdef uint32_t index = pool.head if pool is not NULL else 0
+    cdef uint32_t index = pool.idle.last if pool is not NULL else 0
     cdef uint32_t closed = 0
     cdef Connection *u
     if has_streams(key.protocol):
         return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly))
     while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)
-        index = u.next
+        index = u.link.before
         if not idle_takes(r, u, method):
             continue
         leave_pool(r, u)
@@ -316,4 +299,4 @@ cdef void upstream_forget(Reactor r) noexcept nogil:
         pool = r.upstreams.pools.first_unused()
         if pool is NULL:
             return
-        upstream_close(r, slab_at(&r.slab, pool.head))
+        upstream_close(r, slab_at(&r.slab, pool.idle.first))

@@ -30,7 +30,7 @@ from fastroute.ext.message.message cimport (
     FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, Field,
     Message,
 )
-from fastroute.ext.message.octet cimport OCTET_TOKEN, is_space, is_text, lower, run_over, run_over_field
+from fastroute.ext.message.octet cimport is_space, is_text, lower, run_over_field, run_over_token
 from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_FOLDED,
@@ -84,7 +84,7 @@ cdef int refuse_byte(const char *at, const char *end, int otherwise) noexcept no
 cdef int take_name(Field *field, const char **at, const char *end, bint tolerant) noexcept nogil:
     """field-name and colon. Returns 1, 0 (more bytes) or -Refusal."""
     cdef const char *start = at[0]
-    cdef const char *stop = run_over(start, end, OCTET_TOKEN)
+    cdef const char *stop = run_over_token(start, end)
     field.name = Slice(start, <uint32_t> (stop - start))
     if stop == end:
         return 0

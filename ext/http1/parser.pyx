@@ -216,17 +216,25 @@ cdef void replace_host(Head *head) noexcept nogil:
             head.message.fields[i].received = 0
 
 
+cdef inline bint begins(Head *head, Noted *noted, const char *data, uint32_t size, uint32_t *scanned,
+                        const HeadLimits *limits) noexcept nogil:
+    """Whether the head may be complete; then `head` and `noted` are empty. Otherwise `scanned` says where to continue."""
+    if not may_be_whole(data, size, scanned[0]) and size < limits.head:
+        scanned[0] = size
+        return False
+    memset(head, 0, sizeof(Head))
+    memset(noted, 0, sizeof(Noted))
+    return True
+
+
 cdef int parse_request(Head *head, const char *data, uint32_t size, uint32_t *scanned,
                        const HeadLimits *limits, Arena *arena) noexcept nogil:
     cdef const char *at = data
     cdef const char *end = data + (size if size < limits.head else limits.head)
     cdef Noted noted
     cdef int outcome
-    if not may_be_whole(data, size, scanned[0]) and size < limits.head:
-        scanned[0] = size
+    if not begins(head, &noted, data, size, scanned, limits):
         return 0
-    memset(head, 0, sizeof(Head))
-    memset(&noted, 0, sizeof(Noted))
     head.minor = VERSION_UNKNOWN
     while end - at >= 2 and at[0] == c'\r' and at[1] == c'\n' and at - data < LEADING_MOST:
         at += 2
@@ -281,11 +289,8 @@ cdef int parse_response(Head *head, const char *data, uint32_t size, uint32_t *s
     cdef const char *end = data + (size if size < limits.head else limits.head)
     cdef Noted noted
     cdef int outcome
-    if not may_be_whole(data, size, scanned[0]) and size < limits.head:
-        scanned[0] = size
+    if not begins(head, &noted, data, size, scanned, limits):
         return 0
-    memset(head, 0, sizeof(Head))
-    memset(&noted, 0, sizeof(Noted))
     outcome = take_status_line(head, &at, end)
     if outcome > 0:
         outcome = take_fields(head, &noted, &at, end, True, limits, arena)

@@ -7,14 +7,11 @@ more in a name, but such names are not used for hosts, and parsers interpret the
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcpy
 
+from fastroute.ext.memory.address cimport AF_INET6, inet_pton
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.limits cimport HOST_MOST
 from fastroute.ext.message.octet cimport OCTET_HOST, OCTET_UPPER, lower, octets, run_over
 from fastroute.ext.message.refusal cimport REFUSAL_ARENA_FULL, REFUSAL_HOST_INVALID
-
-cdef extern from "<arpa/inet.h>" nogil:
-    int AF_INET6
-    int inet_pton(int family, const char *text, void *address)
 
 
 cdef int take_port(const char *at, const char *end) noexcept nogil:

@@ -19,9 +19,10 @@ cdef uint32_t block_size(const Message *message) noexcept nogil:
     cdef const Field *end = message.fields + message.fields_count
     cdef uint32_t size = (message.method.size + message.path.size + message.query.size + message.authority.size
                           + message.host.size + message.reason.size + message.protocols.size)
+    size += message.fields_count * (<uint32_t> sizeof(Field) + LINE_MORE)
     while field < end:
         if not field.dropped:
-            size += <uint32_t> sizeof(Field) + field.name.size + field.value.size + LINE_MORE
+            size += field.name.size + field.value.size
         field += 1
     return size
 
@@ -34,44 +35,61 @@ cdef inline char *keep(Slice *kept, char *into) noexcept nogil:
     return into + kept.size
 
 
-cdef char *keep_line(Field *kept, const Field *field, char *into) noexcept nogil:
+cdef inline void copy(char *end, const char *lines, uint32_t size) noexcept nogil:
+    """Copies lines to the bytes before `end`."""
+    if size:
+        memcpy(end - size, lines, size)
+
+
+cdef void write_line(const Field *field, char *into) noexcept nogil:
     cdef uint32_t name = field.name.size
     cdef uint32_t value = field.value.size
-    if is_line(field):
-        memcpy(into, field.name.data, name + value + LINE_MORE)
-    else:
-        memcpy(into, field.name.data, name)
-        memcpy(into + name, b": ", 2)
-        if value:
-            memcpy(into + name + 2, field.value.data, value)
-        memcpy(into + name + 2 + value, b"\r\n", 2)
-    kept.name = Slice(into, name)
-    kept.value = Slice(into + name + 2, value)
-    kept.known = field.known
-    kept.dropped = 0
-    kept.received = 1
-    return into + name + value + LINE_MORE
+    memcpy(into, field.name.data, name)
+    memcpy(into + name, b": ", 2)
+    if value:
+        memcpy(into + name + 2, field.value.data, value)
+    memcpy(into + name + 2 + value, b"\r\n", 2)
+
+
+cdef char *keep_fields(Message *kept, const Message *message, char *into) noexcept nogil:
+    """Writes the lines of the fields to `into`. Lines that follow one another in the message are copied together."""
+    cdef const Field *field = message.fields
+    cdef const Field *end = message.fields + message.fields_count
+    cdef Field *next = kept.fields
+    cdef const char *lines = NULL       # lines to be copied to the bytes before `into`
+    cdef uint32_t size = 0              # bytes of them
+    while field < end:
+        if field.dropped:
+            field += 1
+            continue
+        if not is_line(field):
+            copy(into, lines, size)
+            size = 0
+            write_line(field, into)
+        else:
+            if field.name.data != lines + size:
+                copy(into, lines, size)
+                lines = field.name.data
+                size = 0
+            size += field.name.size + field.value.size + LINE_MORE
+        next.name = Slice(into, field.name.size)
+        next.value = Slice(into + field.name.size + 2, field.value.size)
+        next.known = field.known
+        next.dropped = 0
+        next.received = 1
+        into += field.name.size + field.value.size + LINE_MORE
+        next += 1
+        field += 1
+    copy(into, lines, size)
+    kept.fields_count = kept.fields_room = <uint32_t> (next - kept.fields)
+    return into
 
 
 cdef void block_keep(Message *kept, const Message *message, char *room) noexcept nogil:
-    cdef const Field *field = message.fields
-    cdef const Field *end = message.fields + message.fields_count
-    cdef Field *next = <Field *> room
     cdef char *into
-    cdef uint32_t count = 0
     kept[0] = message[0]
-    while field < end:
-        count += not field.dropped
-        field += 1
-    kept.fields = next
-    kept.fields_count = kept.fields_room = count
-    into = <char *> (next + count)
-    field = message.fields
-    while field < end:
-        if not field.dropped:
-            into = keep_line(next, field, into)
-            next += 1
-        field += 1
+    kept.fields = <Field *> room
+    into = keep_fields(kept, message, <char *> (kept.fields + message.fields_count))
     into = keep(&kept.method, into)
     into = keep(&kept.path, into)
     into = keep(&kept.query, into)

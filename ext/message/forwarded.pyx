@@ -11,6 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 from libc.time cimport clock, clock_t
 
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from fastroute.ext.memory.entropy cimport UUID_TEXT, entropy_close, entropy_open, entropy_uuid
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldlist cimport append_field, join_slices
@@ -21,14 +22,6 @@ from fastroute.ext.message.message cimport (
 )
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
-
-
-cdef extern from "<arpa/inet.h>" nogil:
-    enum:
-        AF_INET
-        AF_INET6
-    int inet_pton(int family, const char *text, void *address)
-    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
 
 cdef enum:
     ADDRESS_TEXT = 46           # maximum bytes of the text of an address, including the terminating zero

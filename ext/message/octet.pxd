@@ -46,6 +46,12 @@ cdef extern from *:
 
     #define EVERY(octet) (UINT64_C(0x0101010101010101) * (octet))
     static inline uint64_t eight(const char *at) { uint64_t word; memcpy(&word, at, 8); return word; }
+
+    #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    #define FIRST(marks) ((uint32_t) __builtin_clzll(marks) >> 3)
+    #else
+    #define FIRST(marks) ((uint32_t) __builtin_ctzll(marks) >> 3)
+    #endif
     """
     enum:
         OCTET_TOKEN
@@ -59,6 +65,7 @@ cdef extern from *:
     const uint8_t octets[256]
     uint64_t EVERY(uint8_t octet) noexcept nogil    # a word with this octet in each of its eight bytes
     uint64_t eight(const char *at) noexcept nogil   # eight octets as one word, in native byte order
+    uint32_t FIRST(uint64_t marks) noexcept nogil   # the index of the first octet that has a bit; `marks` is not 0
 
 
 cdef inline bint is_octet(char octet, uint8_t which) noexcept nogil:
@@ -69,14 +76,26 @@ cdef inline char lower(char octet) noexcept nogil:
     return octet | <char> ((octets[<uint8_t> octet] & OCTET_UPPER) >> 1)
 
 
+cdef inline uint64_t lower_word(uint64_t word) noexcept nogil:
+    """Eight octets in lower case."""
+    cdef uint64_t low = word & EVERY(0x7f)
+    cdef uint64_t upper = (low + EVERY(0x80 - c'A')) & ~(low + EVERY(0x7f - c'Z')) & ~word & EVERY(0x80)
+    return word | upper >> 2
+
+
 cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
     """Whether `data` equals `text` (lower case), ignoring case."""
-    cdef uint32_t i
+    cdef uint32_t i = 0
     if size != text_size:
         return False
-    for i in range(size):
+    while i + 8 <= size:
+        if lower_word(eight(data + i)) != eight(text + i):
+            return False
+        i += 8
+    while i < size:
         if lower(data[i]) != text[i]:
             return False
+        i += 1
     return True
 
 
@@ -94,6 +113,25 @@ cdef inline const char *run_over(const char *at, const char *end, uint8_t which)
     return at
 
 
+cdef inline const char *run_over_token(const char *at, const char *end) noexcept nogil:
+    """Like run_over(OCTET_TOKEN). Skips letters and '-' a word at a time: most field names have nothing else."""
+    cdef uint64_t word, low, letter, dash, others
+    while end - at >= 8:
+        word = eight(at)
+        low = (word | EVERY(0x20)) & EVERY(0x7f)
+        letter = (low + EVERY(0x80 - c'a')) & ~(low + EVERY(0x7f - c'z'))
+        dash = ~(((word ^ EVERY(c'-')) & EVERY(0x7f)) + EVERY(0x7f))
+        others = ~(letter | dash) & EVERY(0x80) | word & EVERY(0x80)
+        if others == 0:
+            at += 8
+            continue
+        at += FIRST(others)
+        if not octets[<uint8_t> at[0]] & OCTET_TOKEN:
+            return at
+        at += 1
+    return run_over(at, end, OCTET_TOKEN)
+
+
 cdef inline const char *run_over_visible(const char *at, const char *end) noexcept nogil:
     """Like run_over(OCTET_VISIBLE). Skips a word if none of its octets is below 0x21, DEL, or above 0x7f."""
     cdef uint64_t word
@@ -107,12 +145,15 @@ cdef inline const char *run_over_visible(const char *at, const char *end) noexce
 
 cdef inline const char *run_over_field(const char *at, const char *end) noexcept nogil:
     """Like run_over(OCTET_FIELD). Skips a word if none of its octets is below 0x20 or DEL."""
-    cdef uint64_t word, delete
+    cdef uint64_t word, delete, marks
     while True:
         while end - at >= 8:
             word = eight(at)
             delete = word ^ EVERY(0x7f)
-            if ((((word - EVERY(0x20)) & ~word) | ((delete - EVERY(1)) & ~delete)) & EVERY(0x80)) != 0:
+            # The subtraction may also mark octets after the first one that it must mark.
+            marks = (((word - EVERY(0x20)) & ~word) | ((delete - EVERY(1)) & ~delete)) & EVERY(0x80)
+            if marks != 0:
+                at += FIRST(marks)
                 break
             at += 8
         while at < end and octets[<uint8_t> at[0]] & OCTET_FIELD:

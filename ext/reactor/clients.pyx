@@ -4,8 +4,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_pton
 from fastroute.ext.memory.random cimport random_next
-from fastroute.ext.reactor.inet cimport AF_INET, AF_INET6, inet_pton
 
 cdef enum:
     LEAST = 64                  # entries of the smallest table

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.body cimport Body
 from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.memory.list cimport Link, List
 from fastroute.ext.message.forwarded cimport Peer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
@@ -51,15 +52,10 @@ cdef enum LayerKind:            # Connection.layer: what is below `receive` and 
 cdef enum:
     NO_SLOT = 0xFFFFFFFF        # timer_slot of a connection that is not in the wheel
 
-cdef struct ReadyList:          # connections that have work to do without an event
-    uint32_t first              # index in the slab; 0: none
-    uint32_t last
-
 cdef struct Stream:             # what a stream owns (stream.pxd); one block of memory
     uint64_t parent             # handle; 0: the parent has ended
     uint32_t id                 # the protocol's number
-    uint32_t before             # list of the parent's streams, by slab index
-    uint32_t after
+    Link link                   # list of the parent's streams (Parent.streams)
     uint8_t over                # nothing can be sent any more: reset, or the parent has ended
     uint8_t said_end            # the end of what the gateway sends was framed
     uint8_t refused             # the peer has not processed it
@@ -70,18 +66,15 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
 
 cdef struct Parent:             # what a connection that carries streams owns (parent.pxd); one block of memory
     void *state                 # of the protocol
-    uint32_t first              # its streams, linked through Stream
-    uint32_t last
+    List streams                # its streams
     uint32_t count
-    ReadyList ready             # those that have work to do without an event
+    List ready                  # those that have work to do without an event
     Buffer batch                # frames that the next write sends
     int64_t window              # bytes of content of all streams that the peer accepts now
     uint64_t held               # bytes of content of all streams that were received and not taken
     uint64_t leave_until        # milliseconds: until then a leaving parent accepts streams
-    uint32_t sibling_next       # upstream: the other parents of its endpoint (Endpoint.parents)
-    uint32_t sibling_previous
-    uint32_t next               # upstream: all of them (Reactor.upstream_parents)
-    uint32_t previous
+    Link sibling                # upstream: list of the parents of its endpoint (Endpoint.parents)
+    Link link                   # upstream: list of all of them (Reactor.upstream_parents)
     uint8_t protocol            # Protocol (message/protocol.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
@@ -105,21 +98,17 @@ cdef struct Connection:
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
     uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
-    uint32_t next               # in the one list that its state implies: free, graves, ready, an idle pool,
+    Link link                   # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
-    uint32_t previous
-    uint32_t older              # list of all idle upstream connections by age (resting.pxd)
-    uint32_t newer
+    Link rest                   # list of all idle upstream connections by age (resting.pxd)
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream
-    uint8_t grouped             # these four: it is in a group (groups.pxd): its number, and the links, by slab index
-    uint16_t group
-    uint32_t group_before
-    uint32_t group_after
+    uint8_t grouped             # it is in a group (groups.pxd)
+    uint16_t group              # its number
+    Link group_link             # list of the group
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
-    uint32_t timer_next
-    uint32_t timer_previous
+    Link timer_link             # list of the slot
     uint32_t timer_slot         # index in the wheel
     uint64_t started            # microseconds: upstream, when it was requested; downstream, first byte of a head, or the
                                 # beginning of STATE_LINGER
@@ -134,7 +123,7 @@ cdef struct Connection:
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; also for a listener
     uint8_t watched             # listener: epoll reports its events
-    uint8_t paused              # listener: it must wait (Reactor.paused_first)
+    uint8_t paused              # listener: it must wait (Reactor.paused)
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients
     uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never

@@ -25,7 +25,7 @@ cdef int grow(Slab *slab) noexcept nogil:
         index = slab.chunks_count * CHUNK + i - 1
         chunk[i - 1].index = index
         if index != 0:
-            chunk[i - 1].next = slab.free
+            chunk[i - 1].link.after = slab.free
             slab.free = index
     slab.chunks_count += 1
     return 0
@@ -38,7 +38,7 @@ cdef Connection *slab_take(Slab *slab) noexcept nogil:
         return NULL
     index = slab.free
     connection = slab_at(slab, index)
-    slab.free = connection.next
+    slab.free = connection.link.after
     generation = connection.generation + 1
     memset(connection, 0, sizeof(Connection))
     connection.index = index
@@ -53,7 +53,7 @@ cdef void slab_bury(Slab *slab, Connection *connection) noexcept nogil:
     connection.generation += 1
     connection.side = 0
     connection.state = STATE_CLOSED
-    connection.next = slab.graves
+    connection.link.after = slab.graves
     slab.graves = connection.index
     slab.live -= 1
 
@@ -62,8 +62,8 @@ cdef void slab_exhume(Slab *slab) noexcept nogil:
     cdef Connection *connection
     while slab.graves != 0:
         connection = slab_at(slab, slab.graves)
-        slab.graves = connection.next
-        connection.next = slab.free
+        slab.graves = connection.link.after
+        connection.link.after = slab.free
         slab.free = connection.index
 
 

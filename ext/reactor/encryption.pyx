@@ -4,8 +4,10 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
-from fastroute.ext.reactor.connection cimport LAYER_SOCKET, LAYER_TLS, slab_at
+from fastroute.ext.memory.list cimport Link
+from fastroute.ext.reactor.connection cimport LAYER_SOCKET, LAYER_TLS
 from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.linked cimport list_append, list_remove
 from fastroute.ext.reactor.reactor cimport SCRATCH, Layer, layer_at, receive_sealed, transmit_sealed
 from fastroute.ext.reactor.waiting cimport waiting_remove
 from fastroute.ext.tls.tls cimport (
@@ -149,15 +151,14 @@ cdef bint say_end_opened(Reactor r, Connection *c) noexcept nogil:
     return c.failed or buffer_size(&c.output) == 0
 
 
+cdef inline Link *tls_link(Connection *c) noexcept nogil:
+    return &c.tls.link
+
+
 cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
     c.layer = LAYER_TLS
     c.tls.handshaking = True
-    c.tls.before = r.handshakes_last
-    if r.handshakes_last:
-        slab_at(&r.slab, r.handshakes_last).tls.after = c.index
-    else:
-        r.handshakes_first = c.index
-    r.handshakes_last = c.index
+    list_append(&r.slab, &r.shaking, c, tls_link)
     r.handshakes += 1
 
 
@@ -166,14 +167,7 @@ cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
         waiting_remove(&r.waiting, &r.slab, c)
     r.handshakes_unread -= c.tls.unread
     c.tls.unread = 0
-    if c.tls.before:
-        slab_at(&r.slab, c.tls.before).tls.after = c.tls.after
-    else:
-        r.handshakes_first = c.tls.after
-    if c.tls.after:
-        slab_at(&r.slab, c.tls.after).tls.before = c.tls.before
-    else:
-        r.handshakes_last = c.tls.before
+    list_remove(&r.slab, &r.shaking, c, tls_link)
     c.tls.handshaking = False
     r.handshakes -= 1
 

@@ -153,5 +153,5 @@ cdef void exchanges_free(ExchangeList *spare) noexcept nogil
 cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil
 # Keeps the trailers that follow what is held; `trailers` may be NULL. False: out of memory.
 cdef bint exchange_keep_trailers(Exchange *exchange, const Message *trailers) noexcept nogil
-# Keeps the request in a block of the exchange, once. False: out of memory.
-cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil
+# Keeps the request in a block of the exchange, once; `size` is its block_size. False: out of memory.
+cdef bint exchange_keep_request(Exchange *exchange, const Message *request, uint32_t size) noexcept nogil

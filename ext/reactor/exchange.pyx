@@ -86,8 +86,7 @@ cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil:
     buffers_note(size)
 
 
-cdef bint exchange_keep_request(Exchange *exchange, const Message *request) noexcept nogil:
-    cdef uint32_t size = block_size(request)
+cdef bint exchange_keep_request(Exchange *exchange, const Message *request, uint32_t size) noexcept nogil:
     cdef char *block
     if size > BLOCK_ROOM:
         block = <char *> malloc(size)

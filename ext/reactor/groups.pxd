@@ -4,12 +4,12 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from fastroute.ext.memory.list cimport List
 from fastroute.ext.reactor.connection cimport Connection, Slab
 
 
 cdef struct Group:
-    uint32_t first              # by slab index; 0: none
-    uint32_t last
+    List connections
     uint32_t count
     uint32_t position           # index in `active`
 

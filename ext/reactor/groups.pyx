@@ -3,7 +3,12 @@
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.reactor.connection cimport slab_at
+from fastroute.ext.memory.list cimport Link
+from fastroute.ext.reactor.linked cimport list_append, list_remove
+
+
+cdef inline Link *group_link(Connection *c) noexcept nogil:
+    return &c.group_link
 
 
 cdef int groups_open(Groups *groups, uint32_t size) except -1:
@@ -27,27 +32,14 @@ cdef void groups_add(Groups *groups, Slab *slab, Connection *c, uint16_t number)
         groups.active_count += 1
     c.grouped = True
     c.group = number
-    c.group_before = group.last
-    c.group_after = 0
-    if group.last:
-        slab_at(slab, group.last).group_after = c.index
-    else:
-        group.first = c.index
-    group.last = c.index
+    list_append(slab, &group.connections, c, group_link)
     group.count += 1
     groups.count += 1
 
 
 cdef void groups_remove(Groups *groups, Slab *slab, Connection *c) noexcept nogil:
     cdef Group *group = &groups.groups[c.group]
-    if c.group_before:
-        slab_at(slab, c.group_before).group_after = c.group_after
-    else:
-        group.first = c.group_after
-    if c.group_after:
-        slab_at(slab, c.group_after).group_before = c.group_before
-    else:
-        group.last = c.group_before
+    list_remove(slab, &group.connections, c, group_link)
     c.grouped = False
     group.count -= 1
     groups.count -= 1

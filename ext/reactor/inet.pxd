@@ -52,7 +52,7 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct msghdr:
         iovec *msg_iov
         size_t msg_iovlen
-    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
+    int SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
     int SOL_SOCKET, SO_ACCEPTCONN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF, SO_TYPE
     int MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC
     int socket(int family, int type, int protocol)
@@ -70,6 +70,3 @@ cdef extern from "<sys/ioctl.h>" nogil:
 
 cdef extern from "<linux/sockios.h>" nogil:
     int SIOCOUTQ                # bytes that the peer has not acknowledged yet (tcp(7))
-
-cdef extern from "<arpa/inet.h>" nogil:
-    int inet_pton(int family, const char *text, void *address)

@@ -7,13 +7,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.entropy cimport Entropy
+from fastroute.ext.memory.list cimport List
 from fastroute.ext.memory.slice cimport Arena
 from fastroute.ext.message.forwarded cimport Peer, TrustedProxies
 from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.accesslog cimport AccessLog
 from fastroute.ext.reactor.clients cimport Clients
-from fastroute.ext.reactor.connection cimport Connection, ReadyList, Slab
+from fastroute.ext.reactor.connection cimport Connection, Slab
 from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
 from fastroute.ext.reactor.inet cimport iovec
@@ -76,7 +77,7 @@ cdef class Reactor:
     cdef Slab slab
     cdef Wheel wheel
     cdef ExchangeList spare
-    cdef ReadyList ready
+    cdef List ready             # connections that have work to do without an event
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
@@ -121,8 +122,7 @@ cdef class Reactor:
     cdef bint announcing        # every answer has Connection: close
     cdef bint draining          # idle client connections are closed soon, upstream connections are not pooled
     cdef uint32_t undrained     # index in the slab from which on connections do not know of the drain; 0: none
-    cdef uint32_t paused_first  # listeners that may have clients for which there is no room; linked, oldest first
-    cdef uint32_t paused_last
+    cdef List paused            # listeners that may have clients for which there is no room, oldest first
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
     cdef Shortage accept_shortage       # of descriptors for clients
     cdef Shortage connect_shortage      # of descriptors for connections to backends
@@ -133,16 +133,14 @@ cdef class Reactor:
     cdef Clients clients        # connections by address
     cdef uint64_t refused       # number of connections closed because their addresses had too many
     cdef Peer last_refused      # the last of them
-    cdef uint32_t handshakes    # in progress; linked through Tls, oldest first
-    cdef uint32_t handshakes_first
-    cdef uint32_t handshakes_last
+    cdef uint32_t handshakes    # in progress
+    cdef List shaking           # list of them, oldest first
     cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled
-    cdef uint32_t upstream_parents      # first connection to a backend that carries streams; 0: none
-    cdef uint32_t idle_oldest   # list of the idle upstream connections (resting.pxd), by slab index
-    cdef uint32_t idle_newest
+    cdef List upstream_parents  # connections to backends that carry streams
+    cdef List resting           # idle upstream connections, oldest first (resting.pxd)
     cdef uint32_t exchanges
     cdef Shares mirrors         # in progress
     cdef char date[29]
@@ -206,7 +204,7 @@ cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noex
 # is added to the list of its parent, and the parent is queued.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 # Removes and returns the first connection of a list; NULL if it is empty.
-cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil
+cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil
 # Removes the connection from the ready list if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does

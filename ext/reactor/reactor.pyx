@@ -31,6 +31,7 @@ from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger,
     msghdr, recv, send, sendmsg, setsockopt, shutdown,
 )
+from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
@@ -311,28 +312,14 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
         append(r, &r.ready, parent)
 
 
-cdef void append(Reactor r, ReadyList *ready, Connection *c) noexcept nogil:
+cdef void append(Reactor r, List *ready, Connection *c) noexcept nogil:
     c.queued = True
-    c.next = 0
-    c.previous = ready.last
-    if ready.last != 0:
-        slab_at(&r.slab, ready.last).next = c.index
-    else:
-        ready.first = c.index
-    ready.last = c.index
+    list_append(&r.slab, ready, c, link_of)
 
 
-cdef void take_out(Reactor r, ReadyList *ready, Connection *c) noexcept nogil:
+cdef void take_out(Reactor r, List *ready, Connection *c) noexcept nogil:
     """Removes a queued connection from its list."""
-    if c.previous != 0:
-        slab_at(&r.slab, c.previous).next = c.next
-    else:
-        ready.first = c.next
-    if c.next != 0:
-        slab_at(&r.slab, c.next).previous = c.previous
-    else:
-        ready.last = c.previous
-    c.next = c.previous = 0
+    list_remove(&r.slab, ready, c, link_of)
     c.queued = False
 
 
@@ -343,7 +330,7 @@ cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
         take_out(r, &r.ready if parent is NULL else &parent.parent.ready, c)
 
 
-cdef Connection *unqueue(Reactor r, ReadyList *ready) noexcept nogil:
+cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil:
     cdef Connection *c
     if ready.first == 0:
         return NULL

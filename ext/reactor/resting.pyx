@@ -1,36 +1,28 @@
 """Connections to backends that carry no request; see resting.pxd."""
 
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.reactor.connection cimport slab_at
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor.linked cimport list_append, list_remove
+
+
+cdef inline Link *rest_link(Connection *c) noexcept nogil:
+    return &c.rest
 
 
 cdef void resting_add(Reactor r, Connection *u) noexcept nogil:
-    u.older = r.idle_newest
-    u.newer = 0
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.index
-    else:
-        r.idle_oldest = u.index
-    r.idle_newest = u.index
+    list_append(&r.slab, &r.resting, u, rest_link)
     r.pooled += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
     gauge_add(r.counters, FIXED_UPSTREAM_IDLE, 1)
 
 
 cdef void resting_remove(Reactor r, Connection *u) noexcept nogil:
-    if u.older != 0:
-        slab_at(&r.slab, u.older).newer = u.newer
-    else:
-        r.idle_oldest = u.newer
-    if u.newer != 0:
-        slab_at(&r.slab, u.newer).older = u.older
-    else:
-        r.idle_newest = u.older
-    u.older = u.newer = 0
+    list_remove(&r.slab, &r.resting, u, rest_link)
     r.pooled -= 1
     gauge_add(r.counters, FIXED_UPSTREAM_IDLE, -1)
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
 
 
 cdef Connection *resting_oldest(Reactor r) noexcept nogil:
-    return slab_at(&r.slab, r.idle_oldest) if r.idle_oldest != 0 else NULL
+    return slab_at(&r.slab, r.resting.first) if r.resting.first != 0 else NULL

@@ -52,7 +52,7 @@ cdef Connection *shares_crowd(const Shares *shares, Slab *slab, uint16_t owner) 
     cdef const Group *most = groups_largest(&shares.owners)
     if most is NULL or most.count <= shares.owners.groups[owner].count + 1:
         return NULL
-    return slab_at(slab, most.first)
+    return slab_at(slab, most.connections.first)
 
 
 cdef Connection *shares_heap(const Shares *shares, Slab *slab, uint16_t owner, uint32_t size) noexcept nogil:
@@ -65,9 +65,9 @@ cdef Connection *shares_heap(const Shares *shares, Slab *slab, uint16_t owner, u
             most = shares.owners.active[i]
     if shares.queued[most] <= shares.queued[owner] + size:
         return NULL
-    heaviest = u = slab_at(slab, shares.owners.groups[most].first)
-    while u.group_after:
-        u = slab_at(slab, u.group_after)
+    heaviest = u = slab_at(slab, shares.owners.groups[most].connections.first)
+    while u.group_link.after:
+        u = slab_at(slab, u.group_link.after)
         if u.mirror.behind > heaviest.mirror.behind:
             heaviest = u
     return heaviest

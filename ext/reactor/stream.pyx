@@ -5,12 +5,14 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.reactor.connection cimport (
     LAYER_SOCKET, LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_IDLE,
     STATE_PARENT, Stream, handle_of, slab_at, slab_bury, slab_find, slab_take,
 )
 from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.linked cimport list_append, list_remove
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, StreamProtocol, parent_busy, parent_established, parent_free,
     parent_has_room, parent_rest, parent_room, protocol_at,
@@ -37,6 +39,10 @@ cdef inline StreamProtocol *protocol_of(const Connection *p) noexcept nogil:
     return protocol_at(p.parent.protocol)
 
 
+cdef inline Link *stream_link(Connection *s) noexcept nogil:
+    return &s.stream.link
+
+
 # --- begin and end
 
 
@@ -54,7 +60,7 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
     s.protocol = protocol_of(p).messages
     s.stream.parent = handle_of(p)
     s.writable = p.state == STATE_PARENT
-    link_last(r, p, s)
+    list_append(&r.slab, &p.parent.streams, s, stream_link)
     p.parent.count += 1
     p.requests += 1
     if p.parent.count == 1:
@@ -97,31 +103,10 @@ cdef Connection *stream_open(Reactor r, Connection *p) noexcept nogil:
     return s
 
 
-cdef void link_last(Reactor r, Connection *p, Connection *s) noexcept nogil:
-    s.stream.before = p.parent.last
-    s.stream.after = 0
-    if p.parent.last != 0:
-        slab_at(&r.slab, p.parent.last).stream.after = s.index
-    else:
-        p.parent.first = s.index
-    p.parent.last = s.index
-
-
-cdef void unlink(Reactor r, Connection *p, Connection *s) noexcept nogil:
-    if s.stream.before != 0:
-        slab_at(&r.slab, s.stream.before).stream.after = s.stream.after
-    else:
-        p.parent.first = s.stream.after
-    if s.stream.after != 0:
-        slab_at(&r.slab, s.stream.after).stream.before = s.stream.before
-    else:
-        p.parent.last = s.stream.before
-
-
 cdef void leave(Reactor r, Connection *p, Connection *s) noexcept nogil:
     """Removes the stream from its parent."""
     dequeue(r, s)
-    unlink(r, p, s)
+    list_remove(&r.slab, &p.parent.streams, s, stream_link)
     p.parent.held -= buffer_size(&s.stream.input)
     p.parent.count -= 1
     s.stream.parent = 0
@@ -149,23 +134,23 @@ cdef void stream_wake(Reactor r, Connection *s) noexcept nogil:
 
 
 cdef void streams_established(Reactor r, Connection *p) noexcept nogil:
-    cdef uint32_t index = p.parent.first
+    cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     parent_established(r, p)
     while index != 0:
         s = slab_at(&r.slab, index)
-        index = s.stream.after
+        index = s.stream.link.after
         s.writable = True
         stream_wake(r, s)
 
 
 cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
     cdef int64_t room = min(<int64_t> parent_room(p), p.parent.window)
-    cdef uint32_t index = p.parent.first
+    cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     while index != 0 and room > 0:
         s = slab_at(&r.slab, index)
-        index = s.stream.after
+        index = s.stream.link.after
         if not s.writable and buffer_size(&s.output) and s.stream.window > 0:
             s.writable = True
             room -= buffer_size(&s.output)
@@ -174,8 +159,8 @@ cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
 
 cdef void streams_end(Reactor r, Connection *p) noexcept nogil:
     cdef Connection *s
-    while p.parent.first != 0:
-        s = slab_at(&r.slab, p.parent.first)
+    while p.parent.streams.first != 0:
+        s = slab_at(&r.slab, p.parent.streams.first)
         leave(r, p, s)
         end_abruptly(r, s)
     parent_free(r, p)
@@ -273,8 +258,8 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) no
         return -1
     s.stream.untaken += room
     p.parent.silent = False
-    unlink(r, p, s)             # the next one in the list has the room of the next batch
-    link_last(r, p, s)
+    list_remove(&r.slab, &p.parent.streams, s, stream_link)
+    list_append(&r.slab, &p.parent.streams, s, stream_link)     # the next one has the room of the next batch
     return room
 
 

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastroute.ext.memory.list cimport List
 from fastroute.ext.reactor.connection cimport Connection, Slab
 
 
@@ -14,8 +15,9 @@ cdef enum:
 
 cdef struct Wheel:
     uint64_t tick               # all earlier ticks have been processed
-    uint32_t heads[SLOTS]       # first connection of each slot; 0: none
+    List slots[SLOTS]
     uint64_t filled[64]         # which slots have a connection: one bit each
+    uint64_t words              # which words of `filled` are not 0: one bit each
     uint32_t count
 
 # Sets the deadline (milliseconds; 0: none).

@@ -2,48 +2,53 @@
 
 from libc.stdint cimport UINT32_MAX, uint32_t, uint64_t
 
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.reactor.connection cimport NO_SLOT, slab_at, slab_free, slab_take
+from fastroute.ext.reactor.linked cimport list_append, list_remove
 
 cdef extern from *:
     """
     #define fastroute_lowest(word) __builtin_ctzll(word)
+    #define fastroute_turned(word, by) ((word) >> ((by) & 63) | (word) << (-(by) & 63))
     """
-    uint32_t lowest "fastroute_lowest"(uint64_t word) noexcept nogil
+    uint32_t lowest "fastroute_lowest"(uint64_t word) noexcept nogil                # the index of the lowest bit; not of 0
+    uint64_t turned "fastroute_turned"(uint64_t word, uint32_t by) noexcept nogil   # rotated right
+
+
+cdef inline Link *timer_link(Connection *c) noexcept nogil:
+    return &c.timer_link
 
 
 cdef void insert(Wheel *wheel, Slab *slab, Connection *connection) noexcept nogil:
     cdef uint64_t tick = (connection.deadline + TICK - 1) // TICK
-    cdef uint32_t slot, head
+    cdef uint32_t slot
     if tick < wheel.tick:
         tick = wheel.tick
     if tick > wheel.tick + SLOTS - 1:
         tick = wheel.tick + SLOTS - 1
     slot = tick % SLOTS
-    head = wheel.heads[slot]
     connection.timer_slot = slot
-    connection.timer_next = head
-    connection.timer_previous = 0
-    if head != 0:
-        slab_at(slab, head).timer_previous = connection.index
-    wheel.heads[slot] = connection.index
+    list_append(slab, &wheel.slots[slot], connection, timer_link)
     wheel.filled[slot // 64] |= <uint64_t> 1 << (slot % 64)
+    wheel.words |= <uint64_t> 1 << (slot // 64)
     wheel.count += 1
+
+
+cdef void empty(Wheel *wheel, uint32_t slot) noexcept nogil:
+    cdef uint32_t word = slot // 64
+    wheel.filled[word] &= ~(<uint64_t> 1 << (slot % 64))
+    if wheel.filled[word] == 0:
+        wheel.words &= ~(<uint64_t> 1 << word)
 
 
 cdef void timer_remove(Wheel *wheel, Slab *slab, Connection *connection) noexcept nogil:
     cdef uint32_t slot = connection.timer_slot
     if slot == NO_SLOT:
         return
-    if connection.timer_next != 0:
-        slab_at(slab, connection.timer_next).timer_previous = connection.timer_previous
-    if connection.timer_previous != 0:
-        slab_at(slab, connection.timer_previous).timer_next = connection.timer_next
-    else:
-        wheel.heads[slot] = connection.timer_next
-        if connection.timer_next == 0:
-            wheel.filled[slot // 64] &= ~(<uint64_t> 1 << (slot % 64))
+    list_remove(slab, &wheel.slots[slot], connection, timer_link)
+    if wheel.slots[slot].first == 0:
+        empty(wheel, slot)
     connection.timer_slot = NO_SLOT
-    connection.timer_next = connection.timer_previous = 0
     wheel.count -= 1
 
 
@@ -75,7 +80,7 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now, uint32_t 
                 wheel.tick = now // TICK
             return NULL
         wheel.tick = next // TICK
-        index = wheel.heads[wheel.tick % SLOTS]
+        index = wheel.slots[wheel.tick % SLOTS].first
         connection = slab_at(slab, index)
         timer_remove(wheel, slab, connection)
         steps[0] -= 1
@@ -89,19 +94,18 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now, uint32_t 
 
 
 cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil:
-    """Examines 64 slots at a time, for one round from the current slot."""
+    """Finds the first slot with a connection, for one round from the current slot."""
     cdef uint32_t start = wheel.tick % SLOTS
     cdef uint32_t word = start // 64
     cdef uint64_t bits
     if wheel.count == 0:
         return 0
     bits = wheel.filled[word] & (~<uint64_t> 0 << (start % 64))
-    for _ in range(SLOTS // 64 + 1):
-        if bits != 0:
-            return next_tick(wheel, word * 64 + lowest(bits)) * TICK
-        word = (word + 1) % (SLOTS // 64)
+    if bits == 0:
+        word += 1 + lowest(turned(wheel.words, word + 1))
+        word %= SLOTS // 64
         bits = wheel.filled[word]
-    return 0
+    return next_tick(wheel, word * 64 + lowest(bits)) * TICK
 
 
 cdef class Deadlines:

@@ -48,7 +48,7 @@ cdef Connection *waiting_next(Waiting *waiting, Slab *slab, uint64_t now) noexce
     cdef uint64_t owner, own, least_owner = 0, least = 0
     cdef uint32_t i
     for i in range(waiting.flows.active_count):
-        c = slab_at(slab, waiting.flows.groups[waiting.flows.active[i]].first)
+        c = slab_at(slab, waiting.flows.groups[waiting.flows.active[i]].connections.first)
         owner = spent(&waiting.owners[c.tls.owner], now)
         own = spent(&waiting.listeners[c.tls.flow], now)
         if best is NULL or owner < least_owner or (owner == least_owner and own < least):
@@ -62,7 +62,7 @@ cdef Connection *waiting_next(Waiting *waiting, Slab *slab, uint64_t now) noexce
 
 cdef Connection *waiting_crowd(const Waiting *waiting, Slab *slab) noexcept nogil:
     cdef const Group *most = groups_largest(&waiting.flows)
-    return NULL if most is NULL else slab_at(slab, most.first)
+    return NULL if most is NULL else slab_at(slab, most.connections.first)
 
 
 cdef void waiting_charge(Waiting *waiting, const Connection *c, uint64_t microseconds, uint64_t now) noexcept nogil:

@@ -6,6 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastroute.ext.memory.list cimport List
 from fastroute.ext.routing.poolkey cimport PoolKey
 
 
@@ -13,7 +14,7 @@ cdef struct IdlePool:           # the idle connections to one endpoint that are 
     PoolKey *key                # holds a reference; NULL: this pool does not exist
     IdlePool *next_unused         # list of pools whose connections must be closed (Pools.unused)
     uint32_t listed             # number of backends with this key that list the endpoint; 0: none may use it
-    uint32_t head               # index in the engine's slab of the connection that was used last; 0: none
+    List idle                   # its connections, in the engine's slab; the one that was used last is the last
     uint32_t count              # idle connections
     uint8_t other               # this is an OtherPool
     uint8_t unused              # in the list of next_unused
@@ -27,7 +28,7 @@ cdef struct Endpoint:
     uint64_t identity           # the same for this address and port in every process
     char label[55]              # "10.0.0.1:8080" or "[::1]:8080", zero-terminated: for the log
     uint8_t probed              # one request tests whether it accepts connections again
-    uint32_t parents            # index of its first upstream connection that carries streams, with any key; 0: none
+    List parents                # its upstream connections that carry streams, with any key
     uint32_t in_flight          # requests in flight to it, from this worker
     uint32_t failures           # consecutive connect failures; see balancer
     uint64_t avoided_until      # engine milliseconds; before that it is chosen only if there is no other endpoint

@@ -3,16 +3,9 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from fastroute.ext.memory.bytemap cimport bytes_hash
 from fastroute.ext.routing.poolkey cimport key_unref
-
-
-cdef extern from "<arpa/inet.h>" nogil:
-    enum:
-        AF_INET
-        AF_INET6
-    int inet_pton(int family, const char *text, void *address)
-    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
 
 
 cdef extern from "<stdio.h>" nogil:

@@ -6,6 +6,7 @@
 from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.tls.hello cimport NAME_MOST
 from fastroute.ext.tls.openssl cimport BIO, SSL
 from fastroute.ext.tls.secure cimport Secure
@@ -36,8 +37,7 @@ cdef enum Progress:
 
 cdef struct Tls:                # one block of memory
     SSL *ssl
-    uint32_t before             # list of the handshakes in progress, by slab index, oldest first
-    uint32_t after
+    Link link                   # list of the handshakes in progress (Reactor.shaking)
     uint64_t started            # microseconds: when the handshake began
     Buffer input                # received and not read by libssl yet
     uint32_t unread             # bytes of memory for output of the handshake that the client has not read

@@ -1,5 +1,8 @@
 """Request heads, case by case: which are accepted, how they are read, and the reasons for refusing the others."""
 
+import string
+from itertools import product
+
 import pytest
 
 from fastroute.ext.http1.http1 import HeadReader, Refused, RequestHead, known_name, read_request
@@ -177,6 +180,33 @@ def test_known_names_are_found_in_any_case() -> None:
     nearly = {near for name in NAMES for near in (name[:-1], name + b"x", b"q" + name[1:])}
     assert {known_name(near) for near in nearly if not near.startswith(b"X-Forwarded-")} == {0}
     assert known_name(b"") == known_name(b"X" * 300) == 0
+
+
+TOKEN = frozenset(b"!#$%&'*+-.^_`|~" + string.ascii_letters.encode() + string.digits.encode())  # RFC 9110 section 5.6.2
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 17])
+def test_every_octet_at_every_place_of_a_field(size: int) -> None:
+    """Names and values are scanned eight octets at a time."""
+    for octet, at in product(range(256), range(size)):
+        text = bytearray(b"aB-xyZ-q" * 3)[:size]
+        text[at] = octet
+        named = read_request(get(fields=bytes(text) + b": b\r\n"))
+        ended = octet == ord(":") and at > 0  # the name is shorter, and the rest is the value
+        assert isinstance(named, RequestHead) is (octet in TOKEN or ended), text
+        valued = read_request(get(fields=b"a:" + bytes(text) + b"\r\n"))
+        assert isinstance(valued, RequestHead) is (octet == 9 or (octet >= 32 and octet != 127)), text
+        if isinstance(valued, RequestHead):
+            assert valued.fields[-1][:2] == (b"a", bytes(text).strip(b" \t"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_letters_are_compared_without_case(name: bytes) -> None:
+    for at, bit in product(range(len(name)), (0x20, 0x80)):
+        other = bytearray(name.lower())
+        other[at] ^= bit
+        same = bytes(other).lower() == name.lower()
+        assert (known_name(bytes(other)) == known_name(name)) is same, other
 
 
 # ------------------------------------------------------------------------------------------------------------- refused

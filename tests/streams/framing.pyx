@@ -119,13 +119,13 @@ cdef int leave(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef Connection *find(Reactor r, Connection *p, uint32_t id) noexcept nogil:
-    cdef uint32_t index = p.parent.first
+    cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     while index != 0:
         s = slab_at(&r.slab, index)
         if s.stream.id == id:
             return s
-        index = s.stream.after
+        index = s.stream.link.after
     return NULL
 
 
@@ -191,11 +191,11 @@ cdef int take_of_connection(Reactor r, Connection *p, uint8_t flags, const char 
 
 
 cdef void refuse_above(Reactor r, Connection *p, uint32_t last) noexcept nogil:
-    cdef uint32_t index = p.parent.first
+    cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     while index != 0:
         s = slab_at(&r.slab, index)
-        index = s.stream.after
+        index = s.stream.link.after
         if s.stream.id > last and not s.stream.over:
             stream_refused(r, p, s)
 
