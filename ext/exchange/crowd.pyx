@@ -82,17 +82,16 @@ cdef bint is_better(const Candidate *one, const Candidate *other) noexcept nogil
 
 
 cdef bint make_room(Reactor r) noexcept nogil:
-    cdef Candidate best, found
+    cdef Candidate best = Candidate(NULL, CLASS_NONE, 0, 0)
+    cdef Candidate found
     cdef Connection *c
     cdef int _
-    best.connection = NULL
-    best.rank = CLASS_NONE
     for _ in range(SAMPLE):
         c = slab_at(&r.slab, 1 + random_below(&r.random, r.slab.chunks_count * CHUNK - 1))
         if c.side != SIDE_DOWNSTREAM:
             continue
         look_at(r, c, &found)
-        if found.rank != CLASS_NONE and (best.connection is NULL or is_better(&found, &best)):
+        if found.rank != CLASS_NONE and is_better(&found, &best):
             best = found
     if best.connection is NULL:
         return False
