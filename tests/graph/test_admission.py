@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -216,6 +217,7 @@ def an_item(at: str, signature: str, bucket: str, price: int) -> Item:
 def worst(entries: list[tuple[str, str, str, str, int]]) -> int:
     """Of all hosts: the sum over its hostnames of the worst path, with the most expensive bucket of each signature."""
 
+    @cache
     def at(host: str, point: str) -> int:
         total = 0
         for signature in "st":
