@@ -1,6 +1,17 @@
-"""Settings of all tests: no time limits for hypothesis, because slow examples on a busy machine are no failures."""
+"""Settings of all tests: no time limits for hypothesis, because slow examples on a busy machine are no failures.
 
-from hypothesis import HealthCheck, settings
+Coverage is not measured in tests with random inputs: it doubles their time, because they run the same lines thousands of
+times, and what they cover differs from run to run.
+"""
+
+import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("no_cover")

@@ -85,6 +85,7 @@ async def test_who_cannot_renew_stops_before_another_begins(autojump_clock):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.no_cover  # like the tests of hypothesis (conftest.py)
 @pytest.mark.parametrize("seed", range(8))
 async def test_never_two_whatever_the_network_does(autojump_clock, seed):
     """Three replicas with half an hour of cuts and lost responses."""
