@@ -9,36 +9,20 @@ Responses have `Connection: close` if fastroute will close, and `keep-alive` onl
 9.3). A body of unknown length is written in chunks, except to HTTP/1.0 clients: there it ends with the connection.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport (
-    BODY_LENGTH, BODY_UNKNOWN, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRAILER, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field, Message, is_line,
-)
+from fastroute.ext.message.fieldlist cimport is_copied
+from fastroute.ext.message.message cimport BODY_LENGTH, BODY_UNKNOWN, FIELD_TRAILER, Field, Message, is_line
 
 cdef struct Pen:                # position of the next byte
     char *at
     char *end
     bint full                   # something did not fit: the output is invalid
 
-cdef enum:
-    DECIMAL_MOST = 20           # digits of a uint64_t
-
 cdef const char *HEX = b"0123456789abcdef"
-
-cdef uint8_t never_copied[FIELD_COUNT]
-
-
-def _lay_out():
-    cdef int known
-    for known in (FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
-                  FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE):
-        never_copied[known] = 1
-
-
-_lay_out()
 
 
 # -------------------------------------------------------------------------------------------------------------- pieces
@@ -57,14 +41,7 @@ cdef inline void put_slice(Pen *pen, Slice slice) noexcept nogil:
 
 cdef void put_number(Pen *pen, uint64_t number) noexcept nogil:
     cdef char[DECIMAL_MOST] digits
-    cdef int start = DECIMAL_MOST
-    while True:
-        start -= 1
-        digits[start] = <char> (c'0' + number % 10)
-        number //= 10
-        if number == 0:
-            break
-    put(pen, digits + start, DECIMAL_MOST - start)
+    put_slice(pen, decimal(digits, number))
 
 
 cdef void put_fields(Pen *pen, const Message *message, bint trailer) noexcept nogil:
@@ -74,7 +51,7 @@ cdef void put_fields(Pen *pen, const Message *message, bint trailer) noexcept no
     cdef const char *start = NULL       # start of the received lines that are not copied yet
     cdef const char *stop = NULL        # their end
     while field < end:
-        if field.dropped or never_copied[field.known] or (field.known == FIELD_TRAILER and not trailer):
+        if field.dropped or not is_copied(field.known) or (field.known == FIELD_TRAILER and not trailer):
             field += 1
             continue
         if field.name.data != stop or not field.received:

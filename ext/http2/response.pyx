@@ -3,44 +3,18 @@
 Connection-specific fields are left out (RFC 9113 section 8.2.2). Content-Length is written from the Message.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t
 
 from fastroute.ext.http2.fieldblock cimport next_field, put_field
 from fastroute.ext.http2.nghttp2 cimport NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE
+from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice, arena_take
-from fastroute.ext.message.message cimport (
-    BODY_LENGTH, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field,
-)
-
-cdef enum:
-    DECIMAL_MOST = 20           # digits of a uint64_t
-
-cdef uint8_t never_copied[FIELD_COUNT]
-
-
-def _lay_out():
-    cdef int known
-    for known in (FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
-                  FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE):
-        never_copied[known] = 1
-
-
-_lay_out()
-
-
-cdef Slice decimal(char *digits, uint64_t number) noexcept nogil:
-    cdef int start = DECIMAL_MOST
-    while True:
-        start -= 1
-        digits[start] = <char> (c'0' + number % 10)
-        number //= 10
-        if number == 0:
-            return Slice(digits + start, DECIMAL_MOST - start)
+from fastroute.ext.message.fieldlist cimport is_copied
+from fastroute.ext.message.message cimport BODY_LENGTH, Field
 
 
 cdef inline bint goes_on(const Field *field) noexcept nogil:
-    return not field.dropped and not never_copied[field.known] and field.name.size != 0
+    return not field.dropped and is_copied(field.known) and field.name.size != 0
 
 
 cdef bint has_fields(const Message *message) noexcept nogil:

@@ -1,14 +1,24 @@
 # Reading and changing the fields of a Head: by name without regard to case, and appending.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.slice cimport Arena, Slice, arena_take
-from fastroute.ext.message.message cimport FIELD_OTHER, Field, Message
+from fastroute.ext.message.message cimport (
+    FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_HOST, FIELD_KEEP_ALIVE, FIELD_OTHER, FIELD_PROXY_CONNECTION, FIELD_TE,
+    FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field, Message,
+)
 
 
 cdef enum:
     FIELDS_MORE = 8             # fields added per allocation
+
+
+cdef inline bint is_copied(uint8_t known) noexcept nogil:
+    """Whether a field with this FieldName goes to the next hop as it is. The others are valid for one hop only (RFC 9110
+    section 7.6.1), or are written from the members of the Message, so that a client or a filter cannot change them."""
+    return not ((1 << FIELD_HOST | 1 << FIELD_CONTENT_LENGTH | 1 << FIELD_TRANSFER_ENCODING | 1 << FIELD_CONNECTION
+                 | 1 << FIELD_KEEP_ALIVE | 1 << FIELD_PROXY_CONNECTION | 1 << FIELD_TE | 1 << FIELD_UPGRADE) >> known) & 1
 
 
 cdef inline bint same_name(const Slice *lower, const Slice *name) noexcept nogil:

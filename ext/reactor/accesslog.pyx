@@ -18,6 +18,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy, memmove, strlen
 from libc.time cimport gmtime_r, strftime, time_t, tm
 
+from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport VERSION_HTTP10, VERSION_HTTP2, VERSION_UNKNOWN
 
@@ -64,15 +65,9 @@ cdef inline void put_text(Line *line, const char *text) noexcept nogil:
 
 
 cdef void put_number(Line *line, uint64_t number) noexcept nogil:
-    cdef char[20] digits
-    cdef uint32_t at = 20
-    while True:
-        at -= 1
-        digits[at] = <char> (48 + number % 10)
-        number //= 10
-        if number == 0:
-            break
-    put(line, &digits[at], 20 - at)
+    cdef char[DECIMAL_MOST] digits
+    cdef Slice text = decimal(digits, number)
+    put(line, text.data, text.size)
 
 
 cdef uint32_t utf8_size(const uint8_t *data, uint32_t size) noexcept nogil:
