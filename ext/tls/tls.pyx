@@ -179,7 +179,9 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
             pipe.input_size = 0
         break
     weigh(tls)
-    return size if size else tls.over
+    if size:
+        return size
+    return tls.over             # negative: not in one expression with an unsigned number
 
 
 cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil:
