@@ -46,7 +46,7 @@ CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_a
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-USERS = ("certificate", "context", "names", "secure", "session", "ticket", "tls")
+USERS = ("anchors", "certificate", "context", "names", "secure", "session", "ticket", "tls", "verification")
 LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(USERS, TLS)}
 
 
