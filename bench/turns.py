@@ -3,10 +3,13 @@ worst.
 
 For each case an engine runs in a process of its own (a Rig of the tests, without trio), on one core and with priority
 over all other processes (SCHED_FIFO, as root). One process of clients and one of backends on the other core send as
-fast as they can, for some seconds. Reported are the longest turn in CPU time of the engine's thread, which other
-processes do not change, the longest one in wall time, which is the value of `fastroute_worst_turn_seconds`, the 99.9th
-percentile in CPU time, the turns and the bytes that the engine received from clients. A turn waits up to 2.2 ms for
-more events, so its wall time is more than its CPU time. The limit is 3 ms of CPU time; exit code 1 above it.
+fast as they can, for some seconds. Reported are the longest turn in CPU time of the engine's thread, the longest one
+in wall time, which is the value of `fastroute_worst_turn_seconds`, the 99.9th percentile in CPU time, the turns and the
+bytes that the engine received from clients. A turn waits up to 2.2 ms for more events, so its wall time is more than
+its CPU time. The CPU time of a thread includes interrupts, and memory that the host of a virtual machine must provide
+first. So after each turn the thread does a fixed amount of similar work (copies through a socket) that takes about as
+long. NOISE is by how much the longest of these took longer than the median. The limit is 3 ms of CPU time plus NOISE;
+exit code 1 above it.
 """
 
 import argparse
@@ -114,8 +117,35 @@ class Result(msgspec.Struct, frozen=True):
     cpu: float  # milliseconds of the longest turn, as the next two
     wall: float
     nearly: float  # the 99.9th percentile of the CPU time
+    noise: float
     turns: int
     received: int
+
+
+class Control:
+    """Fixed work that takes about as long as a turn: copies into the kernel and out of it."""
+
+    def __init__(self) -> None:
+        self.ends = socket.socketpair()
+        self.took: list[float] = []
+        self.copies = 50
+        self.work()  # the first ones are slower
+        self.work()
+        self.copies = max(1, round(self.copies * 2.5e-3 / self.took[-1]))
+
+    def work(self) -> None:
+        start = time.thread_time()
+        for _ in range(self.copies):
+            for _ in range(4):
+                self.ends[0].send(BLOCK[:16384])
+            for _ in range(4):
+                self.ends[1].recv(16384)
+        self.took.append(time.thread_time() - start)
+
+    def noise(self) -> float:
+        """Milliseconds between the median and the longest."""
+        self.took.sort()
+        return (self.took[-1] - self.took[len(self.took) // 2]) * 1e3
 
 
 def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
@@ -136,6 +166,7 @@ def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
     ports.send(rig.port)
     poll = select.poll()
     poll.register(rig.engine.fileno(), select.POLLIN)
+    control = Control()
     begun = time.monotonic()
     took: list[float] = []
     more = False
@@ -145,13 +176,20 @@ def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
         start = time.thread_time()
         more = rig.engine.turn()
         took.append(time.thread_time() - start)
+        control.work()
         if passed < WARM:
             took.clear()
+            control.took.clear()
             rig.counters.zero_gauges()
     took.sort()
     fixed = rig.counters.fixed()
     found = Result(
-        took[-1] * 1e3, fixed["worst_turn"] / 1e3, took[-len(took) // 1000] * 1e3, len(took), fixed["bytes_received"]
+        took[-1] * 1e3,
+        fixed["worst_turn"] / 1e3,
+        took[-1 - len(took) // 1000] * 1e3,
+        control.noise(),
+        len(took),
+        fixed["bytes_received"],
     )
     memory.write(json.dumps(msgspec.to_builtins(found)).encode())
 
@@ -302,14 +340,15 @@ def main() -> int:
             f"{one.cpu:.2f}",
             f"{one.wall:.2f}",
             f"{one.nearly:.2f}",
+            f"{one.noise:.2f}",
             str(one.turns),
             f"{one.received / 2**20:.0f}",
-            "met" if one.cpu <= LIMIT else "EXCEEDED",
+            "met" if one.cpu <= LIMIT + one.noise else "EXCEEDED",
         )
         for name, one in found.items()
     )
-    write_page([Table(("CASE", "CPU MS", "WALL MS", "99.9 % MS", "TURNS", "RECEIVED MIB", "LIMIT"), rows)])
-    return 0 if all(one.cpu <= LIMIT for one in found.values()) else 1
+    write_page([Table(("CASE", "CPU MS", "WALL MS", "99.9 % MS", "NOISE MS", "TURNS", "RECEIVED MIB", "LIMIT"), rows)])
+    return 0 if all(one.cpu <= LIMIT + one.noise for one in found.values()) else 1
 
 
 if __name__ == "__main__":

@@ -200,17 +200,8 @@ class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
 Downward = (
     Start
     | Begin
-    | UpsertBackend
+    | Change
     | MoreEndpoints
-    | SetEndpoints
-    | UpsertCertificate
-    | UpsertListener
-    | UpsertRule
-    | RemoveRule
-    | RemoveListener
-    | RemoveCertificate
-    | RemoveEndpoints
-    | RemoveBackend
     | Commit
     | TicketKeys
     | EndpointUpdate

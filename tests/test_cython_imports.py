@@ -1,7 +1,7 @@
 """Reads the import and cimport lines of .pyx and .pxd files, because import-linter cannot.
 
 Compiled modules may import only compiled modules of their own folder and of those below, C and C++ headers, and the
-standard modules in ALSO.
+standard modules in ALSO. Also: which functions close connections.
 """
 
 import re
@@ -12,7 +12,8 @@ import pytest
 EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
 
-FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "sides", "exchange", "engine")  # the lowest first
+# The lowest first.
+FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "http2", "sides", "exchange", "engine")
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
@@ -100,3 +101,19 @@ def test_no_module_uses_itself_through_others() -> None:
         for module in free:
             del uses[module]
     assert set(uses) == set()
+
+
+CLOSERS = {"downstream_adopt", "downstream_close", "handshake_fail", "upstream_close", "listener_close"}
+
+
+def test_only_the_listed_functions_close_connections() -> None:
+    """ARCHITECTURE.md, "Who may close"."""
+    found = set()
+    for source in EXT.rglob("*.pyx"):
+        function = ""
+        for line in source.read_text().splitlines():
+            if definition := re.match(r"(?:cdef|def) [^(]*?(\w+)\(", line):
+                function = definition[1]
+            elif "close_connection(" in line:
+                found.add(function)
+    assert found == CLOSERS

@@ -6,8 +6,8 @@ LINGER in total: returning through Python for every few events would cost more t
 trio has work to do on a descriptor passed to Engine.heed.
 
 A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
-read after each, so a turn takes longer than BUDGET by one step. The search for connections to end has a part of BUDGET for
-itself, in which no other step begins; handshakes that wait have SHARE in addition.
+read after each, so a turn takes longer than BUDGET by one step. The search for connections to end and handshakes that
+wait have parts of BUDGET for themselves, in which no other step begins.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -35,7 +35,7 @@ cdef enum:
     BUDGET = 2500           # microseconds after which a turn begins no further step
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
-    SHARE = 1000            # microseconds of handshakes that waited, also in a turn that has no time left
+    SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
     MOVES = 32              # deadlines that a step moves to later slots of the wheel
     LOG_AGE = 500           # maximum milliseconds until a log line is written
@@ -62,7 +62,8 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         turns.waits += 1
         if not fetch(r, turns, WAIT):
             break
-    shake_waiting(r)
+    if r.waiting.flows.count:
+        shake_waiting(r, start)
     flush_log(r)
     arm(r)
     read_clock(r)
@@ -78,12 +79,17 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
 cdef bint is_over(Reactor r, uint64_t start) noexcept nogil:
     """Whether the turn begins no further step, except those of the search and of handshakes."""
     cdef uint64_t kept = RELIEF if buffers_total() > r.max_buffered else 0
+    if r.waiting.flows.count:
+        kept += SHARE
     return r.now - start + kept > BUDGET
 
 
-cdef void shake_waiting(Reactor r) noexcept nogil:
-    """Continues handshakes for SHARE, including the time to close those whose clients have left."""
-    cdef uint64_t until = r.now + SHARE
+cdef void shake_waiting(Reactor r, uint64_t start) noexcept nogil:
+    """Continues handshakes until they have had SHARE, or BUDGET is over; at least one in each turn."""
+    cdef uint64_t until = start + BUDGET
+    read_clock(r)
+    if r.waiting.spent == 0:
+        until = max(until, r.now + 1)
     while r.waiting.spent < SHARE and r.now < until and downstream_shake(r):
         pass
 

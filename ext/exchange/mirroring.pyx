@@ -1,8 +1,9 @@
 """Mirrors in progress; see mirroring.pxd.
 
-A mirror never delays its request: it is started after the request has been sent, bytes that its socket does not accept
-are queued in the connection's output, and it is closed if too many are queued. It uses one endpoint and one connection.
-Each mirror is counted once: as mirrored (the socket accepted every byte) or as a failure.
+A mirror never delays its request: it is started after the request has been sent, its bytes are queued in the
+connection's output, and it is closed if too many are queued. What is queued is sent in a visit of the mirror, so a step
+of a turn writes to one of them, not to sixteen. It uses one endpoint and one connection. Each mirror is counted once: as
+mirrored (the socket accepted every byte) or as a failure.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -157,23 +158,30 @@ cdef void note_sent(Reactor r, Connection *u) noexcept nogil:
         count(r.counters, FIXED_MIRRORED, 1)
 
 
+cdef bint enqueue(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
+    """Adds the piece to the output, even if the socket would accept it now. False: out of memory."""
+    cdef bint writable = u.writable
+    cdef int kept
+    u.writable = False
+    kept = backend_body(r, u, piece)
+    u.writable = writable
+    shares_note(&r.mirrors, u)
+    return kept == 0
+
+
 cdef void give(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
-    """Sends a piece of the body, after what is queued already, or queues it."""
+    """Queues a piece of the body, which the next visit of the mirror sends."""
     cdef uint32_t size = piece.data.size
-    cdef uint32_t behind = buffer_size(&u.output)
-    cdef bint broken
-    if size and (behind + size > BEHIND_MOST or not make_room(r, u.mirror.owner, size)):
+    if size and (buffer_size(&u.output) + size > BEHIND_MOST or not make_room(r, u.mirror.owner, size)):
         fail(r, u, MIRROR_SLOW)
         return
-    broken = backend_body(r, u, piece) < 0 or (u.writable and buffer_size(&u.output) and flush(r, u) < 0)
-    shares_note(&r.mirrors, u)
-    if broken:
+    if not enqueue(r, u, piece):
         fail(r, u, MIRROR_CLOSED)
         return
-    if u.state == STATE_ACTIVE and buffer_size(&u.output) < behind + size:
-        set_deadline(r, u, r.milliseconds + r.times.body)
     u.mirror.fed = piece.end
-    note_sent(r, u)
+    note_sent(r, u)             # the last piece may be empty
+    if u.writable and buffer_size(&u.output):
+        queue(r, u)
 
 
 cdef void mirrors_begin(Reactor r, Exchange *x, const Piece *piece) noexcept nogil:

@@ -275,20 +275,11 @@ cdef void forget_sealed(Reactor r, Connection *c) noexcept nogil:
     pass
 
 
-cdef void fill() noexcept:
-    cdef Layer *layer = layer_at(LAYER_SOCKET)
-    layer.receive = receive_sealed
-    layer.transmit = transmit_sealed
-    layer.put = put_sealed
-    layer.flush = flush_sealed
-    layer.untaken = untaken_sealed
-    layer.is_quiet = is_quiet_sealed
-    layer.say_end = say_end_sealed
-    layer.half_close = half_close_sealed
-    layer.break_down = break_down_sealed
-    layer.forget = forget_sealed
-
-fill()
+_layers[<int> LAYER_SOCKET] = Layer(
+    receive=receive_sealed, transmit=transmit_sealed, put=put_sealed, flush=flush_sealed, untaken=untaken_sealed,
+    is_quiet=is_quiet_sealed, say_end=say_end_sealed, half_close=half_close_sealed, break_down=break_down_sealed,
+    forget=forget_sealed,
+)
 
 
 # --- the ready list, deadlines, the end

@@ -84,12 +84,12 @@ def concerned(notice: Notice, scan: Scan, given: Collection[str], *, is_full: bo
         return None if leads_here else paths
     if notice.is_folder or not notice.name or notice.name.startswith(".."):  # "..data" of a mounted ConfigMap
         return None
+    if path in scan.folders or path in scan.left_out:  # perhaps a link to a folder, which was removed or replaced
+        return None
     if is_manifest(notice.name):
         may_be_too_many = scan.omits(path) or (is_full and path not in scan.files)
-        if path in scan.folders or os.path.islink(path) or may_be_too_many:
-            return None
-        return {path, *paths}
-    return None if path in scan.folders or os.path.isdir(path) else paths
+        return None if os.path.islink(path) or may_be_too_many else {path, *paths}
+    return None if os.path.isdir(path) else paths
 
 
 async def free(scan: Scan) -> None:

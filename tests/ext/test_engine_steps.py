@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import pytest
 from rig import GET, OK, PATIENCE, Rig, rule
 
 from fastroute.settings import Limits
+from fastroute.snapshot import Mirror
 
 LOOK = 1e-3  # seconds
 STEPS = 4  # of a turn
@@ -168,7 +170,20 @@ def test_a_step_moves_few_deadlines() -> None:
         assert rig.engine.statistics().downstream_idle == 300
 
 
-def test_a_step_of_the_search_for_connections_to_end_examines_few() -> None:
+@pytest.mark.parametrize("size", [0, 60_000])
+def test_a_step_sends_to_few_mirrors(size: int) -> None:
+    with standing() as (rig, stack):
+        idle_backends(rig, stack, 17)
+        rig.install(rule("b", filters=[Mirror(backend="b")] * 16))
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+        client(rig, stack, head + b"x" * size)
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: rig.counters.fixed()["mirrored"], 16) <= STEPS
+
+
+@contextmanager
+def searching(look: float) -> Iterator[Rig]:
+    """An engine that must search 500 connections for those to end; its clock advances by `look` at each reading."""
     count = 500
     with standing(Limits(max_buffered=count * 2500)) as (rig, stack):
         for _ in range(count):
@@ -177,6 +192,21 @@ def test_a_step_of_the_search_for_connections_to_end_examines_few() -> None:
         settle(rig)
         for _ in range(5):
             client(rig, stack, PART + b"x" * 60_000)
-        rig.engine.hold_clock(2e-4)
-        assert turns_until(rig, lambda: rig.counters.fixed()["ended_buffers_full"] > 0) > 5
+        rig.engine.hold_clock(look)
+        yield rig
         turns_until(rig, lambda: rig.engine.statistics().buffered <= count * 2500)
+
+
+def test_a_step_of_the_search_for_connections_to_end_examines_few() -> None:
+    with searching(2e-4) as rig:
+        assert turns_until(rig, lambda: rig.counters.fixed()["ended_buffers_full"] > 0) > 5
+
+
+def test_the_search_for_connections_to_end_has_time_for_all_of_them() -> None:
+    """It begins again after some time. If that were 100 ms for any number of connections, it would never end here."""
+    turns = 0
+    with searching(5e-4) as rig:
+        while rig.counters.fixed()["ended_buffers_full"] == 0:
+            assert turns < 500
+            rig.engine.turn()
+            turns += 1

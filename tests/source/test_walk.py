@@ -1,5 +1,6 @@
 """Which links are followed, and how many files and folders are read."""
 
+import math
 import os
 
 import pytest
@@ -7,7 +8,7 @@ import trio
 from source.following import PATIENCE, follow, route
 from source.test_folder import make, names
 
-from fastroute.source import walk
+from fastroute.source import scans, walk
 from fastroute.source.directory import Directory
 from fastroute.source.walk import scan
 
@@ -101,17 +102,19 @@ def test_a_given_path_that_is_a_link_is_followed(tmp_path):
     assert names(tmp_path, tmp_path / "current") == ["current/a/x.yaml"]
 
 
-async def test_a_link_that_begins_to_lead_outside_is_not_read_any_more(tmp_path):
+@pytest.mark.parametrize("link", ["link", "link.yaml"])
+async def test_a_link_that_begins_to_lead_outside_is_not_read_any_more(tmp_path, monkeypatch, link):
+    monkeypatch.setattr(scans, "RESCAN", math.inf)
     for folder in ("in/.hidden", "out"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "a.yaml").write_text(route("a", 1 + len(folder)))
-    (tmp_path / "in" / "link").symlink_to(".hidden")
+    (tmp_path / "in" / link).symlink_to(".hidden")
     async with follow(tmp_path / "in") as seen:
         assert seen.ports == {"a": 11}
         (tmp_path / "new").symlink_to("../out")
-        (tmp_path / "new").rename(tmp_path / "in" / "link")
-        await seen.until(lambda seen: seen.ports == {} and seen.said == [f"{tmp_path}/in/link: {OUTSIDE}"])
-        (tmp_path / "in" / "link").unlink()
+        (tmp_path / "new").rename(tmp_path / "in" / link)
+        await seen.until(lambda seen: seen.ports == {} and seen.said == [f"{tmp_path}/in/{link}: {OUTSIDE}"])
+        (tmp_path / "in" / link).unlink()
         await seen.until(lambda seen: not seen.said)
 
 
