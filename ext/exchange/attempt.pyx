@@ -21,7 +21,7 @@ from fastroute.ext.exchange.upstream cimport (
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.reason cimport (
-    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT, REASON_OVERLOADED,
+    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
@@ -121,6 +121,8 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
+    if x.unconnected == REASON_NONE:
+        x.unconnected = REASON_CONNECT_FAILED
     while x.asked < TRIES_MOST:
         endpoint = next_endpoint(r, x)
         if endpoint is NULL:

@@ -368,3 +368,26 @@ async def test_keys_and_anchors_that_nothing_uses_are_freed() -> None:
 def test_equal_content_is_one_key() -> None:
     assert msgspec.structs.replace(tls_to()) == tls_to()
     assert hash(tls_to()) == hash(tls_to())
+
+
+async def test_a_tunnel_over_tls() -> None:
+    async def upgrade(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+        while await peer.more():
+            data, peer.buffer = peer.buffer, b""
+            await peer.send(data.upper())
+        await peer.stream.tls.unwrap()  # type: ignore[union-attr]
+
+    async with backends(secured(showing(), upgrade)) as [backend], running(rule("b")) as rig:
+        rig.upstreams.speak("b", tls_to())
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b" 101 " in await client.head()
+        assert await client.exactly(5) == b"hello"
+        await client.send(b"x" * 100_000)
+        assert await client.exactly(100_000) == b"X" * 100_000
+        await client.end_of_writing()
+        assert await client.rest() == b""
+        await soon(lambda: backend.open == 0)
