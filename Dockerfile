@@ -5,7 +5,7 @@
 FROM debian:13-slim AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ libre2-dev libssl-dev python3-dev python3-venv \
+    && apt-get install -y --no-install-recommends g++ libnghttp2-dev libre2-dev libssl-dev python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 # pip is in a separate environment, so that no part of it remains in the environment of fastroute.
@@ -28,7 +28,7 @@ RUN cd / && /opt/fastroute/bin/python -B /source/.ci/prune \
 FROM debian:13-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libre2-11 libssl3t64 python3 \
+    && apt-get install -y --no-install-recommends libnghttp2-14 libre2-11 libssl3t64 python3 \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
 COPY --from=build /opt/fastroute /opt/fastroute

@@ -42,12 +42,18 @@ if FUZZ:  # clang leaves the runtime of the sanitizers to the process that loads
     LINK += ["-fsanitize=address,undefined", "-shared-libasan"]
 
 # Modules compiled as C++: RE2 is a C++ library.
-CPLUSPLUS = {"regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
+CPLUSPLUS = {"routing.regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-USERS = ("certificate", "context", "names", "secure", "session", "ticket", "tls")
-LIBRARIES = {**CPLUSPLUS, **dict.fromkeys(USERS, TLS)}
+USERS = ("certificate", "context", "names", "secure", "ticket", "tls")
+
+LIBRARIES = {
+    **CPLUSPLUS,
+    **{f"tls.{name}": TLS for name in USERS},
+    "routing.session": TLS,
+    **{f"http2.{name}": {"libraries": ["nghttp2"]} for name in ("incoming", "outgoing", "parent")},
+}
 
 
 def extension(path: Path) -> Extension:
@@ -55,7 +61,7 @@ def extension(path: Path) -> Extension:
         "extra_compile_args": COMPILE,
         "extra_link_args": LINK,
         "depends": ["setup.py"],  # changed options compile everything again
-        **LIBRARIES.get(path.stem, {}),
+        **LIBRARIES.get(f"{path.parent.name}.{path.stem}", {}),
     }
     if TRACE:
         options["define_macros"] = [("CYTHON_TRACE_NOGIL", "1")]

@@ -1,5 +1,5 @@
 """The data plane, compiled. Each folder is one part; a part uses only the parts that precede it here:
-memory, message, http1, tls, routing, reactor, sides, exchange, engine.
+memory, message, http1, tls, routing, reactor, http2, sides, exchange, engine.
 
 In a checkout the compiled modules are in build/modules, not beside their sources; an installed package has them here.
 """

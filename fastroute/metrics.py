@@ -59,6 +59,12 @@ MIRROR_FAILURES = Family(
 )
 RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
 SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
+STREAMS = Family("fastroute_http2_streams", "Open HTTP/2 streams", ("side",))
+HTTP2_FAILURES = Family(
+    "fastroute_http2_failures_total",
+    "HTTP/2 connections and streams of clients that were ended, by reason",
+    ("reason",),
+)
 HANDSHAKES = Family("fastroute_tls_handshakes_total", "TLS handshakes completed, by kind: full or resumed", ("kind",))
 HANDSHAKE = Family(
     "fastroute_tls_handshake_seconds", "Time from a client's TLS server name to the end of the handshake"

@@ -50,7 +50,7 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     min_version: str = "1.2"  # or "1.3"
     max_version: str = "1.3"
     ciphers: str = ""  # names of OpenSSL, separated by ":", in order of preference; "": the default list
-    alpn: tuple[str, ...] = ("http/1.1",)  # in order of preference
+    alpn: tuple[str, ...] = ("h2", "http/1.1")  # in order of preference
     protocol: str = "http"  # of the decrypted bytes; or "raw"
 
 

@@ -12,7 +12,8 @@ import pytest
 EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.rglob("*.pyx"), *EXT.rglob("*.pxd")])
 
-FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "sides", "exchange", "engine")  # the lowest first
+# The lowest first.
+FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "http2", "sides", "exchange", "engine")
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {

@@ -8,13 +8,16 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.exchange.answer cimport is_leaving
+from fastroute.ext.exchange.downstream cimport downstream_linger
 from fastroute.ext.exchange.upstream cimport (
     OPENING_DONE, OPENING_FAILED, Opening, upstream_connected, upstream_is_listed,
 )
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, STATE_CONNECTING
+from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_TIMEOUT, count
 from fastroute.ext.reactor.parent cimport (
-    parent_can_read, parent_is_done, parent_leave, parent_read, parent_waits, parent_write,
+    parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_read, parent_waits,
+    parent_write,
 )
 from fastroute.ext.reactor.reactor cimport dequeue, flush, queue, read_clock, unqueue
 from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writers
@@ -36,13 +39,17 @@ cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
         return
     if should_leave(r, p):
         parent_leave(r, p)
+    parent_leave_finally(r, p, False)
     if not send_and_read(r, p):
         parent_write(r, p)      # the last frames may say why it ends
-        parent_close(r, p)
+        end_parent(r, p)
         return
     streams_wake_writers(r, p)
     visit_streams(r, p)
-    if not parent_write(r, p) or parent_is_done(r, p):
+    if not parent_write(r, p):
+        end_parent(r, p)
+        return
+    if parent_is_done(r, p):
         parent_close(r, p)
         return
     streams_wake_writers(r, p)
@@ -92,16 +99,38 @@ cdef void parent_close(Reactor r, Connection *p) noexcept nogil:
     SIDE_ROWS[p.side].close(r, p)
 
 
+cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
+    """The parent cannot go on. A client that has violated the protocol gets time to read why: a close with unread input
+    could destroy that."""
+    if p.side == SIDE_DOWNSTREAM and p.parent.over and not p.failed and not p.ended:
+        downstream_linger(r, p)
+    else:
+        parent_close(r, p)
+
+
 cdef void parent_drain(Reactor r, Connection *p) noexcept nogil:
     parent_leave(r, p)
     queue(r, p)
 
 
 cdef void parent_expired(Reactor r, Connection *p) noexcept nogil:
-    """A parent that is connecting or idle has waited long enough; one with streams has reached its maximum age."""
+    """A parent that is connecting or idle has waited long enough, the time to complete what the peer has begun is over, or
+    the time has come to leave."""
     if p.state == STATE_CONNECTING:
         parent_close(r, p)
+    elif parent_is_late(r, p):
+        count(r.counters, FIXED_HTTP2_FAILED + HTTP2_TIMEOUT, 1)
+        say_goodbye(r, p)
+    elif p.parent.leaving and not p.parent.left:
+        queue(r, p)
     elif p.parent.count:
         parent_drain(r, p)
     elif not parent_waits(r, p):
-        parent_close(r, p)
+        say_goodbye(r, p)
+
+
+cdef void say_goodbye(Reactor r, Connection *p) noexcept nogil:
+    """Closes a parent that has no reason to stay."""
+    parent_leave_finally(r, p, True)
+    parent_write(r, p)
+    parent_close(r, p)

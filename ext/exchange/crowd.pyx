@@ -9,6 +9,8 @@ ends. The best one is, in this order:
 3. without a request for RESTED, of any other address: clients expect that idle connections end;
 4. with any other request of an address with many connections.
 
+A connection that carries streams has a request as long as it has a stream.
+
 Of several in the same class, it is one of the address with the most connections, and of these the one that has waited
 longest. So an address with few connections never loses a request. How many are many depends on the limit: a low limit
 can be reached by few addresses, or with few connections of each.
@@ -21,9 +23,10 @@ from fastroute.ext.memory.random cimport random_below
 from fastroute.ext.message.reason cimport REASON_OVERLOADED
 from fastroute.ext.reactor.clients cimport clients_count
 from fastroute.ext.reactor.connection cimport (
-    CHUNK, SIDE_DOWNSTREAM, STATE_HANDSHAKE, STATE_HELLO, STATE_IDLE, STATE_LINGER, Connection, slab_at,
+    CHUNK, LAYER_STREAM, SIDE_DOWNSTREAM, STATE_HANDSHAKE, STATE_HELLO, STATE_IDLE, STATE_LINGER, Connection, slab_at,
 )
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_CONNECTIONS_FULL, count
+from fastroute.ext.reactor.parent cimport parent_rested
 
 cdef enum:
     SAMPLE = 64
@@ -52,7 +55,7 @@ cdef Class class_of(Reactor r, const Candidate *found) noexcept nogil:
     cdef bint crowded = found.crowd >= CROWD_LEAST and found.crowd >= min(
         r.max_connections // CROWD_SHARE, <uint32_t> CROWD
     )
-    if c.exchange is not NULL:
+    if c.exchange is not NULL or (c.parent is not NULL and c.parent.count):
         if not crowded:
             return CLASS_NONE
         return CLASS_QUIET if found.since + QUIET <= r.milliseconds else CLASS_BUSY
@@ -68,6 +71,8 @@ cdef void look_at(Reactor r, Connection *c, Candidate *found) noexcept nogil:
     found.crowd = clients_count(&r.clients, c.peer.family, c.peer.address) if c.counted else 1
     if c.exchange is not NULL:
         found.since = c.exchange.progress
+    elif c.parent is not NULL:
+        found.since = parent_rested(r, c)
     else:
         found.since = c.deadline - patience if c.deadline > patience else 0
     found.rank = class_of(r, found)
@@ -88,7 +93,7 @@ cdef bint make_room(Reactor r) noexcept nogil:
     cdef int _
     for _ in range(SAMPLE):
         c = slab_at(&r.slab, 1 + random_below(&r.random, r.slab.chunks_count * CHUNK - 1))
-        if c.side != SIDE_DOWNSTREAM:
+        if c.side != SIDE_DOWNSTREAM or c.layer == LAYER_STREAM:
             continue
         look_at(r, c, &found)
         if found.rank != CLASS_NONE and is_better(&found, &best):

@@ -20,5 +20,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nogil
 # Ends the exchange of the connection with a TCP reset, and logs it.
 cdef void downstream_reset(Reactor r, Connection *c, uint16_t reason) noexcept nogil
+# Ends the streams of a connection that is broken by its protocol, says that nothing follows, and closes it after a while.
+cdef void downstream_linger(Reactor r, Connection *c) noexcept nogil
 # Closes the connection, and ends its exchange.
 cdef void downstream_close(Reactor r, Connection *c) noexcept nogil

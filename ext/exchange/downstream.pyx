@@ -27,7 +27,7 @@ from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.message.content cimport content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
-from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2, has_streams
 from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
@@ -51,8 +51,9 @@ from fastroute.ext.reactor.reactor cimport (
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
 from fastroute.ext.routing.router cimport is_secure
-from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
+from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
 from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
+from fastroute.ext.tls.tls cimport tls_speaks_http2
 
 cdef enum:
     DRAIN_IDLE = 1000       # milliseconds that an idle connection stays open while the engine drains
@@ -112,13 +113,29 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
-    """Begins the protocol of an established connection: HTTP/1, or one that carries streams."""
-    if not has_streams(r.downstream_protocol):
+    """Begins the protocol of an established connection: the one on which TLS has agreed, or else HTTP/1."""
+    cdef uint8_t protocol = r.downstream_protocol
+    if c.tls is not NULL and tls_speaks_http2(c.tls):
+        protocol = PROTOCOL_HTTP2
+    if has_streams(protocol):
+        begin_parent(r, c, protocol)
+    else:
         rest(r, c)
-    elif parent_begin(r, c, r.downstream_protocol) < 0:
+
+
+cdef void begin_parent(Reactor r, Connection *c, uint8_t protocol) noexcept nogil:
+    if parent_begin(r, c, protocol) < 0:
         downstream_close(r, c)
     else:
         queue(r, c)
+
+
+cdef void switch(Reactor r, Connection *c, const Arrival *arrival) noexcept nogil:
+    """The client speaks HTTP/2 with prior knowledge (RFC 9113 section 3.3)."""
+    if client_keep_rest(c, arrival) < 0:
+        downstream_close(r, c)
+    else:
+        begin_parent(r, c, PROTOCOL_HTTP2)
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
@@ -182,6 +199,8 @@ cdef void read_request(Reactor r, Connection *c) noexcept nogil:
         begin(r, c, &arrival, event)
     elif event == EVENT_PART:
         await_head(r, c)
+    elif event == EVENT_HTTP2:
+        switch(r, c, &arrival)
     elif event != EVENT_NONE:
         downstream_close(r, c)
 
@@ -264,17 +283,26 @@ cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
         if c.readable or buffer_size(&c.input):
             queue(r, c)
     elif verdict == VERDICT_LINGER:
-        end_writing(r, c)
-        c.state = STATE_LINGER
-        c.started = r.now
-        buffer_free(&c.input)
-        set_deadline(r, c, r.milliseconds + LINGER_IDLE)
-        if c.readable:
-            queue(r, c)
+        linger(r, c)
     else:
         if verdict == VERDICT_RESET:
             break_down(r, c)
         downstream_close(r, c)
+
+
+cdef void linger(Reactor r, Connection *c) noexcept nogil:
+    end_writing(r, c)
+    c.state = STATE_LINGER
+    c.started = r.now
+    buffer_free(&c.input)
+    set_deadline(r, c, r.milliseconds + LINGER_IDLE)
+    if c.readable:
+        queue(r, c)
+
+
+cdef void downstream_linger(Reactor r, Connection *c) noexcept nogil:
+    streams_end(r, c)
+    linger(r, c)
 
 
 cdef void linger_on(Reactor r, Connection *c) noexcept nogil:

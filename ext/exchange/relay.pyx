@@ -38,6 +38,7 @@ from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
     DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, untaken,
 )
+from fastroute.ext.reactor.stream cimport stream_can_answer
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 from fastroute.ext.sides.arrival cimport Arrival
 from fastroute.ext.sides.client cimport (
@@ -54,6 +55,12 @@ cdef inline bint wants_body(const Connection *c, const Exchange *x, const Connec
     """Whether a piece of the request body can be relayed now."""
     return (not x.request_body.complete and not x.upload_over and buffer_size(&u.output) == 0
             and (c.readable or buffer_size(&c.input) != 0))
+
+
+cdef inline bint wants_answer(Reactor r, Connection *c, const Connection *u) noexcept nogil:
+    """Whether more of the answer can be relayed now."""
+    return (u.readable and buffer_size(&c.output) == 0
+            and (c.layer != LAYER_STREAM or stream_can_answer(r, c)))
 
 
 cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
@@ -116,12 +123,12 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         verdict = request_relay(r, c, x, u)
         if verdict != VERDICT_ON:
             return verdict
-    if u.readable and buffer_size(&c.output) == 0:
+    if wants_answer(r, c, u):
         verdict = response_relay(r, c, x, u)
         if verdict != VERDICT_ON or (x.stage != STAGE_WAITING and x.stage != STAGE_RELAYING):
             return verdict
         u = slab_find(&r.slab, x.upstream)
-    if wants_body(c, x, u) or (u.readable and buffer_size(&c.output) == 0):
+    if wants_body(c, x, u) or wants_answer(r, c, u):
         queue(r, c)
     return VERDICT_ON
 

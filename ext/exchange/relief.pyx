@@ -62,9 +62,9 @@ cdef uint64_t below(const Connection *c) noexcept nogil:
     if c.tls is not NULL:
         size += c.tls.input.room + c.tls.memory
     if c.stream is not NULL:
-        size += c.stream.input.room
+        size += <uint64_t> c.stream.input.room + c.stream.head.room + c.stream.tail.room + c.stream.parting.room
     if c.parent is not NULL:
-        size += c.parent.batch.room
+        size += <uint64_t> c.parent.batch.room + c.parent.memory
     return size
 
 

@@ -37,8 +37,6 @@ cdef int take_fields(Head *head, Noted *noted, const char **at, const char *end,
 cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil
 # Sets `stated` and `content_length` from what was noted (RFC 9112 section 6.3). Returns 0 or -Refusal.
 cdef int state_framing(Head *head, const Noted *noted) noexcept nogil
-# Sets max_forwards of an OPTIONS or TRACE request that has the field. Returns 0 or -Refusal.
-cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil
 # Removes the fields whose names contain '_'. CGI and WSGI treat `X_User` like `X-User`, so a filter that sets one of
 # them would not replace the other. `end`: end of the received head.
 cdef void drop_underscores(Message *message, const char *end) noexcept nogil

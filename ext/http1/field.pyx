@@ -4,7 +4,7 @@ The parser is strict: a name is a token, a colon follows immediately, a value ha
 ends in CRLF, and no line is folded. Each line is judged byte by byte in order, so the result does not depend on how the
 head was split.
 
-Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in DROPPED, and those that Connection nominates.
+Hop-by-hop fields are marked `dropped` (RFC 9110 section 7.6.1): those in HOP_FIELDS, and those that Connection nominates.
 
 An Upgrade is used if it is the only such field, Connection nominates it, the message is HTTP/1.1 (RFC 9110 section
 7.8), and its protocols carry no HTTP requests (protocol.pxd).
@@ -15,46 +15,34 @@ that differs from a known one only by '_' instead of '-' is not forwarded either
 so they would trust `X_Forwarded_For`.
 """
 
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr
 
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED, FRAMING_LENGTH, FRAMING_NONE, Head
 from fastroute.ext.http1.protocol cimport may_switch
 from fastroute.ext.memory.slice cimport Arena, Slice, arena_take
 from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.fieldname import HOP_FIELDS
 from fastroute.ext.message.items cimport lists, next_item
 from fastroute.ext.message.limits cimport FIELDS_SPARE, HeadLimits
 from fastroute.ext.message.message cimport (
-    DROPPED_HERE, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_EXPECT, FIELD_HOST, FIELD_KEEP_ALIVE,
-    FIELD_LOOP, FIELD_MAX_FORWARDS, FIELD_MIMIC, FIELD_PROXY, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, Field,
-    Message,
+    DROPPED_HERE, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_EXPECT, FIELD_HOST, FIELD_LOOP,
+    FIELD_MAX_FORWARDS, FIELD_TE, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field, Message,
 )
+from fastroute.ext.message.number cimport count_bytes
 from fastroute.ext.message.octet cimport is_space, is_text, lower, run_over_field, run_over_token
 from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_BARE_CR, REFUSAL_BARE_LF, REFUSAL_CODING_IN_HTTP10, REFUSAL_CODING_UNSUPPORTED,
     REFUSAL_CONNECTION_TOO_LONG, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_FOLDED,
     REFUSAL_FIELD_NAME_INVALID, REFUSAL_FIELD_SPACE_BEFORE_COLON, REFUSAL_FIELD_WITHOUT_COLON,
-    REFUSAL_FRAMING_AMBIGUOUS, REFUSAL_LENGTH_INVALID, REFUSAL_LENGTH_REPEATED, REFUSAL_MAX_FORWARDS_INVALID,
-    REFUSAL_NUL,
+    REFUSAL_FRAMING_AMBIGUOUS, REFUSAL_LENGTH_REPEATED, REFUSAL_NUL,
 )
-
-# Host and the framing fields are written from members of the Message. The others are hop-by-hop, or must not be
-# accepted from any peer.
-DROPPED = (
-    FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
-    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
-    FIELD_X_FORWARDED_CLIENT_CERT, FIELD_PROXY, FIELD_MIMIC,
-)
-
-cdef enum:
-    LENGTH_DIGITS_MOST = 18     # 10**18 - 1 bytes: more than any message has, and it fits into 64 bits
 
 cdef uint8_t dropped[FIELD_COUNT]
 
 
 def _lay_out():
-    for known in DROPPED:
+    for known in HOP_FIELDS:
         dropped[known] = DROPPED_HERE
 
 
@@ -235,34 +223,6 @@ cdef int obey_connection(Head *head, const Noted *noted) noexcept nogil:
     if head.message.upgrade:
         head.message.protocols = noted.protocols
     head.message.keep_alive = not close and (head.minor == 1 or stay)
-    return 0
-
-
-cdef int count_bytes(Slice value, uint64_t *length) noexcept nogil:
-    """Content-Length = 1*DIGIT. Returns 0 or -Refusal."""
-    cdef uint32_t i
-    if value.size == 0 or value.size > LENGTH_DIGITS_MOST:
-        return -REFUSAL_LENGTH_INVALID
-    length[0] = 0
-    for i in range(value.size):
-        if value.data[i] < c'0' or value.data[i] > c'9':
-            return -REFUSAL_LENGTH_INVALID
-        length[0] = length[0] * 10 + <uint64_t> (value.data[i] - c'0')
-    return 0
-
-
-cdef int take_max_forwards(Head *head, const Noted *noted) noexcept nogil:
-    """RFC 9110 section 7.6.2: only OPTIONS and TRACE are limited. A value that is too large becomes UINT32_MAX."""
-    cdef uint64_t count = 0
-    cdef uint32_t i
-    if noted.max_forwards > 1 or noted.forwards.size == 0:
-        return -REFUSAL_MAX_FORWARDS_INVALID
-    for i in range(noted.forwards.size):
-        if noted.forwards.data[i] < c'0' or noted.forwards.data[i] > c'9':
-            return -REFUSAL_MAX_FORWARDS_INVALID
-        count = min(count * 10 + <uint64_t> (noted.forwards.data[i] - c'0'), <uint64_t> UINT32_MAX)
-    head.message.has_max_forwards = 1
-    head.message.max_forwards = <uint32_t> count
     return 0
 
 

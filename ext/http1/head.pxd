@@ -21,6 +21,3 @@ cdef struct Head:
     uint8_t framing             # Framing of the body that follows; FRAMING_NONE for Content-Length: 0 too
     uint8_t stated              # Framing according to the fields, even if no body follows (0 bytes, HEAD, 304)
     uint8_t nominates           # Connection nominates fields of this hop, which may also occur as trailers
-
-cdef enum:
-    METHOD_MOST = 32            # maximum bytes of a method

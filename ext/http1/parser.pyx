@@ -15,18 +15,20 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memchr, memcmp, memset
 
 from fastroute.ext.http1.field cimport (
-    Noted, drop_underscores, obey_connection, refuse_byte, state_framing, take_fields, take_max_forwards,
+    Noted, drop_underscores, obey_connection, refuse_byte, state_framing, take_fields,
 )
 from fastroute.ext.http1.head cimport (
-    FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE, METHOD_MOST,
+    FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_LENGTH, FRAMING_NONE,
 )
 from fastroute.ext.http1.target cimport take_target
 from fastroute.ext.memory.slice cimport Arena, Slice
 from fastroute.ext.message.authority cimport check_authority, take_host
+from fastroute.ext.message.limits cimport METHOD_MOST
 from fastroute.ext.message.message cimport (
     BODY_UNKNOWN, DROPPED_HERE, FIELD_EXPECT, FIELD_HOST, METHOD_HEAD, METHOD_OPTIONS, METHOD_TRACE, VERSION_UNKNOWN,
 )
 from fastroute.ext.message.method cimport method_of
+from fastroute.ext.message.number cimport take_max_forwards
 from fastroute.ext.message.octet cimport OCTET_TOKEN, run_over, run_over_field, run_over_visible
 from fastroute.ext.message.refusal cimport (
     REFUSAL_CONTROL_BYTE, REFUSAL_HEAD_TOO_LARGE, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
@@ -189,7 +191,7 @@ cdef int conclude_request(Head *head, const Noted *noted, Arena *arena) noexcept
         drop_field(head, FIELD_EXPECT)                  # ignored (RFC 9110 section 10.1.1)
     head.message.has_loop = noted.loops != 0
     if noted.max_forwards and (head.message.method_name == METHOD_OPTIONS or head.message.method_name == METHOD_TRACE):
-        refusal = take_max_forwards(head, noted)
+        refusal = take_max_forwards(&head.message, noted.forwards, noted.max_forwards)
         if refusal:
             return refusal
     if noted.hosts > 1:

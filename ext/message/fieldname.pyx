@@ -42,6 +42,14 @@ NAMES = {
     FIELD_LOOP: b"fastroute-loop",
 }
 
+# Fields of a request or an answer that are not copied to the next hop. Host and the framing fields are written from members
+# of the Message. The others are hop-by-hop, or must not be accepted from any peer.
+HOP_FIELDS = (
+    FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE, FIELD_PROXY_AUTHENTICATE, FIELD_PROXY_AUTHORIZATION,
+    FIELD_X_FORWARDED_CLIENT_CERT, FIELD_PROXY, FIELD_MIMIC,
+)
+
 # Fields in which a proxy says where a request came from: FIELD_CLAIM, as are all names that begin with a prefix.
 CLAIMS = (
     # the client's address, or anything

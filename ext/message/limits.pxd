@@ -8,6 +8,7 @@ from fastroute.ext.message.message cimport Field
 cdef enum:
     FIELDS_SPARE = 96           # maximum number of fields that filters and forwarding append
     HOST_MOST = 255             # maximum bytes of a host name
+    METHOD_MOST = 32            # maximum bytes of a method
 
 cdef struct HeadLimits:
     uint32_t head               # bytes of start line and fields in total (431)

@@ -65,6 +65,7 @@ cdef enum Scheme:               # of the URI that the client requested (RFC 9110
 cdef enum Version:              # of HTTP, in which the client speaks
     VERSION_HTTP10 = 0
     VERSION_HTTP11
+    VERSION_HTTP2
     VERSION_UNKNOWN = 255       # the request was refused before its version, or is incomplete
 
 cdef enum Dropped:

@@ -6,10 +6,12 @@ from libc.stdint cimport uint8_t
 
 cdef enum Protocol:             # what is spoken on a connection
     PROTOCOL_HTTP1 = 0
+    PROTOCOL_HTTP2_STREAM       # on one stream of PROTOCOL_HTTP2
     PROTOCOL_TESTED             # of a module under tests/, which fills in its rows
-    PROTOCOL_FRAMED             # of tests/streams. From here on: with streams, which carry the Messages of another one
+    PROTOCOL_HTTP2              # from here on: with streams, which carry the Messages of another one
+    PROTOCOL_FRAMED             # of tests/streams
     PROTOCOLS                   # number of protocols
 
 cdef inline bint has_streams(uint8_t protocol) noexcept nogil:
     """Whether one connection carries many requests at once."""
-    return protocol >= PROTOCOL_FRAMED
+    return protocol >= PROTOCOL_HTTP2

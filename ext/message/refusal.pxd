@@ -11,6 +11,7 @@ cdef enum Refusal:
     # start line
     REFUSAL_METHOD_INVALID              # empty, too long, or not a token
     REFUSAL_METHOD_CONNECT              # a gateway does not open tunnels
+    REFUSAL_CONNECT_UNSUPPORTED         # the same in HTTP/2
     REFUSAL_TARGET_INVALID              # empty, white space, a byte not allowed in a URI, no form of RFC 9112
     REFUSAL_TARGET_TOO_LONG
     REFUSAL_TARGET_FRAGMENT
@@ -36,6 +37,7 @@ cdef enum Refusal:
     REFUSAL_HOST_MISSING
     REFUSAL_HOST_REPEATED
     REFUSAL_HOST_INVALID
+    REFUSAL_HOST_AMBIGUOUS              # HTTP/2: Host and :authority differ
     REFUSAL_MAX_FORWARDS_INVALID        # OPTIONS, TRACE: not one number
     REFUSAL_LENGTH_INVALID              # Content-Length is not one number, or is too large
     REFUSAL_LENGTH_REPEATED

@@ -19,7 +19,7 @@ from libc.string cimport memchr, memcpy, memmove, strlen
 from libc.time cimport gmtime_r, strftime, time_t, tm
 
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport VERSION_HTTP10, VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_HTTP10, VERSION_HTTP2, VERSION_UNKNOWN
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t write_some "write"(int fd, const void *data, size_t size)
@@ -159,6 +159,8 @@ cdef inline const char *protocol_of(uint16_t version) noexcept nogil:
     """The value of `protocol` for a Version, and the name of the next member, `status`."""
     if version == VERSION_UNKNOWN:
         return ',"protocol":null,"status":'
+    if version == VERSION_HTTP2:
+        return ',"protocol":"HTTP/2","status":'
     return ',"protocol":"HTTP/1.0","status":' if version == VERSION_HTTP10 else ',"protocol":"HTTP/1.1","status":'
 
 

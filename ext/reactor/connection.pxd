@@ -63,21 +63,36 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     uint32_t untaken            # bytes sent for which the peer has not opened the window again
     int64_t window              # bytes of content that the peer accepts now
     Buffer input                # content received and not taken
+    # these belong to a protocol that has fields (http2/session.pxd)
+    Buffer head                 # fields before the content, received and not taken
+    uint32_t heads              # bytes of it that Parent.heads includes
+    Buffer tail                 # fields after it, `tail_fields` of them
+    Buffer parting              # fields to be sent after the content
+    uint32_t tail_fields
+    uint16_t refusal            # why `head` or `tail` is refused; 0: it is not
+    uint8_t headed              # fields before the content were sent
+    uint8_t bodiless            # no content may be sent
+    uint8_t waits               # its answer waits until the batch of the parent has room
 
 cdef struct Parent:             # what a connection that carries streams owns (parent.pxd); one block of memory
     void *state                 # of the protocol
+    uint32_t memory             # bytes of it, included in buffers_total
     List streams                # its streams
     uint32_t count
     List ready                  # those that have work to do without an event
     Buffer batch                # frames that the next write sends
     int64_t window              # bytes of content of all streams that the peer accepts now
     uint64_t held               # bytes of content of all streams that were received and not taken
+    uint64_t heads              # bytes of memory for heads of all streams that were received and not taken
     uint64_t leave_until        # milliseconds: until then a leaving parent accepts streams
+    uint64_t rest_until         # milliseconds: the end of a parent without streams
+    uint64_t owed_until         # milliseconds: until then the peer must complete what it has begun; 0: nothing
     Link sibling                # upstream: list of the parents of its endpoint (Endpoint.parents)
     Link link                   # upstream: list of all of them (Reactor.upstream_parents)
     uint8_t protocol            # Protocol (message/protocol.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
+    uint8_t left                # the peer was told so finally
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
     uint8_t resting             # counted as idle
     uint8_t unseen              # `input` has bytes that arrived before the protocol began

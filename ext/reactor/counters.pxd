@@ -36,6 +36,9 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_ENDED_BUFFERS_FULL    # connections that were ended because the buffers had too much memory
     FIXED_INSTALL_CPU           # microseconds of CPU time for installations, without traffic
     FIXED_ENDED_CONNECTIONS_FULL    # connections that were ended because another client waited
+    FIXED_STREAMS_DOWNSTREAM    # gauge: streams of client connections
+    FIXED_STREAMS_UPSTREAM      # gauge: the same of connections to backends
+    FIXED_HTTP2_FAILED          # + Http2Failure
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
@@ -51,6 +54,17 @@ cdef enum TlsFailure:           # why a TLS handshake failed
     TLS_CROWDED                 # too many handshakes were in progress, and this was the oldest
     TLS_UNREAD                  # too much output of handshakes was unread, and this was the oldest of them
     TLS_FAILURES                # number of values above
+
+cdef enum Http2Failure:         # why an HTTP/2 connection was ended; the last two: a stream
+    HTTP2_VIOLATION = 0         # the client violated the protocol
+    HTTP2_NO_PREFACE            # its first bytes are not the preface of HTTP/2
+    HTTP2_TIMEOUT               # the preface, or a block of fields, was not complete in time
+    HTTP2_BLOCK                 # a block of fields is too large, or has too many frames
+    HTTP2_RESETS                # too many streams were reset, refused or malformed
+    HTTP2_CHORES                # too many frames that do nothing
+    HTTP2_MALFORMED             # stream: its request is malformed
+    HTTP2_REFUSED               # stream: too many, or their heads are too large
+    HTTP2_FAILURES              # number of values above
 
 cdef enum RequestSeries:        # the first request series; the main process assigns the others
     REQUESTS_OTHER = 0

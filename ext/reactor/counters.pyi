@@ -2,6 +2,7 @@ BOUNDS: tuple[float, ...]
 FIXED_NAMES: dict[str, int]
 GAUGES: frozenset[str]
 LOCAL_RESPONSES: int
+HTTP2_REASONS: tuple[str, ...]
 MIRROR_REASONS: tuple[str, ...]
 LOCAL_RESPONSES_COUNT: int
 OTHER_SLOT: int

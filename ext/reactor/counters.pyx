@@ -87,6 +87,8 @@ FIXED_NAMES = {
     "buffered": FIXED_BUFFERED,
     "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
     "ended_connections_full": FIXED_ENDED_CONNECTIONS_FULL,
+    "streams_downstream": FIXED_STREAMS_DOWNSTREAM,
+    "streams_upstream": FIXED_STREAMS_UPSTREAM,
     "tls_full": FIXED_TLS_FULL,
     "tls_resumed": FIXED_TLS_RESUMED,
     "tls_no_client_hello": FIXED_TLS_FAILED + TLS_NO_CLIENT_HELLO,
@@ -98,13 +100,17 @@ FIXED_NAMES = {
     "tls_crowded": FIXED_TLS_FAILED + TLS_CROWDED,
     "tls_unread": FIXED_TLS_FAILED + TLS_UNREAD,
 }
+HTTP2_REASONS = ("violation", "no_preface", "timeout", "block_too_large", "resets", "chores", "malformed", "refused")
+if len(HTTP2_REASONS) != HTTP2_FAILURES or FIXED_HTTP2_FAILED + HTTP2_FAILURES > FIXED_TLS_FAILED:
+    raise AssertionError("every Http2Failure has one name, and a word of its own")
+FIXED_NAMES |= {f"http2_{reason}": FIXED_HTTP2_FAILED + number for number, reason in enumerate(HTTP2_REASONS)}
 MIRROR_REASONS = ("overloaded", "no_endpoint", "not_connected", "slow", "closed", "timeout", "incomplete", "displaced")
 if len(MIRROR_REASONS) != MIRROR_FAILURES:
     raise AssertionError("every MirrorFailure has one name")
 FIXED_NAMES |= {f"mirror_{reason}": FIXED_MIRROR_FAILURES + number for number, reason in enumerate(MIRROR_REASONS)}
 GAUGES = frozenset({
     "downstream_active", "downstream_idle", "upstream_active", "upstream_idle", "worst_turn", "worst_install_step",
-    "buffered",
+    "buffered", "streams_downstream", "streams_upstream",
 })
 LOCAL_RESPONSES = FIXED_LOCAL_RESPONSES
 LOCAL_RESPONSES_COUNT = FIXED_COUNT - FIXED_LOCAL_RESPONSES

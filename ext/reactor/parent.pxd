@@ -15,7 +15,8 @@
 # Nothing is sent to a backend before the first request, so that a connection that comes too late for its requests says
 # nothing.
 #
-# A parent without streams is idle, and has the idle deadline. The end of a parent ends each of its streams.
+# A parent without streams is idle, and has the idle deadline. A leaving one says so twice: streams that the peer begins
+# within LEAVE_TIME are accepted (RFC 9113 section 6.8). The end of a parent ends each of its streams.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -45,21 +46,23 @@ cdef struct StreamProtocol:     # functions of a protocol with streams, for any 
     # Handles the frames in `data`: calls stream_accept, stream_receive, stream_ended, stream_broken and stream_can_send.
     # Returns how many bytes it needs no more, or -1 if the parent must end; frames in the batch are sent before that.
     int64_t (*take)(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil
+    # Puts all frames that wait into the batch; called before each write. Returns 0, or -1 if the parent must end.
+    int (*gather)(Reactor r, Connection *p) noexcept nogil
     # Gives a stream that the gateway opens its number. Returns 0, or -1 if the parent has no more.
     int (*name)(Reactor r, Connection *p, Connection *s) noexcept nogil
-    # Puts frames with at most `size` bytes of content of the stream into the batch; subtracts them from the windows.
-    # Returns 0, or -1 if out of memory.
-    int (*send)(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size) noexcept nogil
+    # Puts frames with `size` bytes of content of the stream into the batch; subtracts them from the windows. `last`: no
+    # more follows; may then also do what `end` does, and set `said_end`. Returns 0, or -1 if the stream is broken.
+    int (*send)(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil
     # The stream sends no more content.
     int (*end)(Reactor r, Connection *p, Connection *s) noexcept nogil
     int (*reset)(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
     # `size` bytes of content of the stream were taken: the peer may send as many more.
     int (*credit)(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
-    # Tells the peer to open no more streams.
-    int (*leave)(Reactor r, Connection *p) noexcept nogil
+    # Tells the peer to open no more streams. `finally_`: none is accepted from now on.
+    int (*leave)(Reactor r, Connection *p, bint finally_) noexcept nogil
     void (*free)(void *state) noexcept nogil
 
-# The functions of a protocol that has streams; its module fills them in when it is imported. The product has none yet.
+# The functions of a protocol that has streams; its module fills them in when it is imported.
 cdef StreamProtocol *protocol_at(uint8_t protocol) noexcept nogil
 # Makes an established connection a parent, or an upstream connection that is being established. Returns 0, or -1 if out
 # of memory.
@@ -80,13 +83,21 @@ cdef bint parent_write(Reactor r, Connection *p) noexcept nogil
 cdef void parent_established(Reactor r, Connection *p) noexcept nogil
 # Opens no more streams; closes soon after the last one ended.
 cdef void parent_leave(Reactor r, Connection *p) noexcept nogil
+# Tells the peer finally that no more streams are opened, once, if the time for it has come or (`now`) in any case.
+cdef void parent_leave_finally(Reactor r, Connection *p, bint now) noexcept nogil
 # Whether a leaving parent can be closed.
 cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil
+# The peer has begun something that it must complete within the time for a head, or (False) has completed it.
+cdef void parent_owes(Reactor r, Connection *p, bint owes) noexcept nogil
+# Whether that time has passed.
+cdef bint parent_is_late(Reactor r, const Connection *p) noexcept nogil
 # Notes that the parent has begun its first stream, or ended its last one: its deadline, and gauges.
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil
 cdef void parent_rest(Reactor r, Connection *p) noexcept nogil
 # Called when the deadline of a parent without streams has passed: whether it gets more time, once, because frames were
 # not sent yet.
 cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil
+# Since when a client's parent has no streams, in milliseconds; now if it has some.
+cdef uint64_t parent_rested(Reactor r, const Connection *p) noexcept nogil
 # Frees what a parent without streams owns. Called by streams_end.
 cdef void parent_free(Reactor r, Connection *p) noexcept nogil

@@ -34,7 +34,8 @@ cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
     p.parent.resting = p.side == SIDE_DOWNSTREAM
     p.parent.silent = p.side == SIDE_UPSTREAM
     p.parent.unseen = buffer_size(&p.input) != 0
-    set_deadline(r, p, resting_deadline(r, p))
+    p.parent.rest_until = resting_deadline(r, p)
+    schedule(r, p)
     return protocol_at(protocol).begin(r, p)
 
 
@@ -79,6 +80,7 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
     kept += <uint32_t> max(size, 0)
     taken = protocol_at(p.parent.protocol).take(r, p, r.scratch, kept)
     if taken < 0 or kept - taken > KEPT_MOST:
+        p.parent.over = True
         return False
     kept -= <uint32_t> taken
     return buffer_append(&p.input, r.scratch + taken, kept) == 0 and not p.parent.over
@@ -89,13 +91,15 @@ cdef bint parent_write(Reactor r, Connection *p) noexcept nogil:
     cdef int sent
     if p.state == STATE_CONNECTING or p.parent.silent:
         return not p.failed
+    if protocol_at(p.parent.protocol).gather(r, p) < 0:
+        p.parent.over = True    # what is in the batch may say why
     part.iov_base = buffer_bytes(&p.parent.batch)
     part.iov_len = buffer_size(&p.parent.batch)
     if part.iov_len == 0:
-        return not p.failed
+        return not p.failed and not p.parent.over
     sent = transmit(r, p, &part, 1)
     buffer_free(&p.parent.batch)
-    return sent == 0
+    return sent == 0 and not p.parent.over
 
 
 cdef void parent_leave(Reactor r, Connection *p) noexcept nogil:
@@ -103,13 +107,24 @@ cdef void parent_leave(Reactor r, Connection *p) noexcept nogil:
         return
     p.parent.leaving = True
     p.parent.leave_until = r.milliseconds + (LEAVE_TIME if p.side == SIDE_DOWNSTREAM else 0)
-    protocol_at(p.parent.protocol).leave(r, p)
-    if p.parent.count == 0:
-        set_deadline(r, p, p.parent.leave_until)
+    protocol_at(p.parent.protocol).leave(r, p, False)
+    p.parent.rest_until = resting_deadline(r, p)
+    if p.side == SIDE_UPSTREAM:
+        parent_leave_finally(r, p, True)
+    else:
+        schedule(r, p)
+
+
+cdef void parent_leave_finally(Reactor r, Connection *p, bint now) noexcept nogil:
+    if p.parent.left or not (now or (p.parent.leaving and r.milliseconds >= p.parent.leave_until)):
+        return
+    p.parent.leaving = p.parent.left = True
+    protocol_at(p.parent.protocol).leave(r, p, True)
+    schedule(r, p)
 
 
 cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil:
-    return p.parent.leaving and p.parent.count == 0 and r.milliseconds >= p.parent.leave_until and has_sent_all(p)
+    return p.parent.left and p.parent.count == 0 and has_sent_all(p)
 
 
 cdef bint has_sent_all(const Connection *p) noexcept nogil:
@@ -118,7 +133,8 @@ cdef bint has_sent_all(const Connection *p) noexcept nogil:
 
 cdef void parent_established(Reactor r, Connection *p) noexcept nogil:
     p.state = STATE_PARENT
-    set_deadline(r, p, 0 if p.parent.count else resting_deadline(r, p))
+    p.parent.rest_until = resting_deadline(r, p)
+    schedule(r, p)
 
 
 cdef uint64_t resting_deadline(Reactor r, const Connection *p) noexcept nogil:
@@ -129,6 +145,33 @@ cdef uint64_t resting_deadline(Reactor r, const Connection *p) noexcept nogil:
         return r.milliseconds + r.times.upstream_idle
     deadline = r.milliseconds + (LEAVE_TIME if r.draining else r.times.idle)
     return deadline if p.leave_at == 0 else min(deadline, p.leave_at)
+
+
+cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
+    return one if other == 0 or (one != 0 and one < other) else other
+
+
+cdef void schedule(Reactor r, Connection *p) noexcept nogil:
+    """Sets the deadline to the earliest of those that apply."""
+    cdef uint64_t deadline = p.parent.owed_until
+    if p.parent.count == 0:
+        deadline = earlier(deadline, p.parent.rest_until)
+    elif not p.parent.leaving:
+        deadline = earlier(deadline, p.leave_at)
+    elif not p.parent.left:
+        deadline = earlier(deadline, max(p.parent.leave_until, <uint64_t> 1))
+    set_deadline(r, p, deadline)
+
+
+cdef void parent_owes(Reactor r, Connection *p, bint owes) noexcept nogil:
+    if owes == (p.parent.owed_until != 0):
+        return
+    p.parent.owed_until = r.milliseconds + r.times.head if owes else 0
+    schedule(r, p)
+
+
+cdef bint parent_is_late(Reactor r, const Connection *p) noexcept nogil:
+    return p.parent.owed_until != 0 and r.milliseconds >= p.parent.owed_until
 
 
 cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
@@ -150,13 +193,14 @@ cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:
     note_resting(r, p, False)
     p.parent.late = False
     if p.state == STATE_PARENT:
-        set_deadline(r, p, 0 if p.parent.leaving else p.leave_at)
+        schedule(r, p)
 
 
 cdef void parent_rest(Reactor r, Connection *p) noexcept nogil:
     note_resting(r, p, True)
+    p.parent.rest_until = resting_deadline(r, p)
     if p.state == STATE_PARENT:
-        set_deadline(r, p, resting_deadline(r, p))
+        schedule(r, p)
     queue(r, p)
 
 
@@ -164,8 +208,15 @@ cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil:
     if p.parent.late or has_sent_all(p):
         return False
     p.parent.late = True
-    set_deadline(r, p, r.milliseconds + r.times.body)
+    p.parent.rest_until = r.milliseconds + r.times.body
+    schedule(r, p)
     return True
+
+
+cdef uint64_t parent_rested(Reactor r, const Connection *p) noexcept nogil:
+    if p.parent.count or p.parent.rest_until < r.times.idle:
+        return r.milliseconds
+    return p.parent.rest_until - r.times.idle
 
 
 cdef void parent_free(Reactor r, Connection *p) noexcept nogil:

@@ -90,6 +90,7 @@ cdef class Reactor:
     cdef Copies copies          # of the current request
     cdef char *sealed           # SCRATCH bytes for reading TLS records
     cdef char *record           # plaintext of the next TLS record, if it is assembled from several parts
+    cdef Connection *speaking   # the parent whose protocol handles or makes frames now
     cdef Pipe pipe              # libssl reads and writes it instead of a socket
     # settings
     cdef Times times
@@ -102,7 +103,7 @@ cdef class Reactor:
     cdef uint32_t max_connections
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
-    cdef uint8_t downstream_protocol    # Protocol of all client connections: HTTP/1, except in tests
+    cdef uint8_t downstream_protocol    # Protocol of client connections that name no other one: HTTP/1, except in tests
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark

@@ -44,6 +44,9 @@ cdef uint32_t stream_room(Reactor r, const Connection *s) noexcept nogil
 cdef void stream_wake(Reactor r, Connection *s) noexcept nogil
 # The connection of an upstream parent is established: its streams go on.
 cdef void streams_established(Reactor r, Connection *p) noexcept nogil
+# Whether more of an answer may be read for the stream, because the batch of its parent has room. If not, the stream is
+# woken later.
+cdef bint stream_can_answer(Reactor r, Connection *s) noexcept nogil
 # Wakes streams whose output can be sent now, as many as there is room for.
 cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil
 # Ends the streams of a parent that is about to be closed, and frees what it owns.

@@ -10,7 +10,9 @@ from fastroute.ext.reactor.connection cimport (
     LAYER_SOCKET, LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_IDLE,
     STATE_PARENT, Stream, handle_of, slab_at, slab_bury, slab_find, slab_take,
 )
-from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
+from fastroute.ext.reactor.counters cimport (
+    FIXED_DOWNSTREAM_IDLE, FIXED_STREAMS_DOWNSTREAM, FIXED_STREAMS_UPSTREAM, gauge_add,
+)
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.linked cimport list_append, list_remove
 from fastroute.ext.reactor.parent cimport (
@@ -46,6 +48,10 @@ cdef inline Link *stream_link(Connection *s) noexcept nogil:
 # --- begin and end
 
 
+cdef inline uint32_t gauge_of(const Connection *p) noexcept nogil:
+    return FIXED_STREAMS_DOWNSTREAM if p.side == SIDE_DOWNSTREAM else FIXED_STREAMS_UPSTREAM
+
+
 cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
     """A stream in the list of its parent. NULL if out of memory."""
     cdef Connection *s = slab_take(&r.slab)
@@ -62,6 +68,7 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
     s.writable = p.state == STATE_PARENT
     list_append(&r.slab, &p.parent.streams, s, stream_link)
     p.parent.count += 1
+    gauge_add(r.counters, gauge_of(p), 1)
     p.requests += 1
     if p.parent.count == 1:
         parent_busy(r, p)
@@ -108,7 +115,9 @@ cdef void leave(Reactor r, Connection *p, Connection *s) noexcept nogil:
     dequeue(r, s)
     list_remove(&r.slab, &p.parent.streams, s, stream_link)
     p.parent.held -= buffer_size(&s.stream.input)
+    p.parent.heads -= s.stream.heads
     p.parent.count -= 1
+    gauge_add(r.counters, gauge_of(p), -1)
     s.stream.parent = 0
 
 
@@ -145,16 +154,29 @@ cdef void streams_established(Reactor r, Connection *p) noexcept nogil:
 
 
 cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
-    cdef int64_t room = min(<int64_t> parent_room(p), p.parent.window)
+    cdef int64_t room = parent_room(p)
+    cdef int64_t window = p.parent.window
     cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     while index != 0 and room > 0:
         s = slab_at(&r.slab, index)
         index = s.stream.link.after
-        if not s.writable and buffer_size(&s.output) and s.stream.window > 0:
-            s.writable = True
+        if s.stream.waits:
+            room -= ROOM_LEAST
+        elif not s.writable and buffer_size(&s.output) and s.stream.window > 0 and window > 0:
             room -= buffer_size(&s.output)
-            stream_wake(r, s)
+            window -= buffer_size(&s.output)
+        else:
+            continue
+        s.stream.waits = False
+        s.writable = True
+        stream_wake(r, s)
+
+
+cdef bint stream_can_answer(Reactor r, Connection *s) noexcept nogil:
+    cdef const Connection *p = parent_of(r, s)
+    s.stream.waits = p is not NULL and parent_room(p) == 0
+    return not s.stream.waits
 
 
 cdef void streams_end(Reactor r, Connection *p) noexcept nogil:
@@ -242,9 +264,9 @@ cdef uint32_t stream_room(Reactor r, const Connection *s) noexcept nogil:
     return min(max(room, <uint32_t> ROOM_LEAST), <uint32_t> SCRATCH)
 
 
-cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) noexcept nogil:
-    """Puts as much of the content as possible into the batch of the parent. Returns its size, or -1 if the stream is
-    broken."""
+cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil:
+    """Puts as much of the content as possible into the batch of the parent. `last`: no more follows. Returns its size, or
+    -1 if the stream is broken."""
     cdef Connection *p = parent_of(r, s)
     cdef uint32_t room
     if s.stream.over or p is NULL:
@@ -254,7 +276,7 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) no
         s.writable = False
     if room == 0:
         return 0
-    if protocol_of(p).send(r, p, s, data, room) < 0:
+    if protocol_of(p).send(r, p, s, data, room, last and room == size) < 0:
         return -1
     s.stream.untaken += room
     p.parent.silent = False
@@ -263,26 +285,30 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size) no
     return room
 
 
-cdef int flush_stream(Reactor r, Connection *s) noexcept nogil:
+cdef int flush_output(Reactor r, Connection *s, bint last) noexcept nogil:
     cdef int64_t sent
     if buffer_size(&s.output) == 0:
         return 0
-    sent = frame(r, s, buffer_bytes(&s.output), buffer_size(&s.output))
+    sent = frame(r, s, buffer_bytes(&s.output), buffer_size(&s.output), last)
     if sent < 0:
         return -1
     buffer_consume(&s.output, <uint32_t> sent)
     return 0
 
 
+cdef int flush_stream(Reactor r, Connection *s) noexcept nogil:
+    return flush_output(r, s, s.ending)
+
+
 cdef int transmit_stream(Reactor r, Connection *s, iovec *parts, int count) noexcept nogil:
     cdef int64_t sent
     cdef int i
-    if s.stream.over or (s.writable and buffer_size(&s.output) != 0 and flush_stream(r, s) < 0):
+    if s.stream.over or (s.writable and buffer_size(&s.output) != 0 and flush_output(r, s, False) < 0):
         return -1
     for i in range(count):
         sent = 0
         if s.writable and parts[i].iov_len:
-            sent = frame(r, s, <char *> parts[i].iov_base, <uint32_t> parts[i].iov_len)
+            sent = frame(r, s, <char *> parts[i].iov_base, <uint32_t> parts[i].iov_len, s.ending and i == count - 1)
         if sent < 0:
             return -1
         if buffer_append(&s.output, <char *> parts[i].iov_base + sent, <uint32_t> (parts[i].iov_len - sent)) < 0:
@@ -337,6 +363,9 @@ cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
         if p.parent.count == 0:
             parent_rest(r, p)
     buffer_free(&t.input)
+    buffer_free(&t.head)
+    buffer_free(&t.tail)
+    buffer_free(&t.parting)
     free(t)
     s.stream = NULL
     s.layer = LAYER_SOCKET

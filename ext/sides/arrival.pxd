@@ -9,6 +9,7 @@ from fastroute.ext.message.message cimport Message
 cdef enum Event:
     EVENT_NONE = 0              # all that was received has been taken
     EVENT_PART                  # the head of a request has arrived in part
+    EVENT_HTTP2                 # instead of the first request: the client speaks HTTP/2
     EVENT_INTERIM               # the head of an interim answer: `message`
     EVENT_HEAD                  # the head of a request or of the final answer: `message`
     EVENT_PIECE                 # of the body: `piece`, which may be empty, or the last one

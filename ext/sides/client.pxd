@@ -16,7 +16,7 @@ cdef ClientSide *client_side(uint8_t protocol) noexcept nogil
 
 # --- events
 
-# Receives once between requests: EVENT_HEAD, EVENT_PART, EVENT_NONE, or a failure.
+# Receives once between requests: EVENT_HEAD, EVENT_PART, EVENT_HTTP2, EVENT_NONE, or a failure.
 cdef int client_read(Reactor r, Connection *c, Arrival *arrival) noexcept nogil
 # Whether a request has arrived in part. False: what has arrived means nothing.
 cdef bint client_has_begun(const Connection *c) noexcept nogil

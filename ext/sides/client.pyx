@@ -1,12 +1,17 @@
 """The sides towards clients, by protocol; see client.pxd. A call through this table costs no more than one to another
 module."""
 
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOLS
+from fastroute.ext.http2.parent cimport http2_parent
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOL_HTTP2, PROTOCOL_HTTP2_STREAM, PROTOCOLS
+from fastroute.ext.reactor.parent cimport protocol_at
 from fastroute.ext.sides.arrival cimport last_piece
 from fastroute.ext.sides.http1_client cimport http1_client
+from fastroute.ext.sides.http2_client cimport http2_client
 
 cdef ClientSide[<int> PROTOCOLS] ROWS
 http1_client(&ROWS[<int> PROTOCOL_HTTP1])
+http2_client(&ROWS[<int> PROTOCOL_HTTP2_STREAM])
+http2_parent(protocol_at(PROTOCOL_HTTP2))
 
 
 cdef ClientSide *client_side(uint8_t protocol) noexcept nogil:

@@ -6,23 +6,24 @@ the body ends when its connection closes.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from fastroute.ext.http1.body cimport body_free, body_open, body_pass, body_restart, body_start, body_take, Body
 from fastroute.ext.http1.head cimport FRAMING_CHUNKED
 from fastroute.ext.http1.parser cimport parse_request
 from fastroute.ext.http1.write cimport write_response
+from fastroute.ext.http2.session cimport PREFACE, PREFACE_SIZE
 from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport BODY_UNKNOWN, VERSION_HTTP10, Message
-from fastroute.ext.reactor.connection cimport STATE_HEAD, STATE_IDLE, Connection
+from fastroute.ext.reactor.connection cimport LAYER_SOCKET, STATE_HEAD, STATE_IDLE, Connection
 from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, CODING_NONE, Exchange, exchange_keep_trailers
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor, receive, transmit
 from fastroute.ext.sides.arrival cimport (
-    EVENT_CLOSED, EVENT_HEAD, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PART, EVENT_PIECE, Arrival, Piece,
+    EVENT_CLOSED, EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PART, EVENT_PIECE, Arrival, Piece,
     last_piece,
 )
 from fastroute.ext.sides.http1_chunk cimport CHUNK_HEAD_MOST, CHUNK_PARTS, add_part, http1_chunk
@@ -61,14 +62,29 @@ cdef int read(Reactor r, Connection *c, Arrival *arrival) noexcept nogil:
     return take_head(r, c, arrival)
 
 
+cdef int keep_part(Connection *c, const Arrival *arrival) noexcept nogil:
+    if not arrival.kept and buffer_append(&c.input, arrival.data, arrival.size) < 0:
+        return EVENT_NO_ROOM
+    return EVENT_PART
+
+
+cdef int starts_http2(const Arrival *arrival) noexcept nogil:
+    """EVENT_HTTP2 if the bytes begin with the preface of HTTP/2, EVENT_PART if they may, otherwise EVENT_NONE."""
+    if memcmp(arrival.data, PREFACE, min(arrival.size, <uint32_t> PREFACE_SIZE)) != 0 or arrival.size < 3:
+        return EVENT_NONE       # "PR" may also be an HTTP/1 method
+    return EVENT_HTTP2 if arrival.size >= PREFACE_SIZE else EVENT_PART
+
+
 cdef int take_head(Reactor r, Connection *c, Arrival *arrival) noexcept nogil:
     cdef int taken
+    if arrival.data[0] == b"P" and c.requests == 0 and c.tls is NULL and c.layer == LAYER_SOCKET:
+        taken = starts_http2(arrival)
+        if taken:
+            return EVENT_HTTP2 if taken == EVENT_HTTP2 else keep_part(c, arrival)
     r.arena.used = 0
     taken = parse_request(&r.head, arrival.data, arrival.size, &c.scanned, &r.head_limits, &r.arena)
     if taken == 0:
-        if not arrival.kept and buffer_append(&c.input, arrival.data, arrival.size) < 0:
-            return EVENT_NO_ROOM
-        return EVENT_PART
+        return keep_part(c, arrival)
     c.scanned = 0
     if taken < 0:
         arrival.refusal = -taken

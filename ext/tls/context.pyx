@@ -29,8 +29,8 @@ cdef enum:
     TICKET_LIFE = 7200          # seconds that a ticket is valid (supervisor/tickets.py keeps its key that long)
     PROTOCOLS_MOST = 8          # per context: one byte each in the pointer that libssl keeps for us
 
-cdef const char *PROTOCOLS[1]   # by number, from 1
-PROTOCOLS[:] = [b"http/1.1"]
+cdef const char *PROTOCOLS[2]   # by number, from 1
+PROTOCOLS[:] = [b"http/1.1", b"h2"]
 
 VERSIONS = {"1.2": TLS1_2_VERSION, "1.3": TLS1_3_VERSION}
 CIPHERS = ("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"

@@ -60,6 +60,8 @@ cdef void tls_free(Tls *tls) noexcept nogil
 # Processes the input of the pipe. Returns a Progress.
 cdef int tls_handshake(Tls *tls) noexcept nogil
 cdef bint tls_resumed(const Tls *tls) noexcept nogil
+# Whether client and server have agreed on HTTP/2 (ALPN).
+cdef bint tls_speaks_http2(const Tls *tls) noexcept nogil
 # Decrypts the input of the pipe, at most `room` bytes. Returns their number (> 0), or a Progress that is not positive.
 # If there was no room for all of it, sets `more` or leaves input in the pipe.
 cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nogil

@@ -6,15 +6,15 @@ without data (key updates, empty records) is limited: an endless sequence would 
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
 from fastroute.ext.tls.openssl cimport (
     BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_SOURCE_SINK, BIO_clear_retry_flags, BIO_get_data, BIO_get_new_index,
     BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
     BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
-    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get_error, SSL_has_pending, SSL_in_init, SSL_pending,
-    SSL_read, SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write,
+    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get0_alpn_selected, SSL_get_error, SSL_has_pending,
+    SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write,
 )
 from fastroute.ext.tls.secure cimport secure_open
 
@@ -153,6 +153,13 @@ cdef int tls_handshake(Tls *tls) noexcept nogil:
 
 cdef bint tls_resumed(const Tls *tls) noexcept nogil:
     return SSL_session_reused(tls.ssl) == 1
+
+
+cdef bint tls_speaks_http2(const Tls *tls) noexcept nogil:
+    cdef const unsigned char *name = NULL
+    cdef unsigned int size = 0
+    SSL_get0_alpn_selected(tls.ssl, &name, &size)
+    return size == 2 and memcmp(name, b"h2", 2) == 0
 
 
 cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nogil:

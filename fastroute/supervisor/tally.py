@@ -19,6 +19,7 @@ from fastroute.ext.reactor.counters import (
     BOUNDS,
     CONNECT_SLOT,
     HANDSHAKE_SLOT,
+    HTTP2_REASONS,
     INSTALL_SLOT,
     MIRROR_REASONS,
     OTHER_SLOT,
@@ -268,6 +269,10 @@ class Tally(Collector):
             for state in ("active", "idle"):
                 connections.add_metric((side, state), total[f"{side}_{state}"])
         yield connections
+        streams = _gauge(metrics.STREAMS)
+        for side in ("downstream", "upstream"):
+            streams.add_metric((side,), total[f"streams_{side}"])
+        yield streams
         for family, name in ((metrics.TURN, "worst_turn"), (metrics.INSTALL_STEP, "worst_install_step")):
             worst = _gauge(family)
             for slot, fixed in enumerate(each):
@@ -308,6 +313,7 @@ _LABELLED = (
     (metrics.ENDED, {name: f"ended_{name}" for name in ENDED_REASONS}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
+    (metrics.HTTP2_FAILURES, {reason: f"http2_{reason}" for reason in HTTP2_REASONS}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),
     (
         metrics.HANDSHAKE_FAILURES,

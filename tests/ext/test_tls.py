@@ -178,11 +178,12 @@ async def test_a_name_of_a_certificate_is_exact_or_has_a_wildcard_for_one_label(
         ),
         ({"ciphers": "TLS_AES_256_GCM_SHA384"}, trusting(), True),
         ({}, trusting(alpn=["http/1.1"]), True),
-        ({}, trusting(alpn=["h2", "http/1.1"]), True),
-        ({}, trusting(alpn=["h2"]), False),
+        ({"alpn": ("http/1.1",)}, trusting(alpn=["h2", "http/1.1"]), True),
+        ({"alpn": ("http/1.1",)}, trusting(alpn=["h2"]), False),
+        ({}, trusting(alpn=["http/1.0"]), False),
     ],
 )
-async def test_versions_ciphers_and_protocols(settings: dict[str, str], context: ssl.SSLContext, agreed: bool) -> None:
+async def test_versions_ciphers_and_protocols(settings: dict[str, Any], context: ssl.SSLContext, agreed: bool) -> None:
     async with serving({"": tls("a", **settings)}, SHOWN) as rig:
         if not agreed:
             with pytest.raises(trio.BrokenResourceError):

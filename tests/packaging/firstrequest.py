@@ -1,7 +1,7 @@
 """Runs `check` and `serve` of the installed fastroute, and sends requests through it.
 
     python firstrequest.py             a request over HTTP and one over HTTPS, by a route with a regular expression
-    python firstrequest.py --inside    also: RE2 and OpenSSL are those inside the installed package
+    python firstrequest.py --inside    also: RE2, OpenSSL and libnghttp2 are those inside the installed package
 
 It needs only fastroute and its dependencies, so it also runs in another root file system.
 """
@@ -139,10 +139,11 @@ def mapped(process: int) -> set[Path]:
 
 
 def assert_inside(libraries: set[Path]) -> None:
-    """RE2 comes only from the package. Python itself may also have loaded an OpenSSL."""
+    """RE2 and libnghttp2 come only from the package. Python itself may also have loaded an OpenSSL."""
     inside = {re.split(r"[-.]", one.name)[0] for one in libraries if one.parent.name == "fastroute.libs"}
-    assert inside >= {"libre2", "libssl", "libcrypto"}, sorted(libraries)
-    assert not [one for one in libraries if one.name.startswith("libre2") and one.parent.name != "fastroute.libs"]
+    assert inside >= {"libre2", "libnghttp2", "libssl", "libcrypto"}, sorted(libraries)
+    only = ("libre2", "libnghttp2")
+    assert not [one for one in libraries if one.name.startswith(only) and one.parent.name != "fastroute.libs"]
     print("libraries of the package:", *sorted(one.name for one in libraries if one.parent.name == "fastroute.libs"))
 
 

@@ -79,7 +79,7 @@ def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def repaired(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that includes RE2 and OpenSSL."""
+    """The wheel that includes RE2, OpenSSL and libnghttp2."""
     folder = tmp_path_factory.mktemp("repaired")
     run(ROOT / ".ci/repair", wheel, folder)
     [repaired] = folder.glob("*.whl")
@@ -117,6 +117,7 @@ def test_a_repaired_wheel_brings_its_libraries(repaired: Path, clean: Path, tmp_
     assert re.search(r"-manylinux_2_\d\d_\w+\.whl$", repaired.name)
     assert [name for name in names if "/licenses/libre2" in name]
     assert [name for name in names if "/licenses/libssl" in name]
+    assert [name for name in names if "/licenses/libnghttp2" in name]
 
 
 def test_the_source_tree_works(tree: Path, unpacked: Path, wheel: Path, clean: Path, tmp_path: Path) -> None:
@@ -229,3 +230,4 @@ def test_the_sbom_names_dependencies_and_libraries(repaired: Path, tmp_path: Pat
     assert {"pip", "cython", "setuptools", "pytest", "fastroute"}.isdisjoint(named)
     assert [name for name in named if name.startswith("libre2")]
     assert [name for name in named if name.startswith("libssl")]
+    assert [name for name in named if name.startswith("libnghttp2")]

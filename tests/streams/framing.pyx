@@ -72,7 +72,7 @@ cdef int name(Reactor r, Connection *p, Connection *s) noexcept nogil:
     return 0
 
 
-cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size) noexcept nogil:
+cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil:
     cdef uint32_t piece
     s.stream.window -= size
     p.parent.window -= size
@@ -111,8 +111,12 @@ cdef int credit_connection(Reactor r, Connection *p, uint32_t size) noexcept nog
     return add_credit(r, p, 0, size)
 
 
-cdef int leave(Reactor r, Connection *p) noexcept nogil:
-    return add(r, p, 0, FLAG_LEAVE, NULL, 0)
+cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil:
+    return 0 if finally_ else add(r, p, 0, FLAG_LEAVE, NULL, 0)
+
+
+cdef int gather(Reactor r, Connection *p) noexcept nogil:
+    return 0
 
 
 # --- what the peer sends
@@ -215,6 +219,7 @@ cdef int fill() except -1:
     protocol.inputs_most = CONNECTION_WINDOW
     protocol.begin = begin
     protocol.take = take
+    protocol.gather = gather
     protocol.name = name
     protocol.send = send
     protocol.end = end

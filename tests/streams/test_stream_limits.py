@@ -271,5 +271,5 @@ def test_a_client_with_many_streams_has_no_larger_share_of_the_turns(use: Use) -
 def test_a_plain_connection_pays_little_for_streams(framing: Any) -> None:
     connection, stream, parent = framing.sizes()
     assert connection <= 512
-    assert stream <= 96
+    assert stream <= 160
     assert parent <= 160

@@ -47,6 +47,7 @@ def test_nothing_counted_is_no_series(maps):
     labelled = {key[0] for key, value in samples.items() if len(key) > 1 and value == 0}
     assert labelled <= {
         "fastroute_connections",
+        "fastroute_http2_streams",
         "fastroute_worst_turn_seconds",
         "fastroute_worst_install_step_seconds",
         "fastroute_upstream_connect_seconds_bucket",

@@ -1,0 +1,28 @@
+# Limits of what a peer may cause without a use: each costs little, but their number would have no limit.
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastroute.ext.http2.session cimport Session
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+cdef enum:
+    # Frames that do nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, RST_STREAM, unknown ones, DATA without
+    # content) are chores; requests and content that is sent make up for some. RESETS are streams that the client has reset
+    # before their answers were complete, and those that are refused or malformed. Beyond these the connection ends.
+    CHORES_MOST = 1000
+    CHORES_RATE = 100           # that are forgotten each second
+    CHORE_BYTES = 64            # of ignored frames that are one chore
+    RESETS_MOST = 500
+    RESETS_RATE = 50
+
+# The connection must end for this Http2Failure; only the first one counts.
+cdef void session_fail(Reactor r, Session *session, int failure) noexcept nogil
+# Counts received bytes that no known frame explains (Session.unexplained) as chores: frames that libnghttp2 ignores, which are
+# of unknown types or content of streams that have ended. Returns like session_spend.
+cdef int session_spend_bytes(Reactor r, Session *session) noexcept nogil
+# Counts chores and resets. Returns 0, or an error for libnghttp2 if the connection must end.
+cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t resets) noexcept nogil
+
+cdef inline void forget_some(uint32_t *number, uint64_t some) noexcept nogil:
+    number[0] -= <uint32_t> min(<uint64_t> number[0], some)

@@ -1,0 +1,37 @@
+"""Limits of what a peer may cause; see chores.pxd."""
+
+from fastroute.ext.http2.nghttp2 cimport NGHTTP2_ERR_CALLBACK_FAILURE
+from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_CHORES, HTTP2_RESETS, count
+
+
+cdef void session_fail(Reactor r, Session *session, int failure) noexcept nogil:
+    if not session.failed:
+        session.failed = True
+        session.failure = failure
+        count(r.counters, FIXED_HTTP2_FAILED + failure, 1)
+
+
+cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t resets) noexcept nogil:
+    cdef uint64_t seconds = (r.milliseconds - session.eased) // 1000
+    if seconds:
+        forget_some(&session.chores, seconds * CHORES_RATE)
+        forget_some(&session.resets, seconds * RESETS_RATE)
+        session.eased = r.milliseconds
+    session.chores += chores
+    session.resets += resets
+    if session.chores > CHORES_MOST:
+        session_fail(r, session, HTTP2_CHORES)
+    elif session.resets > RESETS_MOST:
+        session_fail(r, session, HTTP2_RESETS)
+    else:
+        return 0
+    return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef int session_spend_bytes(Reactor r, Session *session) noexcept nogil:
+    cdef uint32_t chores
+    if session.unexplained < CHORE_BYTES:
+        return 0
+    chores = <uint32_t> (session.unexplained // CHORE_BYTES)
+    session.unexplained %= CHORE_BYTES
+    return session_spend(r, session, chores, 0)

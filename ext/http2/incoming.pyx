@@ -1,0 +1,236 @@
+"""What a session receives; see incoming.pxd.
+
+A block of fields is collected in the Session, because only one can be open at a time, and goes to its stream when it is
+complete. Of a block that exceeds a limit the rest is decoded, because the state of the compression depends on it, but not
+kept. The stream is answered with 431.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memchr
+
+from fastroute.ext.http2.chores cimport forget_some, session_spend
+from fastroute.ext.http2.fieldblock cimport SIZES, put_field
+from fastroute.ext.http2.nghttp2 cimport *
+from fastroute.ext.http2.outgoing cimport note_windows, reset
+from fastroute.ext.http2.session cimport FRAME_HEAD, Session, session_of
+from fastroute.ext.memory.buffer cimport Buffer, buffer_free, buffer_reserve
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.refusal cimport REFUSAL_FIELDS_TOO_MANY, REFUSAL_HEAD_TOO_LARGE, REFUSAL_TRAILERS_TOO_LARGE
+from fastroute.ext.reactor.connection cimport Connection, handle_of, slab_at, slab_find
+from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, count
+from fastroute.ext.reactor.parent cimport CAUSE_VIOLATION, parent_leave
+from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.reactor.stream cimport (
+    stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_wake,
+)
+
+cdef enum:
+    BLOCK_FACTOR = 4            # a block of fields this many times larger than a head may be ends the connection
+    BLOCKS_MOST = 2097152       # bytes of heads that have arrived and were not taken, of all streams of a connection
+    FIELD_MORE = 4              # bytes of a field in HTTP/1 besides name and value: limits count them
+    SETTINGS_CHORES = 5
+    REQUEST_MAKES_UP = 4        # chores
+
+
+cdef inline Connection *find(Reactor r, const Session *session, int32_t id) noexcept nogil:
+    """The stream; NULL if it has ended here."""
+    return slab_find(&r.slab, <uint64_t> <uintptr_t> nghttp2_session_get_stream_user_data(session.wire, id))
+
+
+# --- fields
+
+
+cdef int on_begin_headers(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
+    cdef Session *session = session_of(r.speaking)
+    buffer_free(&session.block)
+    session.block_fields = session.block_size = 0
+    session.refusal = 0
+    session.open = True
+    return 0
+
+
+cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
+                   const uint8_t *value, size_t value_size, uint8_t flags, Reactor r) noexcept nogil:
+    cdef Session *session = session_of(r.speaking)
+    cdef Buffer *block = &session.block
+    cdef uint64_t size = <uint64_t> session.block_size + name_size + value_size + FIELD_MORE
+    cdef uint32_t room
+    if size > <uint64_t> BLOCK_FACTOR * r.head_limits.head:
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+    session.block_size = <uint32_t> size
+    if name[0] != c':':
+        if not r.head_limits.keep_underscores and memchr(name, c'_', name_size) is not NULL:
+            return 0            # see drop_underscores of HTTP/1
+        session.block_fields += 1
+    if session.block_fields > r.head_limits.fields:
+        session.refusal = REFUSAL_FIELDS_TOO_MANY
+    elif size > r.head_limits.head:
+        session.refusal = REFUSAL_HEAD_TOO_LARGE
+    if session.refusal:
+        return 0
+    room = <uint32_t> (SIZES + name_size + value_size)
+    if buffer_reserve(block, room) < 0:
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+    block.end += put_field(block.data + block.end, 0, room, Slice(<const char *> name, <uint32_t> name_size),
+                           Slice(<const char *> value, <uint32_t> value_size))
+    return 0
+
+
+cdef int on_invalid_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
+                           const uint8_t *value, size_t value_size, uint8_t flags, Reactor r) noexcept nogil:
+    """RFC 9113 section 8.2.1: such a message is malformed. By default libnghttp2 would only leave out the field."""
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+
+
+cdef void give_block(Session *session, Buffer *into) noexcept nogil:
+    into[0] = session.block
+    session.block = Buffer(NULL, 0, 0, 0)
+
+
+cdef int take_head(Reactor r, Connection *p, Session *session, const nghttp2_frame *frame) noexcept nogil:
+    """A request has begun."""
+    cdef int32_t id = frame.hd.stream_id
+    cdef Connection *s = NULL
+    if p.parent.heads + session.block.room <= BLOCKS_MOST:
+        s = stream_accept(r, p, id, nghttp2_session_get_stream_remote_window_size(session.wire, id))
+    if s is NULL:
+        count(r.counters, FIXED_HTTP2_FAILED + HTTP2_REFUSED, 1)
+        nghttp2_submit_rst_stream(session.wire, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM)
+        return session_spend(r, session, 0, 1)
+    forget_some(&session.chores, REQUEST_MAKES_UP)
+    nghttp2_session_set_stream_user_data(session.wire, id, <void *> <uintptr_t> handle_of(s))
+    give_block(session, &s.stream.head)
+    s.stream.heads = s.stream.head.room
+    p.parent.heads += s.stream.heads
+    s.stream.refusal = session.refusal
+    s.readable = True
+    stream_wake(r, s)
+    if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+        stream_ended(r, s)
+    return 0
+
+
+cdef void take_trailers(Reactor r, Session *session, Connection *s) noexcept nogil:
+    if session.refusal:
+        s.stream.refusal = REFUSAL_TRAILERS_TOO_LARGE
+    else:
+        give_block(session, &s.stream.tail)
+        s.stream.tail_fields = session.block_fields
+    stream_ended(r, s)
+
+
+cdef int take_block(Reactor r, Connection *p, Session *session, const nghttp2_frame *frame) noexcept nogil:
+    cdef Connection *s
+    session.open = False
+    if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
+        return take_head(r, p, session, frame)
+    s = find(r, session, frame.hd.stream_id)
+    if s is not NULL and not s.stream.over and not s.ended:
+        take_trailers(r, session, s)
+    return 0
+
+
+# --- frames
+
+
+cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Reactor r) noexcept nogil:
+    cdef Session *session = session_of(r.speaking)
+    session.fruitful = False
+    session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
+    if head.type == NGHTTP2_SETTINGS:
+        return session_spend(r, session, SETTINGS_CHORES, 0)
+    if head.type == NGHTTP2_HEADERS or (head.type == NGHTTP2_DATA and head.length):
+        return 0
+    return session_spend(r, session, 1, 0)
+
+
+cdef int on_invalid_frame(nghttp2_session *wire, const nghttp2_frame *frame, int error, Reactor r) noexcept nogil:
+    """libnghttp2 resets the stream."""
+    cdef Session *session = session_of(r.speaking)
+    if frame.hd.type != NGHTTP2_HEADERS:
+        return 0
+    session.open = False
+    count(r.counters, FIXED_HTTP2_FAILED + (HTTP2_REFUSED if error == NGHTTP2_ERR_REFUSED_STREAM else HTTP2_MALFORMED), 1)
+    return session_spend(r, session, 0, 1)
+
+
+cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
+    """A frame has arrived completely, and is valid."""
+    cdef Connection *p = r.speaking
+    cdef Session *session = session_of(p)
+    cdef Connection *s
+    if frame.hd.type == NGHTTP2_HEADERS:
+        return take_block(r, p, session, frame)
+    if frame.hd.type == NGHTTP2_SETTINGS:
+        session.preface = True
+        note_all_windows(r, session, p)
+        return 0
+    if frame.hd.type == NGHTTP2_GOAWAY:
+        parent_leave(r, p)
+        return 0
+    if frame.hd.stream_id == 0:
+        p.parent.window = nghttp2_session_get_remote_window_size(wire)
+        return 0
+    s = find(r, session, frame.hd.stream_id)
+    if s is NULL or s.stream.over:
+        return 0
+    if frame.hd.type == NGHTTP2_DATA:
+        if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+            stream_ended(r, s)
+        elif not session.fruitful and frame.hd.length:
+            return session_spend(r, session, 1, 0)      # padding only
+    elif frame.hd.type == NGHTTP2_RST_STREAM:
+        stream_broken(r, p, s)
+        return session_spend(r, session, 0, 0 if s.stream.said_end else 1)
+    elif frame.hd.type == NGHTTP2_WINDOW_UPDATE:
+        stream_can_send(r, p, s, frame.window_update.window_size_increment)
+        note_windows(p, s)
+    return 0
+
+
+cdef void note_all_windows(Reactor r, Session *session, Connection *p) noexcept nogil:
+    """SETTINGS can change the windows of all streams."""
+    cdef uint32_t index = p.parent.streams.first
+    cdef Connection *s
+    while index != 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.link.after
+        if not s.stream.over and not s.stream.said_end:
+            note_windows(p, s)
+
+
+cdef int on_content(nghttp2_session *wire, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
+                    Reactor r) noexcept nogil:
+    cdef Connection *p = r.speaking
+    cdef Connection *s = find(r, session_of(p), id)
+    session_of(p).fruitful = True
+    if s is NULL or s.stream.over or s.ended:       # it has ended here
+        return nghttp2_session_consume_connection(wire, size)
+    if stream_receive(r, p, s, <const char *> data, <uint32_t> size) < 0:
+        reset(r, p, s, CAUSE_VIOLATION)
+        stream_broken(r, p, s)
+        return nghttp2_session_consume_connection(wire, size)
+    return 0
+
+
+cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, Reactor r) noexcept nogil:
+    """Both sides have ended the stream, or one has reset it: libnghttp2 itself too, if the peer violated the protocol."""
+    cdef Session *session = session_of(r.speaking)
+    cdef Connection *s = find(r, session, id)
+    if code == NGHTTP2_NO_ERROR:
+        forget_some(&session.resets, 1)
+    elif s is not NULL and not s.stream.over:
+        stream_broken(r, r.speaking, s)
+        return session_spend(r, session, 0, 1)
+    return 0
+
+
+cdef void receive_with(nghttp2_session_callbacks *callbacks) noexcept:
+    set_begin_frame(callbacks, <void *> on_begin_frame)
+    set_begin_headers(callbacks, <void *> on_begin_headers)
+    set_header(callbacks, <void *> on_header)
+    set_invalid_header(callbacks, <void *> on_invalid_header)
+    set_data_chunk_recv(callbacks, <void *> on_content)
+    set_frame_recv(callbacks, <void *> on_frame)
+    set_invalid_frame_recv(callbacks, <void *> on_invalid_frame)
+    set_stream_close(callbacks, <void *> on_stream_close)

@@ -1,0 +1,36 @@
+# What a session sends. libnghttp2 keeps the order of frames and makes their bytes, which go into the batch of the parent.
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastroute.ext.http2.nghttp2 cimport nghttp2_session_callbacks
+from fastroute.ext.message.message cimport Message
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.reactor cimport Reactor
+
+
+# --- functions of the StreamProtocol (reactor/parent.pxd)
+
+cdef int gather(Reactor r, Connection *p) noexcept nogil
+cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil
+cdef int end(Reactor r, Connection *p, Connection *s) noexcept nogil
+cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
+cdef int credit(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
+cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil
+
+# --- for the side of an exchange
+
+# Sends an interim answer now. `size`: of its block in `r.outgoing` (response.pxd). Returns 0, or -1 if that is impossible.
+cdef int session_interim(Reactor r, Connection *s, uint32_t size) noexcept nogil
+# Submits the head of the answer of a stream, which goes into the batch with the next content, end, or session_flush.
+# `ends`: no content follows. Its block of `size` bytes at `r.outgoing` must remain until then. Returns like session_interim.
+cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noexcept nogil
+# Puts all frames that libnghttp2 can send into the batch of the parent of the stream. Returns 0, or -1 if out of memory.
+cdef int session_flush(Reactor r, Connection *s) noexcept nogil
+# Keeps trailers, which are sent with the end of the stream. `used`: bytes of `r.outgoing` that are in use. Returns 0, or -1
+# if there is no room for them.
+cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil
+
+# Notes the windows as libnghttp2 has them.
+cdef void note_windows(Connection *p, Connection *s) noexcept nogil
+# Sets the callbacks for sending.
+cdef void send_with(nghttp2_session_callbacks *callbacks) noexcept

@@ -1,0 +1,213 @@
+"""What a session sends; see outgoing.pxd.
+
+Content is offered to libnghttp2 only while it is sent: a stream has no content for it before and after. So the order of
+streams is that of the engine, and no byte is copied twice.
+"""
+
+from libc.stdint cimport int32_t
+
+from fastroute.ext.http2.chores cimport forget_some
+from fastroute.ext.http2.nghttp2 cimport *
+from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
+from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, Session, session_of
+from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.reactor.parent cimport (
+    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add,
+)
+from fastroute.ext.reactor.reactor cimport queue
+from fastroute.ext.reactor.stream cimport parent_of
+
+cdef enum:
+    CONTENT_MAKES_UP = 2        # chores, for each frame of content that is sent
+
+cdef uint32_t[5] CODES          # by Cause
+CODES[<int> CAUSE_DONE] = NGHTTP2_NO_ERROR
+CODES[<int> CAUSE_CANCELLED] = NGHTTP2_CANCEL
+CODES[<int> CAUSE_BROKEN] = NGHTTP2_INTERNAL_ERROR
+CODES[<int> CAUSE_REFUSED] = NGHTTP2_REFUSED_STREAM
+CODES[<int> CAUSE_VIOLATION] = NGHTTP2_PROTOCOL_ERROR
+
+
+cdef int gather(Reactor r, Connection *p) noexcept nogil:
+    """Puts all frames that libnghttp2 can send into the batch. Returns 0, or -1 if the parent must end."""
+    cdef Connection *outer = r.speaking
+    cdef const uint8_t *data
+    cdef ssize_t size
+    cdef int outcome = 0
+    r.speaking = p
+    while outcome == 0:
+        size = nghttp2_session_mem_send(session_of(p).wire, &data)
+        if size < 0:
+            p.parent.over = True
+            outcome = -1
+        elif size == 0:
+            break
+        else:
+            outcome = parent_add(r, p, <const char *> data, <uint32_t> size)
+    r.speaking = outer
+    return outcome
+
+
+cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil:
+    cdef Session *session = session_of(p)
+    cdef int outcome
+    session.offered = data
+    session.offered_size = size
+    session.offering = s.stream.id
+    session.offer = OFFER_LAST if last and buffer_size(&s.stream.parting) == 0 else OFFER_MORE
+    nghttp2_session_resume_data(session.wire, s.stream.id)
+    outcome = gather(r, p)
+    session.offering = 0
+    if outcome < 0 or session.offered_size:
+        return -1
+    s.stream.said_end = session.offer == OFFER_LAST
+    note_windows(p, s)
+    return 0
+
+
+cdef int end(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    cdef Session *session = session_of(p)
+    cdef bint trailed = buffer_size(&s.stream.parting) != 0
+    cdef int outcome
+    if not s.stream.headed:
+        return reset(r, p, s, CAUSE_BROKEN)
+    session.offered_size = 0
+    session.offering = s.stream.id
+    session.offer = OFFER_TRAILED if trailed else OFFER_LAST
+    nghttp2_session_resume_data(session.wire, s.stream.id)
+    outcome = gather(r, p)
+    session.offering = 0
+    return send_trailers(r, p, s) if trailed and outcome == 0 else outcome
+
+
+cdef int send_trailers(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    cdef Buffer *parting = &s.stream.parting
+    cdef uint32_t used = r.arena.used
+    cdef size_t count
+    cdef nghttp2_nv *fields = list_fields(buffer_bytes(parting), buffer_size(parting), &count, &r.arena)
+    cdef int outcome = -1
+    if fields is not NULL and nghttp2_submit_trailer(session_of(p).wire, s.stream.id, fields, count) == 0:
+        outcome = gather(r, p)
+    r.arena.used = used
+    buffer_free(parting)
+    return outcome if outcome == 0 else reset(r, p, s, CAUSE_BROKEN)
+
+
+cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil:
+    queue(r, p)
+    nghttp2_session_set_stream_user_data(session_of(p).wire, s.stream.id, NULL)
+    return nghttp2_submit_rst_stream(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, CODES[cause])
+
+
+cdef int credit(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil:
+    queue(r, p)
+    if s.ended or s.stream.over:
+        return nghttp2_session_consume_connection(session_of(p).wire, size)
+    return nghttp2_session_consume(session_of(p).wire, s.stream.id, size)
+
+
+cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil:
+    """GOAWAY twice (RFC 9113 section 6.8): the first one refuses no stream that the client may have begun just now."""
+    cdef nghttp2_session *wire = session_of(p).wire
+    queue(r, p)
+    if not finally_:
+        return nghttp2_submit_shutdown_notice(wire)
+    return nghttp2_submit_goaway(wire, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(wire), NGHTTP2_NO_ERROR,
+                                 NULL, 0)
+
+
+cdef void note_windows(Connection *p, Connection *s) noexcept nogil:
+    cdef nghttp2_session *wire = session_of(p).wire
+    p.parent.window = nghttp2_session_get_remote_window_size(wire)
+    s.stream.window = nghttp2_session_get_stream_remote_window_size(wire, s.stream.id)
+
+
+# --- what a client's side asks for
+
+
+cdef int session_interim(Reactor r, Connection *s, uint32_t size) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    cdef uint32_t used = r.arena.used
+    cdef size_t count
+    cdef nghttp2_nv *fields
+    cdef int outcome = -1
+    if p is NULL or s.stream.over:
+        return -1
+    fields = list_fields(r.outgoing, size, &count, &r.arena)
+    if fields is not NULL and nghttp2_submit_headers(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, NULL, fields, count,
+                                                     NULL) == 0:
+        outcome = gather(r, p)
+    r.arena.used = used
+    return outcome
+
+
+cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    cdef nghttp2_data_provider provider
+    cdef size_t count
+    cdef nghttp2_nv *fields
+    if p is NULL or s.stream.over:
+        return -1
+    fields = list_fields(r.outgoing, size, &count, &r.arena)
+    if fields is NULL:
+        return -1
+    provider.source.ptr = NULL
+    provider.read_callback = <Read> <void *> read_offered
+    if nghttp2_submit_response(session_of(p).wire, s.stream.id, fields, count, NULL if ends else &provider) != 0:
+        return -1
+    s.stream.headed = True
+    s.stream.said_end = ends
+    return 0
+
+
+cdef int session_flush(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    return gather(r, p) if p is not NULL else -1
+
+
+cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil:
+    cdef uint32_t size = write_trailers(r.outgoing + used, r.outgoing_size - used, trailers)
+    if size == 0 and has_fields(trailers):
+        return -1
+    return buffer_append(&s.stream.parting, r.outgoing + used, size)
+
+
+# --- callbacks
+
+
+cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
+    if frame.hd.type == NGHTTP2_GOAWAY and frame.goaway.error_code != NGHTTP2_NO_ERROR:
+        session_of(r.speaking).broken = True
+    return 0
+
+
+cdef ssize_t read_offered(nghttp2_session *wire, int32_t id, uint8_t *into, size_t room, uint32_t *flags,
+                          nghttp2_data_source *source, Reactor r) noexcept nogil:
+    """How much of the offered content the next frame has; send_offered copies it."""
+    cdef Session *session = session_of(r.speaking)
+    cdef uint32_t size = <uint32_t> min(room, <size_t> session.offered_size)
+    if <uint32_t> id != session.offering or (session.offered_size == 0 and session.offer == OFFER_MORE):
+        return NGHTTP2_ERR_DEFERRED
+    flags[0] |= NGHTTP2_DATA_FLAG_NO_COPY
+    if size == session.offered_size and session.offer != OFFER_MORE:
+        flags[0] |= NGHTTP2_DATA_FLAG_EOF
+        if session.offer == OFFER_TRAILED:
+            flags[0] |= NGHTTP2_DATA_FLAG_NO_END_STREAM
+    return size
+
+
+cdef int send_offered(nghttp2_session *wire, nghttp2_frame *frame, const uint8_t *head, size_t size,
+                      nghttp2_data_source *source, Reactor r) noexcept nogil:
+    cdef Connection *p = r.speaking
+    cdef Session *session = session_of(p)
+    if parent_add(r, p, <const char *> head, FRAME_HEAD) < 0 or parent_add(r, p, session.offered, <uint32_t> size) < 0:
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+    forget_some(&session.chores, CONTENT_MAKES_UP)
+    session.offered += size
+    session.offered_size -= <uint32_t> size
+    return 0
+
+
+cdef void send_with(nghttp2_session_callbacks *callbacks) noexcept:
+    set_frame_send(callbacks, <void *> on_frame_sent)
+    set_send_data(callbacks, <void *> send_offered)

@@ -1,0 +1,120 @@
+"""HTTP/2 as the protocol of a parent; see parent.pxd."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdlib cimport calloc, free
+
+from fastroute.ext.http2.chores cimport session_fail, session_spend_bytes
+from fastroute.ext.http2.incoming cimport receive_with
+from fastroute.ext.http2.nghttp2 cimport *
+from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, reset, send, send_with
+from fastroute.ext.http2.session cimport (
+    CONNECTION_WINDOW, PREFACE_SIZE, SESSION_MEMORY, STREAMS_MOST, STREAM_WINDOW, Session, session_of,
+)
+from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
+from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.counters cimport HTTP2_BLOCK, HTTP2_CHORES, HTTP2_NO_PREFACE, HTTP2_VIOLATION
+from fastroute.ext.reactor.parent cimport parent_owes
+from fastroute.ext.reactor.reactor cimport Reactor
+
+cdef enum:
+    FIRST_WINDOW = 65535        # of a connection (RFC 9113 section 6.9.2)
+    SEND_MOST = 4194304         # bytes of a head for a client: more than any other limit allows
+
+cdef nghttp2_session_callbacks *_callbacks
+cdef nghttp2_option *_options
+
+
+cdef int begin(Reactor r, Connection *p) noexcept nogil:
+    cdef Session *session = <Session *> calloc(1, sizeof(Session))
+    cdef nghttp2_settings_entry[4] settings
+    if session is NULL:
+        return -1
+    if nghttp2_session_server_new2(&session.wire, _callbacks, <void *> r, _options) != 0:
+        free(session)
+        return -1
+    p.parent.state = session
+    p.parent.memory = SESSION_MEMORY
+    p.parent.window = FIRST_WINDOW
+    session.eased = r.milliseconds
+    session.unexplained = -PREFACE_SIZE
+    buffers_note(SESSION_MEMORY)
+    settings[0] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, STREAMS_MOST)
+    settings[1] = nghttp2_settings_entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW)
+    settings[2] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, r.head_limits.head)
+    settings[3] = nghttp2_settings_entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1)
+    if nghttp2_submit_settings(session.wire, NGHTTP2_FLAG_NONE, settings, 4) != 0 \
+            or nghttp2_session_set_local_window_size(session.wire, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0:
+        return -1
+    parent_owes(r, p, True)     # the preface
+    return gather(r, p)
+
+
+cdef void release(void *state) noexcept nogil:
+    cdef Session *session = <Session *> state
+    if session is NULL:
+        return
+    nghttp2_session_del(session.wire)
+    buffer_free(&session.block)
+    free(session)
+    buffers_note(-<int64_t> SESSION_MEMORY)
+
+
+cdef int64_t take(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil:
+    cdef Session *session = session_of(p)
+    cdef ssize_t taken
+    r.speaking = p
+    taken = nghttp2_session_mem_recv(session.wire, <const uint8_t *> data, size)
+    r.speaking = NULL
+    session.unexplained += size
+    if taken >= 0 and session_spend_bytes(r, session) != 0:
+        taken = NGHTTP2_ERR_CALLBACK_FAILURE
+    if taken < 0:
+        note_failure(r, session, taken)
+        nghttp2_session_terminate_session(
+            session.wire, NGHTTP2_PROTOCOL_ERROR if session.failure == HTTP2_NO_PREFACE else NGHTTP2_ENHANCE_YOUR_CALM)
+    if gather(r, p) < 0 or taken < 0 or session.broken:
+        session_fail(r, session, HTTP2_VIOLATION)
+        return -1
+    parent_owes(r, p, session.open or not session.preface)
+    return taken
+
+
+cdef void note_failure(Reactor r, Session *session, ssize_t error) noexcept nogil:
+    """libnghttp2 refuses to go on."""
+    if error == NGHTTP2_ERR_BAD_CLIENT_MAGIC:
+        session_fail(r, session, HTTP2_NO_PREFACE)
+    elif error == NGHTTP2_ERR_FLOODED:
+        session_fail(r, session, HTTP2_CHORES)
+    else:
+        session_fail(r, session, HTTP2_BLOCK if session.open else HTTP2_VIOLATION)
+
+
+cdef int name(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    return -1                   # the gateway opens no streams towards clients
+
+
+cdef int http2_parent(StreamProtocol *protocol) except -1:
+    global _callbacks, _options
+    if nghttp2_session_callbacks_new(&_callbacks) != 0 or nghttp2_option_new(&_options) != 0:
+        raise MemoryError
+    nghttp2_option_set_no_auto_window_update(_options, 1)
+    nghttp2_option_set_no_closed_streams(_options, 1)
+    nghttp2_option_set_max_send_header_block_length(_options, SEND_MOST)
+    receive_with(_callbacks)
+    send_with(_callbacks)
+    protocol.messages = PROTOCOL_HTTP2_STREAM
+    protocol.streams_most = STREAMS_MOST
+    protocol.input_most = STREAM_WINDOW
+    protocol.inputs_most = CONNECTION_WINDOW
+    protocol.begin = begin
+    protocol.take = take
+    protocol.gather = gather
+    protocol.name = name
+    protocol.send = send
+    protocol.end = end
+    protocol.reset = reset
+    protocol.credit = credit
+    protocol.leave = leave
+    protocol.free = release
+    return 0

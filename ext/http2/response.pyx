@@ -1,0 +1,96 @@
+"""Answers of HTTP/2; see response.pxd.
+
+Connection-specific fields are left out (RFC 9113 section 8.2.2). Content-Length is written from the Message.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from fastroute.ext.http2.fieldblock cimport next_field, put_field
+from fastroute.ext.http2.nghttp2 cimport NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE
+from fastroute.ext.memory.slice cimport Slice, arena_take
+from fastroute.ext.message.message cimport (
+    BODY_LENGTH, FIELD_CONNECTION, FIELD_CONTENT_LENGTH, FIELD_COUNT, FIELD_HOST, FIELD_KEEP_ALIVE,
+    FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_TRANSFER_ENCODING, FIELD_UPGRADE, Field,
+)
+
+cdef enum:
+    DECIMAL_MOST = 20           # digits of a uint64_t
+
+cdef uint8_t never_copied[FIELD_COUNT]
+
+
+def _lay_out():
+    cdef int known
+    for known in (FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION, FIELD_KEEP_ALIVE,
+                  FIELD_PROXY_CONNECTION, FIELD_TE, FIELD_UPGRADE):
+        never_copied[known] = 1
+
+
+_lay_out()
+
+
+cdef Slice decimal(char *digits, uint64_t number) noexcept nogil:
+    cdef int start = DECIMAL_MOST
+    while True:
+        start -= 1
+        digits[start] = <char> (c'0' + number % 10)
+        number //= 10
+        if number == 0:
+            return Slice(digits + start, DECIMAL_MOST - start)
+
+
+cdef inline bint goes_on(const Field *field) noexcept nogil:
+    return not field.dropped and not never_copied[field.known] and field.name.size != 0
+
+
+cdef bint has_fields(const Message *message) noexcept nogil:
+    cdef uint32_t i
+    for i in range(message.fields_count):
+        if goes_on(&message.fields[i]):
+            return True
+    return False
+
+
+cdef uint32_t put_fields(char *out, uint32_t used, uint32_t room, const Message *message) noexcept nogil:
+    """Returns the bytes in use; 0 if the room is too small, or nothing is there."""
+    cdef const Field *field = message.fields
+    cdef const Field *end = message.fields + message.fields_count
+    while field < end:
+        if goes_on(field):
+            used = put_field(out, used, room, field.name, field.value)
+            if used == 0:
+                return 0
+        field += 1
+    return used
+
+
+cdef uint32_t write_response(char *out, uint32_t room, const Message *message) noexcept nogil:
+    cdef char[DECIMAL_MOST] digits
+    cdef uint32_t used = put_field(out, 0, room, Slice(b":status", 7), decimal(digits, message.status))
+    if used and message.declared == BODY_LENGTH:
+        used = put_field(out, used, room, Slice(b"content-length", 14), decimal(digits, message.content_length))
+    return put_fields(out, used, room, message) if used else 0
+
+
+cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) noexcept nogil:
+    return put_fields(out, 0, room, trailers)
+
+
+cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Arena *arena) noexcept nogil:
+    cdef const char *at = block
+    cdef const char *end = block + size
+    cdef nghttp2_nv *fields
+    cdef Slice name, value
+    count[0] = 0
+    while next_field(&at, end, &name, &value):
+        count[0] += 1
+    fields = <nghttp2_nv *> arena_take(arena, <uint32_t> (count[0] * sizeof(nghttp2_nv)))
+    if fields is NULL:
+        return NULL
+    at = block
+    count[0] = 0
+    while next_field(&at, end, &name, &value):
+        fields[count[0]] = nghttp2_nv(<uint8_t *> name.data, <uint8_t *> value.data, name.size, value.size,
+                                      NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+        count[0] += 1
+    return fields

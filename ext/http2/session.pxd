@@ -1,0 +1,65 @@
+# What HTTP/2 keeps of a connection (RFC 9113), beside its Parent (reactor/parent).
+#
+# libnghttp2 parses frames, compresses fields, and follows the states and windows of streams. It gets bytes and gives
+# bytes. The modules of this folder pass content and fields between it and the streams of the parent.
+#
+#   parent      the protocol of a parent
+#   incoming    what arrives: fields, content, other frames
+#   outgoing    what is sent
+#   chores      limits of what a peer may cause
+#   fieldblock  fields as bytes; request and response: Messages from and to such a block
+#
+# No window opens by itself: the peer may send more content when the other side of an exchange has taken some. A stream puts
+# content into its parent's batch only as the windows of the peer allow, so libnghttp2 never holds content.
+#
+# So far only the side of the server: clients are the peers. The side towards backends will use the same Session.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.http2.nghttp2 cimport nghttp2_session
+from fastroute.ext.memory.buffer cimport Buffer
+from fastroute.ext.reactor.connection cimport Connection
+
+
+cdef enum:
+    STREAMS_MOST = 128          # streams of a connection at the same time
+    STREAM_WINDOW = 262144      # bytes of content of a stream that the peer may send before some are taken
+    CONNECTION_WINDOW = 1048576     # the same of all streams of a connection
+    SESSION_MEMORY = 28672      # bytes of memory that libnghttp2 has for a connection, as measured
+    PREFACE_SIZE = 24
+    FRAME_HEAD = 9              # bytes before the payload of a frame
+
+cdef enum Offer:                # what follows the content that a stream offers
+    OFFER_MORE = 0              # nothing, or more content later
+    OFFER_LAST                  # the end of the stream
+    OFFER_TRAILED               # trailers
+
+cdef struct Session:            # of one parent
+    nghttp2_session *wire
+    Buffer block                # the fields of the block that is being received
+    uint32_t block_fields
+    uint32_t block_size         # bytes of it, decoded, also of fields that were not kept
+    uint16_t refusal            # why the block is refused; 0: it is not
+    uint32_t chores
+    uint32_t resets
+    uint64_t eased              # milliseconds: when some of them were last forgotten
+    int64_t unexplained         # bytes that have arrived without a known frame
+    uint8_t fruitful            # the frame that is being received has content
+    uint8_t failed              # `failure` is set, and counted
+    int failure                 # Http2Failure: why the connection ends
+    uint8_t preface             # the preface of the peer has arrived completely
+    uint8_t broken              # the peer was told that it violated the protocol
+    uint8_t open                # a block is being received
+    const char *offered         # content that the stream with the number `offering` sends now
+    uint32_t offered_size
+    uint32_t offering
+    uint8_t offer               # Offer
+
+cdef extern from *:
+    """
+    #define fastroute_preface "PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n"
+    """
+    const char *PREFACE "fastroute_preface"     # what clients send first (RFC 9113 section 3.4)
+
+cdef inline Session *session_of(const Connection *p) noexcept nogil:
+    return <Session *> p.parent.state

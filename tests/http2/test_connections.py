@@ -1,0 +1,212 @@
+"""Connections: how HTTP/2 begins, what their ends look like, deadlines, certificates."""
+
+import h2.connection
+import pytest
+import trio
+import trio.lowlevel
+from certificates import certificate
+from http2.client import agreeing, client
+from peer import Peer
+from rig import GET, OK, PLAIN, TRANSPORT, answering, backends, connect, listener, quiet, rule, running, soon
+
+from fastroute.settings import Limits
+from fastroute.snapshot import ListenerTLS
+
+pytestmark = pytest.mark.usefixtures("transport")
+
+NO_ERROR, PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 0, 1, 11
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+LAST = 2**31 - 1
+TLS = pytest.mark.parametrize("transport", ["tls"], indirect=True)
+
+
+# --- beginnings
+
+
+@PLAIN
+async def test_a_preface_in_pieces() -> None:
+    link = h2.connection.H2Connection()
+    link.initiate_connection()
+    link.send_headers(1, [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")], True)
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        peer = await connect(rig.port)
+        for byte in link.data_to_send():
+            await peer.send(bytes([byte]))
+            await trio.lowlevel.checkpoint()
+        while b"ok" not in peer.buffer:
+            assert await peer.more()
+
+
+@PLAIN
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 400),
+        (b"PRI / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"PRIX / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (b"P / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        (GET + PREFACE, 200),
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 7])
+async def test_what_only_resembles_a_preface(request_: bytes, status: int, pieces: int) -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        peer = await connect(rig.port)
+        for at in range(0, len(request_), len(request_) // pieces + 1):
+            await peer.send(request_[at : at + len(request_) // pieces + 1])
+            await quiet()
+        assert (await peer.response())[0] in (status, 505)
+
+
+@TLS
+async def test_alpn_decides() -> None:
+    async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        for offered, chosen in ((("http/1.1", "h2"), "h2"), (("http/1.1",), "http/1.1")):
+            peer = await connect(rig.port, "a", agreeing(*offered))
+            assert peer.stream.tls.selected_alpn_protocol() == chosen
+            await peer.close()
+        peer = await connect(rig.port, "a", agreeing("http/1.1"))
+        await peer.send(PREFACE)  # prior knowledge is for connections without TLS
+        assert (await peer.response())[0] in (400, 505)
+
+
+@TLS
+async def test_http1_after_the_agreement_on_http2() -> None:
+    async with running(rule("b")) as rig:
+        peer = await connect(rig.port, "a", agreeing("h2"))
+        await peer.send(GET)
+        assert b"HTTP/1" not in await peer.rest()
+        assert rig.counters.fixed()["http2_no_preface"] == 1
+
+
+async def test_a_slow_preface() -> None:
+    async with running(rule("b"), held=True) as rig:
+        peer = await connect(rig.port, "a", None if TRANSPORT.get() == "plain" else agreeing())
+        await peer.send(PREFACE)
+        _, seconds = await rig.timed(peer.rest, 0.1)
+        assert 9 < seconds < 12
+        assert rig.counters.fixed()["http2_timeout"] == 1
+
+
+async def test_a_slow_block_of_fields() -> None:
+    """HEADERS whose CONTINUATION does not come: nothing else can arrive on the connection."""
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask()).response())[0] == 200
+            await session.raw(b"\0\0\1\1\0\0\0\0\3\x82")  # END_HEADERS is not set
+            _, seconds = await rig.timed(lambda: session.until(lambda: session.closed), 0.1)
+            assert 9 < seconds < 12
+        assert rig.counters.fixed()["http2_timeout"] == 1
+
+
+# --- ends
+
+
+async def test_an_idle_connection_is_told_and_closed() -> None:
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask()).response())[0] == 200
+            await quiet()
+            _, seconds = await rig.timed(lambda: session.until(lambda: session.closed), 0.5)
+            assert 74 < seconds < 77
+            assert session.goaways == [(1, NO_ERROR)]
+
+
+@pytest.mark.parametrize("cause", ["drain", "age", "requests"])
+async def test_a_connection_leaves_with_two_goaways(cause: str) -> None:
+    """Streams that the client begins before it sees the first one are served; streams in progress end as usual."""
+    release = trio.Event()
+
+    async def slow(peer: Peer) -> None:
+        head, _ = await peer.request()
+        if b"/slow" in head:
+            await release.wait()
+        await peer.send(OK)
+        await slow(peer)
+
+    limits = Limits(
+        max_connection_age=20.0 if cause == "age" else None,
+        max_requests_per_connection=2 if cause == "requests" else 1000,
+    )
+    async with backends(slow) as [backend], running(rule("b"), limits=limits, held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask(path="/slow")
+            await soon(lambda: backend.connections == 1)
+            if cause == "drain":
+                rig.engine.drain()
+            elif cause == "age":
+                await rig.passes(23)
+            else:
+                assert (await (await session.ask()).response())[0] == 200
+            await session.until(lambda: session.goaways)
+            assert session.goaways == [(LAST, NO_ERROR)]
+            late = await session.ask()
+            assert (await late.response())[0] == 200
+            await rig.passes(1.5)
+            await session.until(lambda: len(session.goaways) == 2)
+            assert session.goaways[1] == (late.id, NO_ERROR)
+            assert not session.closed
+            release.set()
+            assert (await ask.response())[0] == 200
+            await session.until(lambda: session.closed)
+
+
+async def test_a_client_that_says_goodbye() -> None:
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await session.raw(b"\0\0\x08\7\0\0\0\0\0" + bytes(8))  # GOAWAY
+            assert (await ask.response())[0] == 200
+            await rig.timed(lambda: session.until(lambda: session.closed), 0.1)
+
+
+async def test_broken_framing_ends_the_connection() -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask()).response())[0] == 200
+            await session.raw(b"\0\0\1\0\0\0\0\0\0x")  # DATA on stream 0
+            await session.until(lambda: session.closed)
+            assert session.goaways[-1][1] == PROTOCOL_ERROR
+        await soon(lambda: rig.counters.fixed()["http2_violation"] == 1)
+
+
+# --- certificates
+
+
+@TLS
+async def test_another_listeners_host_is_misdirected() -> None:
+    """A client that coalesces connections asks for a host for which another listener has the certificate."""
+    async with backends(answering) as [backend], running(log=True) as rig:
+        rig.put("b", backend.port)
+        listeners = [
+            listener(rig.port, name, f"{name}.example.com", ListenerTLS(certificates=(f"certs/{name}",)))
+            for name in ("one", "two")
+        ]
+        for name in ("one", "two"):
+            rig.certificates.put(f"certs/{name}", certificate("one.example.com", "two.example.com"))
+        from msgspec.structs import replace
+
+        rules = [
+            replace(rule("b", name=str(i)), listener=name, hostnames=(f"{name}.example.com",))
+            for i, name in enumerate(("one", "two"))
+        ]
+        rig.install_all(listeners, *rules)
+        rig.certificates.commit()
+        async with client(rig.port, name="one.example.com") as session:
+            for host, status in (("one", 200), ("two", 421), ("one", 200)):
+                fields = [
+                    (":method", "GET"),
+                    (":scheme", "https"),
+                    (":authority", f"{host}.example.com"),
+                    (":path", "/"),
+                ]
+                assert (await (await session.ask_with(fields)).response())[0] == status
+        assert [line["reason"] for line in rig.lines()] == [None, "misdirected", None]

@@ -1,0 +1,243 @@
+"""Clients that only cause work: each kind is limited, counted by its reason, and does not concern other connections."""
+
+import struct
+from collections.abc import Iterator
+
+import h2.settings
+import hpack
+import pytest
+import trio
+from http2.client import Session, client, head
+from peer import Peer
+from rig import PLAIN, answering, backends, quiet, rule, running, saying, soon
+
+from fastroute.settings import Limits
+
+pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
+
+DATA, HEADERS, PRIORITY, RST, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+UNKNOWN = 0xBB
+ENHANCE_YOUR_CALM = 11
+END_STREAM, END_HEADERS = 1, 4
+MANY = 20_000
+
+
+def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def block(**more: str) -> bytes:
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    return encoder.encode([*head(), *more.items()])
+
+
+BLOCK = block()
+
+
+def resets() -> Iterator[bytes]:
+    """Rapid reset (CVE-2023-44487)."""
+    for stream in range(3, MANY, 2):
+        yield frame(HEADERS, END_STREAM | END_HEADERS, stream, BLOCK) + frame(RST, 0, stream, struct.pack(">I", 8))
+
+
+def resets_by_the_gateway() -> Iterator[bytes]:
+    """Streams that the gateway must reset, because the client violates the protocol on them (CVE-2025-8671)."""
+    for stream in range(3, MANY, 2):
+        yield frame(HEADERS, END_HEADERS, stream, BLOCK) + frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 2**31 - 1))
+
+
+def malformed() -> Iterator[bytes]:
+    upper = BLOCK + b"\0\1X\1y"
+    for stream in range(3, MANY, 2):
+        yield frame(HEADERS, END_STREAM | END_HEADERS, stream, upper)
+
+
+def more_streams_than_allowed() -> Iterator[bytes]:
+    for stream in range(3, MANY, 2):
+        yield frame(HEADERS, END_HEADERS, stream, BLOCK)
+
+
+def repeated(one: bytes) -> Iterator[bytes]:
+    for _ in range(MANY):
+        yield one
+
+
+def continuations() -> Iterator[bytes]:
+    """CVE-2024-27316."""
+    yield frame(HEADERS, END_STREAM, 3, BLOCK)
+    yield from repeated(frame(CONTINUATION, 0, 3, b"\0\1x\1y"))
+
+
+def empty_continuations() -> Iterator[bytes]:
+    yield frame(HEADERS, END_STREAM, 3, BLOCK)
+    yield from repeated(frame(CONTINUATION, 0, 3))
+
+
+def bomb() -> Iterator[bytes]:
+    """One field of 4 KB in the table of HPACK, to which each further octet refers."""
+    yield frame(HEADERS, END_HEADERS, 3, BLOCK + b"\x40\1x" + b"\x7f\xa1\x1e" + b"y" * 4000)
+    yield frame(HEADERS, END_HEADERS, 5, BLOCK + b"\xbe" * 16_000)
+
+
+def trailers_without_end() -> Iterator[bytes]:
+    yield frame(HEADERS, END_HEADERS, 3, BLOCK) + frame(HEADERS, END_STREAM, 3, b"\0\1x\1y")
+    for _ in range(MANY):
+        yield frame(CONTINUATION, 0, 3, b"\0\1x\1y" * 1000)
+
+
+def empty_data() -> Iterator[bytes]:
+    yield frame(HEADERS, END_HEADERS, 3, BLOCK)
+    yield from repeated(frame(DATA, 0, 3))
+
+
+def padding() -> Iterator[bytes]:
+    yield frame(HEADERS, END_HEADERS, 3, BLOCK)
+    yield from repeated(frame(DATA, 8, 3, b"\x04\0\0\0\0"))
+
+
+FLOODS = {
+    "rapid reset": (resets, "resets"),
+    "resets by the gateway": (resets_by_the_gateway, "resets"),
+    "malformed requests": (malformed, "resets"),
+    "refused streams": (more_streams_than_allowed, None),
+    "CONTINUATION": (continuations, "block_too_large"),
+    "empty CONTINUATION": (empty_continuations, "block_too_large"),
+    "HPACK bomb": (bomb, "block_too_large"),
+    "trailers without end": (trailers_without_end, "block_too_large"),
+    "empty DATA": (empty_data, "chores"),
+    "padding": (padding, "chores"),
+    "PING": (lambda: repeated(frame(PING, payload=bytes(8))), "chores"),
+    "SETTINGS": (lambda: repeated(frame(SETTINGS, payload=struct.pack(">HI", 4, 70_000))), "chores"),
+    "empty SETTINGS": (lambda: repeated(frame(SETTINGS)), "chores"),
+    "WINDOW_UPDATE": (lambda: repeated(frame(WINDOW_UPDATE, payload=struct.pack(">I", 1))), "chores"),
+    "PRIORITY": (lambda: repeated(frame(PRIORITY, 0, 3, struct.pack(">IB", 0, 1))), "chores"),
+    "unknown frames": (lambda: repeated(frame(UNKNOWN)), "chores"),
+}
+
+
+async def flood(session: Session, frames: Iterator[bytes]) -> None:
+    data = b""
+    for one in frames:
+        data += one
+        if len(data) > 16_000:
+            try:
+                await session.raw(data)
+            except trio.BrokenResourceError:
+                return
+            data = b""
+        if session.closed:
+            return
+    with trio.move_on_after(60):
+        try:
+            await session.raw(data)
+        except trio.BrokenResourceError:
+            return
+        await session.until(lambda: session.closed)
+
+
+async def silent(peer: Peer) -> None:
+    await peer.request()
+    await peer.rest()
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_ends_the_connection(name: str) -> None:
+    frames, reason = FLOODS[name]
+    async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session, client(rig.port) as other:
+            ask = await session.ask()  # the connection has been useful
+            await soon(lambda: backend.connections == 1)
+            await flood(session, frames())
+            assert session.closed, rig.counters.fixed()
+            del ask
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+            fixed = rig.counters.fixed()
+            if reason is not None:
+                assert fixed[f"http2_{reason}"] == 1, {one: count for one, count in fixed.items() if count}
+            assert ENHANCE_YOUR_CALM in [code for _, code in session.goaways] or not session.goaways
+            assert rig.engine.statistics().buffered < 1_000_000
+            await other.ask()
+            await soon(lambda: rig.engine.statistics().exchanges == 1)
+
+
+async def test_ordinary_clients_may_ping_and_cancel() -> None:
+    """A client that pings each second, and cancels a few requests of each page, goes on for hours."""
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            for _ in range(40):
+                for _ in range(20):
+                    ask = await session.ask()
+                    await ask.cancel()
+                session.link.ping(bytes(8))
+                assert (await (await session.ask()).response())[0] == 200
+                rig.advance(1)
+            await session.until(lambda: session.pongs == 40)
+
+
+async def test_a_window_that_never_opens() -> None:
+    """The answer waits, for as long as for a client that does not read."""
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000)
+    async with backends(saying(large)) as [backend], running(rule("b"), held=True, log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, settings={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0}) as session:
+            asks = [await session.ask() for _ in range(100)]
+            await quiet()
+            assert rig.engine.statistics().buffered < 2_000_000
+            await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 1)
+            assert rig.clock < 90
+            assert {line["reason"] for line in rig.lines()} <= {"body_timeout", "body_too_slow"}
+            await session.until(lambda: all(ask.over for ask in asks))
+
+
+async def test_the_memory_of_a_connection() -> None:
+    """128 streams with heads as large as allowed, content that no backend takes, and answers that nobody reads."""
+
+    async def stubborn(peer: Peer) -> None:
+        await peer.head()
+        head = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 60_000 + b"\r\nContent-Length: 1000000\r\n\r\n"
+        await peer.stream.send_all(head + bytes(1_000_000))  # without a limit of time
+        await trio.sleep_forever()
+
+    async with backends(stubborn) as [backend], running(rule("b"), limits=Limits(max_buffered=1 << 30)) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, credits=False) as session:
+            most = 0
+            for _ in range(128):
+                await session.ask("POST", fields=[("x", "y" * 60_000)], body=b"", end=False)
+                await quiet(0.002)
+                most = max(most, rig.engine.statistics().buffered)
+            asks = [ask for ask in session.asks.values() if ask.reset is None]
+            async with trio.open_nursery() as nursery:
+                for ask in asks:
+                    nursery.start_soon(ask.send, bytes(100_000))
+                await quiet(0.1)
+                most = max(most, rig.engine.statistics().buffered)
+                nursery.cancel_scope.cancel()
+            assert most < 16 << 20
+            assert len(asks) == 128
+
+
+async def test_answers_wait_for_a_client_that_reads_nothing() -> None:
+    large = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 60_000 + b"\r\n\r\n" + b"z" * 1000
+    async with backends(saying(large, close=True)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            session.peer.stream.socket.setsockopt(1, 8, 4096)  # SO_RCVBUF
+            release = trio.Event()
+            receive = session.peer.stream.receive_some
+
+            async def later(size: int) -> bytes:
+                await release.wait()
+                return await receive(size)
+
+            session.peer.stream.receive_some = later  # type: ignore[method-assign]
+            await trio.sleep(0.01)
+            asks = [await session.ask() for _ in range(100)]
+            await quiet(0.1)
+            assert rig.engine.statistics().buffered < 4 << 20
+            release.set()
+            for ask in asks:
+                assert (await ask.response())[2] == b"z" * 1000

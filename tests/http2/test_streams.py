@@ -1,0 +1,309 @@
+"""Requests as streams: fields, bodies, trailers, windows, and the ends of streams."""
+
+import h2.settings
+import pytest
+import trio
+from http2.client import AUTHORITY, client, head
+from peer import Peer
+from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
+
+from fastroute.settings import Limits
+
+pytestmark = pytest.mark.usefixtures("transport")
+
+STREAM_WINDOW, CONNECTION_WINDOW = 262144, 1048576
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED, CANCEL = 0, 1, 2, 7, 8
+WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
+
+
+async def test_many_requests_on_one_connection() -> None:
+    async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            for _ in range(3):
+                asks = [await session.ask() for _ in range(100)]
+                for ask in asks:
+                    assert (await ask.response())[::2] == (200, b"ok")
+            assert session.settings[3] == 128  # SETTINGS_MAX_CONCURRENT_STREAMS
+            await soon(lambda: rig.engine.statistics().downstream_active == 0)
+            fixed = rig.counters.fixed()
+            assert (fixed["connections_accepted"], fixed["downstream_idle"], fixed["streams_downstream"]) == (1, 1, 0)
+        await soon(lambda: rig.engine.statistics().downstream_idle == 0)
+        assert rig.counters.request_counts(1) == {200: 300}
+        assert {line["protocol"] for line in rig.lines()} == {"HTTP/2"}
+
+
+async def test_trailers_in_both_directions() -> None:
+    bodies: list[bytes] = []
+
+    async def trailing(peer: Peer) -> None:
+        await peer.head()
+        bodies.append(await peer.until(b"\r\n\r\n"))
+        answer = b"HTTP/1.1 200 OK\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await peer.send(answer + b"5\r\nhello\r\n0\r\nX-T: yes\r\nContent-Length: 3\r\n\r\n")
+        await peer.rest()
+
+    async with backends(trailing) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", fields=[("te", "trailers")], body=b"abc", end=False)
+            await ask.finish([("x-up", "1"), ("x-more", "2")])
+            assert (await ask.response())[::2] == (200, b"hello")
+            assert ask.trailers == [("x-t", "yes")]
+    assert bodies == [b"3\r\nabc\r\n0\r\nx-up: 1\r\nx-more: 2\r\n\r\n"]
+
+
+async def test_trailers_without_content() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", end=False)
+            await ask.finish([("x-up", "1")])
+            assert (await ask.response())[0] == 200
+    assert b"Transfer-Encoding: chunked" in report[0]
+    assert report[1] == b""
+
+
+async def test_interim_answers_come_first() -> None:
+    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
+    async with backends(saying(answer)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", fields=[("expect", "100-continue")], body=b"abc")
+            assert (await ask.response())[::2] == (200, b"ok")
+            assert ask.interim == [100, 103]
+
+
+async def test_crumbs_are_one_cookie() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            fields = [("cookie", "a=1"), ("x-a", "b"), ("cookie", "b=2"), ("cookie", "c=3; d=4")]
+            assert (await (await session.ask(fields=fields)).response())[0] == 200
+    assert report[0].count(b"cookie:") == 1
+    assert b"cookie: a=1; b=2; c=3; d=4\r\nx-a: b\r\n" in report[0]
+
+
+@pytest.mark.parametrize(
+    ("authority", "hosts", "status"),
+    [
+        ("a", [], 200),
+        ("A:80", ["a:80"], 200),
+        (None, ["a"], 200),
+        ("a", ["b"], 400),
+        ("a", ["a:80"], 400),
+        ("a", ["a", "a"], 400),
+        (None, ["a", "a"], 400),
+        ("a b", [], 400),
+        ("u@a", [], 400),
+    ],
+)
+async def test_host_and_authority_agree(authority: str | None, hosts: list[str], status: int) -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            fields = [one for one in head() if one[0] != ":authority"]
+            fields += [(":authority", authority)] if authority is not None else []
+            ask = await session.ask_with([*fields, *(("host", host) for host in hosts)])
+            await ask.response()
+            assert (ask.status, ask.reset) in ((status, None), (0, PROTOCOL_ERROR))
+            assert ask.status == 200 or status != 200
+            assert (await (await session.ask()).response())[0] == 200  # the connection goes on
+    if status == 200:
+        assert report[0].count(b"\r\nHost: ") == 1
+
+
+MALFORMED = {
+    "connection": [("connection", "close")],
+    "keep-alive": [("keep-alive", "5")],
+    "proxy-connection": [("proxy-connection", "close")],
+    "transfer-encoding": [("transfer-encoding", "chunked")],
+    "upgrade": [("upgrade", "websocket")],
+    "te": [("te", "gzip")],
+    "upper case": [("X-A", "b")],
+    "no name": [("", "b")],
+    "a space in a name": [("x a", "b")],
+    "a line break": [("x-a", "b\r\nc: d")],
+    "a NUL": [("x-a", "b\0")],
+    "space around a value": [("x-a", " b")],
+    "pseudo after": [("x-a", "b"), (":path", "/")],
+    "unknown pseudo": [(":x", "b")],
+    "status": [(":status", "200")],
+    "two lengths": [("content-length", "0"), ("content-length", "0")],
+    "a length that is none": [("content-length", "x")],
+    "more content announced": [("content-length", "5")],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_malformed_requests_end_their_streams(name: str) -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask(fields=MALFORMED[name])
+            await ask.response()
+            assert (ask.reset, ask.status) == (PROTOCOL_ERROR, 0)
+            assert rig.counters.fixed()["http2_malformed"] == 1
+            assert backend.connections == 0
+            assert (await (await session.ask()).response())[0] == 200
+
+
+@pytest.mark.parametrize("missing", [":method", ":scheme", ":path", ":authority"])
+async def test_a_request_is_complete(missing: str) -> None:
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask_with([one for one in head() if one[0] != missing])
+            await ask.response()
+            assert ask.reset == PROTOCOL_ERROR or ask.status == 400
+            assert backend.connections == 0
+
+
+async def test_te_goes_on() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            await (await session.ask(fields=[("te", "trailers")])).response()
+            await (await session.ask()).response()
+    assert b"TE: trailers\r\nConnection: TE\r\n" in report[0]
+    assert b"TE:" not in report[2]
+
+
+async def test_connect_is_not_served() -> None:
+    async with running(rule("b"), log=True) as rig:
+        async with client(rig.port) as session:
+            ask = await session.ask_with([(":method", "CONNECT"), (":authority", AUTHORITY)])
+            assert (await ask.response())[0] == 501
+        assert [line["reason"] for line in rig.lines()] == ["connect_unsupported"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ([("x-a", "b" * 3000)], 431, "head_too_large"),
+        ([(f"x-{i}", "b") for i in range(11)], 431, "fields_too_many"),
+        ([(f"x-{i}", "b") for i in range(9)], 200, None),
+    ],
+)
+async def test_limits_of_a_head(fields: list[tuple[str, str]], status: int, reason: str | None) -> None:
+    limits = Limits(max_head=2048, max_fields=10)
+    async with backends(answering) as [backend], running(rule("b"), limits=limits, log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask(fields=fields)).response())[0] == status
+            assert session.settings[6] == 2048  # SETTINGS_MAX_HEADER_LIST_SIZE
+            assert (await (await session.ask()).response())[0] == 200
+        assert rig.lines()[0]["reason"] == reason
+
+
+async def test_a_body_that_is_too_large() -> None:
+    async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_body=1000)) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", body=b"x" * 500, end=False)
+            await ask.send(b"x" * 501)
+            await ask.response()
+            assert (ask.status, ask.reset) == (413, NO_ERROR)
+            assert (await (await session.ask()).response())[0] == 200
+
+
+async def test_a_window_opens_when_the_backend_takes_the_content() -> None:
+    release = trio.Event()
+
+    async def slow(peer: Peer) -> None:
+        head = await peer.head()
+        if b"POST" in head:
+            await release.wait()
+            await peer.exactly(6_000_000)
+        await peer.send(OK)
+        await slow(peer)
+
+    async with backends(slow) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session, trio.open_nursery() as nursery:
+            ask = await session.ask("POST", fields=[("content-length", "6000000")], end=False)
+            nursery.start_soon(ask.send, bytes(6_000_000), True)
+            await quiet(0.1)
+            # What the kernels hold for the backend, one read of the gateway, and what the windows allow.
+            assert rig.engine.statistics().buffered < 2 * STREAM_WINDOW + 400_000
+            assert session.link.local_flow_control_window(ask.id) == 0
+            for _ in range(3):
+                assert (await (await session.ask()).response())[0] == 200
+            release.set()
+            assert (await ask.response())[0] == 200
+
+
+async def test_an_answer_waits_for_the_window_of_its_stream() -> None:
+    large = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
+    async with backends(large) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, settings={WINDOW: 1000}, credits=False) as session:
+            asks = [await session.ask() for _ in range(10)]
+            await session.until(lambda: all(len(ask.body) == 1000 for ask in asks))
+            await quiet()
+            assert [len(ask.body) for ask in asks] == [1000] * 10
+            session.credits = True
+            for ask in asks:
+                session.link.acknowledge_received_data(1000, ask.id)
+            session.link.update_settings({WINDOW: 100_000})  # opens the windows of all streams
+            await session.flush()
+            for ask in asks:
+                assert (await ask.response())[2] == bytes(300_000)
+
+
+async def test_an_unwanted_body_ends_without_an_error() -> None:
+    async with running(rule("b", path="/only")) as rig, client(rig.port) as session:
+        ask = await session.ask("POST", body=b"x" * 100, end=False)
+        await ask.response()
+        await session.until(lambda: ask.reset is not None)
+        assert (ask.status, ask.reset) == (404, NO_ERROR)
+
+
+async def test_a_client_that_resets_ends_its_exchange() -> None:
+    closed = trio.Event()
+
+    async def waiting(peer: Peer) -> None:
+        head, _ = await peer.request()
+        if b"/ok" in head:
+            await peer.send(OK)
+        elif not await peer.rest():
+            closed.set()
+
+    async with backends(waiting) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await soon(lambda: backend.connections == 1)
+            await ask.cancel()
+            with trio.fail_after(60):
+                await closed.wait()
+            await soon(lambda: [line["reason"] for line in rig.lines()] == ["client_closed"])
+            assert (await (await session.ask(path="/ok")).response())[0] == 200
+
+
+async def test_a_cut_answer_resets_its_stream() -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+    async with backends(saying(cut, close=True)) as [backend], running(rule("b"), log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await ask.response()
+            assert (ask.status, ask.reset, ask.ended) == (200, INTERNAL_ERROR, False)
+        assert rig.lines()[0]["reason"] == "upstream_truncated"
+
+
+async def test_a_body_without_a_length_goes_in_chunks() -> None:
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("PUT", body=b"one", end=False)
+            await quiet()
+            await ask.send(b"two", True)
+            assert (await ask.response())[0] == 200
+    assert b"Transfer-Encoding: chunked" in report[0]
+    assert report[1] == b"onetwo"
