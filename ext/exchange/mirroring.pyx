@@ -13,7 +13,7 @@ from fastroute.ext.exchange.upstream cimport (
     OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_close, upstream_connect, upstream_connected, upstream_note,
     upstream_release, upstream_reuse,
 )
-from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
 from fastroute.ext.message.block cimport block_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
@@ -57,6 +57,17 @@ cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint,
     return u
 
 
+cdef void displace(Reactor r, Connection *u) noexcept nogil:
+    """Ends a mirror for another one: frees its place, and what is queued for it. Its connection is closed in a visit of
+    its own, because one request can displace many."""
+    if not u.mirror.sent:
+        count_failure(r, MIRROR_DISPLACED, 1)
+    u.mirror.sent = u.mirror.displaced = True
+    shares_remove(&r.mirrors, &r.slab, u)
+    buffer_free(&u.output)
+    queue(r, u)
+
+
 cdef bint make_room(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
     """Whether `size` more bytes can be queued for the namespace. If not at once, aborts mirrors of others with more."""
     cdef Connection *heaviest
@@ -64,7 +75,7 @@ cdef bint make_room(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
         heaviest = shares_heap(&r.mirrors, &r.slab, owner, size)
         if heaviest is NULL:
             return False
-        fail(r, heaviest, MIRROR_DISPLACED)
+        displace(r, heaviest)
     return True
 
 
@@ -79,7 +90,7 @@ cdef bint make_way(Reactor r, uint16_t owner, uint32_t size) noexcept nogil:
         if oldest is NULL:
             count_failure(r, MIRROR_OVERLOADED, 1)
             return False
-        fail(r, oldest, MIRROR_DISPLACED)
+        displace(r, oldest)
     return True
 
 
@@ -117,7 +128,8 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
 cdef void end(Reactor r, Connection *u, bint reusable) noexcept nogil:
     """Ends a mirror that has been counted."""
     dequeue(r, u)
-    shares_remove(&r.mirrors, &r.slab, u)
+    if not u.mirror.displaced:
+        shares_remove(&r.mirrors, &r.slab, u)
     backend_unref(u.mirror.backend)
     free(u.mirror)
     u.mirror = NULL
@@ -172,6 +184,8 @@ cdef bint enqueue(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
 cdef void give(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
     """Queues a piece of the body, which the next visit of the mirror sends."""
     cdef uint32_t size = piece.data.size
+    if u.mirror.displaced:
+        return
     if size and (buffer_size(&u.output) + size > BEHIND_MOST or not make_room(r, u.mirror.owner, size)):
         fail(r, u, MIRROR_SLOW)
         return
@@ -267,6 +281,9 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
     cdef Opening outcome
     cdef bint broken
+    if u.mirror.displaced:
+        end(r, u, False)
+        return
     if u.state == STATE_CONNECTING:
         outcome = upstream_connected(r, u)
         if outcome == OPENING_GOES_ON:

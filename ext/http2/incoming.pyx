@@ -8,16 +8,16 @@ kept. The stream is answered with 431.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memchr
 
-from fastroute.ext.http2.chores cimport forget_some, session_spend
+from fastroute.ext.http2.chores cimport forget_some, session_fail, session_spend
 from fastroute.ext.http2.fieldblock cimport SIZES, put_field
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport note_windows, reset
-from fastroute.ext.http2.session cimport FRAME_HEAD, Session, session_of
+from fastroute.ext.http2.session cimport FRAME_HEAD, RESETS_KEPT, Session, session_of
 from fastroute.ext.memory.buffer cimport Buffer, buffer_free, buffer_reserve
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.refusal cimport REFUSAL_FIELDS_TOO_MANY, REFUSAL_HEAD_TOO_LARGE, REFUSAL_TRAILERS_TOO_LARGE
 from fastroute.ext.reactor.connection cimport Connection, handle_of, slab_at, slab_find
-from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, count
+from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, HTTP2_VIOLATION, count
 from fastroute.ext.reactor.parent cimport CAUSE_VIOLATION, parent_leave
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.reactor.stream cimport (
@@ -133,12 +133,33 @@ cdef int take_block(Reactor r, Connection *p, Session *session, const nghttp2_fr
 # --- frames
 
 
+cdef bint was_reset(const Session *session, uint32_t id) noexcept nogil:
+    """Whether the stream was reset here, as far as that is still known."""
+    cdef uint32_t i
+    for i in range(<uint32_t> RESETS_KEPT):
+        if session.resets_sent[i] == id:
+            return True
+    return id <= session.resets_lost
+
+
+cdef bint is_reused(const Session *session, const nghttp2_frame_hd *head) noexcept nogil:
+    """Whether HEADERS are for a stream that has ended, or whose number is lower than that of another one: a violation
+    (RFC 9113 section 5.1.1) that libnghttp2 ignores."""
+    return (head.stream_id <= nghttp2_session_get_last_proc_stream_id(session.wire)
+            and nghttp2_session_get_stream_remote_close(session.wire, head.stream_id) < 0
+            and not was_reset(session, head.stream_id))
+
+
 cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Reactor r) noexcept nogil:
     cdef Session *session = session_of(r.speaking)
     session.fruitful = False
     session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
     if head.type == NGHTTP2_SETTINGS:
         return session_spend(r, session, SETTINGS_CHORES, 0)
+    if (head.type == NGHTTP2_HEADERS and is_reused(session, head)) \
+            or (head.type == NGHTTP2_PRIORITY and head.stream_id == 0):
+        session_fail(r, session, HTTP2_VIOLATION)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
     if head.type == NGHTTP2_HEADERS or (head.type == NGHTTP2_DATA and head.length):
         return 0
     return session_spend(r, session, 1, 0)

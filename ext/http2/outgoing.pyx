@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t
 from fastroute.ext.http2.chores cimport forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
-from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, Session, session_of
+from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add,
@@ -175,9 +175,18 @@ cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers
 # --- callbacks
 
 
+cdef void note_reset(Session *session, uint32_t id) noexcept nogil:
+    cdef uint32_t *slot = &session.resets_sent[session.resets_count % RESETS_KEPT]
+    session.resets_lost = max(session.resets_lost, slot[0])
+    slot[0] = id
+    session.resets_count += 1
+
+
 cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
     if frame.hd.type == NGHTTP2_GOAWAY and frame.goaway.error_code != NGHTTP2_NO_ERROR:
         session_of(r.speaking).broken = True
+    elif frame.hd.type == NGHTTP2_RST_STREAM:
+        note_reset(session_of(r.speaking), frame.hd.stream_id)
     return 0
 
 

@@ -71,13 +71,19 @@ cdef int64_t take(Reactor r, Connection *p, const char *data, uint32_t size) noe
         taken = NGHTTP2_ERR_CALLBACK_FAILURE
     if taken < 0:
         note_failure(r, session, taken)
-        nghttp2_session_terminate_session(
-            session.wire, NGHTTP2_PROTOCOL_ERROR if session.failure == HTTP2_NO_PREFACE else NGHTTP2_ENHANCE_YOUR_CALM)
+        nghttp2_session_terminate_session(session.wire, code_of(session.failure))
     if gather(r, p) < 0 or taken < 0 or session.broken:
         session_fail(r, session, HTTP2_VIOLATION)
         return -1
     parent_owes(r, p, session.open or not session.preface)
     return taken
+
+
+cdef uint32_t code_of(int failure) noexcept nogil:
+    """The error code that the client gets."""
+    if failure == HTTP2_NO_PREFACE or failure == HTTP2_VIOLATION:
+        return NGHTTP2_PROTOCOL_ERROR
+    return NGHTTP2_ENHANCE_YOUR_CALM
 
 
 cdef void note_failure(Reactor r, Session *session, ssize_t error) noexcept nogil:

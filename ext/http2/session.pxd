@@ -27,6 +27,7 @@ cdef enum:
     CONNECTION_WINDOW = 1048576     # the same of all streams of a connection
     SESSION_MEMORY = 28672      # bytes of memory that libnghttp2 has for a connection, as measured
     PREFACE_SIZE = 24
+    RESETS_KEPT = 32
     FRAME_HEAD = 9              # bytes before the payload of a frame
 
 cdef enum Offer:                # what follows the content that a stream offers
@@ -54,6 +55,9 @@ cdef struct Session:            # of one parent
     uint32_t offered_size
     uint32_t offering
     uint8_t offer               # Offer
+    uint32_t[RESETS_KEPT] resets_sent   # the streams that were reset here last: their frames may still be on the way
+    uint32_t resets_count       # all of them
+    uint32_t resets_lost        # the highest one that is not in `resets_sent` any more
 
 cdef extern from *:
     """

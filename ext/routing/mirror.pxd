@@ -17,6 +17,7 @@ cdef struct Mirror:             # owned by its connection
     uint8_t sent                # the whole request was sent and counted as mirrored: no failure is counted any more
     uint8_t answering           # the final head of the answer has been read
     uint8_t keeps               # the backend will keep the connection open
+    uint8_t displaced           # it has lost its place to another mirror, and was counted: its next visit closes it
     uint64_t heard              # bytes of the answer received
     uint32_t behind             # bytes queued for it, as its namespace counts them
     uint16_t owner              # the namespace of the route

@@ -64,6 +64,10 @@ TOOLS = Module(
 )
 
 
+# Tests of servers of HTTP/2.
+H2SPEC = Module("h2spec", ROOT / "tests/http2/h2spec", (Program("h2spec", "github.com/summerwind/h2spec/cmd/h2spec"),))
+
+
 def suite(version: str) -> Module:
     """The official conformance suite of a release, and the CRDs that it requires."""
     return Module(

@@ -5,6 +5,7 @@ happens in a turn shows how much a step does.
 """
 
 import itertools
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,36 @@ def test_a_step_sends_to_few_mirrors(size: int) -> None:
         client(rig, stack, head + b"x" * size)
         rig.engine.hold_clock(LOOK)
         assert most_in_a_turn(rig, lambda: rig.counters.fixed()["mirrored"], 16) <= STEPS
+
+
+def closed(sockets: list[socket.socket]) -> int:
+    """How many of these have been closed by their peers."""
+    ready = select.poll()
+    for one in sockets:
+        ready.register(one, select.POLLRDHUP)
+    return len(ready.poll(0))
+
+
+def test_a_step_closes_few_mirrors_that_are_displaced() -> None:
+    """512 mirrors of one namespace wait for their answers; 16 of another one take the place of as many."""
+    with standing() as (rig, stack):
+        copies = [Mirror(backend="m")] * 16
+        rig.install(
+            rule("b", filters=copies, path="/greedy", route="greedy/route"),
+            rule("b", filters=copies, path="/modest", route="modest/route", name="1"),
+        )
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024)) for _ in "bm"]
+        for name, server in zip("bm", servers, strict=True):
+            rig.put(name, server.getsockname()[1])
+        for _ in range(32):
+            client(rig, stack, b"GET /greedy HTTP/1.1\r\nHost: a\r\n\r\n")
+        turns_until(rig, lambda: rig.counters.fixed()["mirrored"] == 512)
+        mirrors = [stack.enter_context(servers[1].accept()[0]) for _ in range(512)]
+        client(rig, stack, b"GET /modest HTTP/1.1\r\nHost: a\r\n\r\n")
+        rig.engine.hold_clock(LOOK)
+        assert most_in_a_turn(rig, lambda: closed(mirrors), 16) <= STEPS
+        turns_until(rig, lambda: rig.counters.fixed()["mirrored"] == 528)
+        assert rig.engine.statistics().upstream_active == 512 + 33
 
 
 @contextmanager

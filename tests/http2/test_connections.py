@@ -14,7 +14,7 @@ from fastroute.snapshot import ListenerTLS
 
 pytestmark = pytest.mark.usefixtures("transport")
 
-NO_ERROR, PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 0, 1, 11
+NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 3
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 LAST = 2**31 - 1
 TLS = pytest.mark.parametrize("transport", ["tls"], indirect=True)
@@ -167,15 +167,45 @@ async def test_a_client_that_says_goodbye() -> None:
             await rig.timed(lambda: session.until(lambda: session.closed), 0.1)
 
 
-async def test_broken_framing_ends_the_connection() -> None:
+VIOLATIONS = {
+    "DATA on the connection": b"\0\0\1\0\0\0\0\0\0x",
+    "HEADERS of a stream that has ended": b"\0\0\4\1\5\0\0\0\1\x82\x86\x84\x41",
+    "HEADERS with a lower number": b"\0\0\4\1\5\0\0\0\3\x82\x86\x84\x41",
+    "HEADERS with an even number": b"\0\0\4\1\5\0\0\0\x0a\x82\x86\x84\x41",
+    "PRIORITY of the connection": b"\0\0\5\2\0\0\0\0\0\0\0\0\0\1",
+    "CONTINUATION without HEADERS": b"\0\0\1\x09\4\0\0\0\7\x82",
+    "a push": b"\0\0\5\5\4\0\0\0\7\0\0\0\2\x82",
+    "a window that overflows": b"\0\0\4\x08\0\0\0\0\0\x7f\xff\xff\xff",
+    "windows of streams that are too large": b"\0\0\6\4\0\0\0\0\0\0\4\x80\0\0\0",
+}
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+async def test_a_violation_ends_the_connection(name: str) -> None:
     async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
         async with client(rig.port) as session:
-            assert (await (await session.ask()).response())[0] == 200
-            await session.raw(b"\0\0\1\0\0\0\0\0\0x")  # DATA on stream 0
+            for highest in (0, 3):  # the numbers of the streams are 1 and 5
+                session.link.highest_outbound_stream_id = highest
+                assert (await (await session.ask()).response())[0] == 200
+            await session.raw(VIOLATIONS[name])
             await session.until(lambda: session.closed)
-            assert session.goaways[-1][1] == PROTOCOL_ERROR
+            assert session.goaways[-1][1] in (PROTOCOL_ERROR, FLOW_CONTROL_ERROR)
         await soon(lambda: rig.counters.fixed()["http2_violation"] == 1)
+
+
+async def test_frames_of_a_stream_that_was_reset_here_are_ignored() -> None:
+    """They were on the way when the client got the reset."""
+    async with running(rule("b", path="/only")) as rig, client(rig.port) as session:
+        for _ in range(100):
+            ask = await session.ask("POST", body=b"x", end=False)
+            await session.until(lambda ask=ask: ask.reset is not None)
+            assert (ask.status, ask.reset) == (404, NO_ERROR)
+            number = ask.id.to_bytes(4, "big")
+            await session.raw(b"\0\0\1\0\0" + number + b"x")
+            await session.raw(b"\0\0\5\1\5" + number + b"\0\1x\1y")
+        assert (await (await session.ask()).response())[0] == 404
+        assert session.goaways == []
 
 
 # --- certificates
