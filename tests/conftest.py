@@ -1,7 +1,7 @@
 """Settings of all tests: no time limits for hypothesis, because slow examples on a busy machine are no failures.
 
-Coverage is not measured in tests with random inputs: it doubles their time, because they run the same lines thousands of
-times, and what they cover differs from run to run.
+Coverage is not measured in tests with random inputs. It doubles their time, because they run the same lines thousands
+of times, and what they cover differs from run to run.
 """
 
 import pytest
