@@ -46,7 +46,7 @@ CPLUSPLUS = {"routing.regex": {"language": "c++", "libraries": ["re2"], "extra_c
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-USERS = ("certificate", "context", "names", "secure", "ticket", "tls")
+USERS = ("anchors", "certificate", "context", "names", "secure", "ticket", "tls", "verification")
 
 LIBRARIES = {
     **CPLUSPLUS,

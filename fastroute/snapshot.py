@@ -203,12 +203,13 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackendTLS(msgspec.Struct, frozen=True, kw_only=True):
-    """How connections to a backend use TLS, by content: equal values mean that connections are exchangeable. Not served
-    yet: no Snapshot contains one, and workers refuse it."""
+    """How connections to a backend use TLS, by content: equal values mean that connections are exchangeable
+    (ext/tls/verification)."""
 
     server_name: str  # sent as SNI; the certificate must be valid for it, unless there are subject names
-    trust_anchors: bytes  # CA certificates as PEM
-    subject_names: tuple[str, ...] = ()  # the certificate must be valid for one of these
+    trust_anchors: bytes = b""  # CA certificates as PEM; empty: those of the operating system
+    subject_names: tuple[str, ...] = ()  # the certificate must be valid for one of these,
+    subject_uris: tuple[str, ...] = ()  # or contain one of these
     client_certificate: Certificate | None = None  # of the gateway
 
 

@@ -211,6 +211,11 @@ cdef class Engine:
         cdef Peer *last = &self.r.last_refused
         return self.r.refused, last.text[:last.text_size].decode()
 
+    def tls_faults(self):
+        """The number of failed TLS handshakes with backends, the endpoint of the last one, and why it failed."""
+        return self.r.tls_faults, (<const char *> self.r.tls_fault_label).decode(), (
+            "" if self.r.tls_fault is NULL else self.r.tls_fault.decode())
+
     def shortages(self):
         """How often no file descriptor was left, and the errno of the last time: for clients ("accept"), and for
         connections to backends ("connect")."""

@@ -15,11 +15,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
-from fastroute.ext.exchange.upstream cimport upstream_close, upstream_connect, upstream_release, upstream_reuse
+from fastroute.ext.exchange.upstream cimport (
+    upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
+)
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.reason cimport (
-    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NO_ENDPOINT, REASON_OVERLOADED,
+    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
@@ -71,6 +73,7 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
     cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key)
     x.reused = False
     if u is NULL:
+        x.unconnected = REASON_CONNECT_FAILED
         return False
     attach(r, c, x, u)
     if x.stage == STAGE_WAITING:
@@ -118,12 +121,14 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
+    if x.unconnected == REASON_NONE:
+        x.unconnected = REASON_CONNECT_FAILED
     while x.asked < TRIES_MOST:
         endpoint = next_endpoint(r, x)
         if endpoint is NULL:
             break
         if x.asked and x.retries and not is_funded(r, x):
-            return REASON_CONNECT_FAILED
+            return x.unconnected
         endpoint_used(endpoint, r.milliseconds)
         remember(x, endpoint)
         if x.asked > 1:
@@ -137,7 +142,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             return 0
     if x.asked == 0:
         return REASON_NO_ENDPOINT
-    return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else REASON_CONNECT_FAILED
+    return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else x.unconnected
 
 
 cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -186,11 +191,10 @@ cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noex
 
 
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
-    cdef uint16_t reason
+    x.unconnected = REASON_CONNECT_TIMEOUT if late else upstream_fault(slab_find(&r.slab, x.upstream))
     endpoint_failed(x.tried[x.tries - 1], r.milliseconds, &r.random)
     attempt_end(r, x, False)
-    reason = go_on(r, c, x, ask(r, c, x))
-    return REASON_CONNECT_TIMEOUT if late and reason == REASON_CONNECT_FAILED else reason
+    return go_on(r, c, x, ask(r, c, x))
 
 
 cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const Connection *u) noexcept nogil:

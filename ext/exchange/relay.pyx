@@ -9,7 +9,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short
-from fastroute.ext.exchange.attempt cimport attempt_again, attempt_connected, attempt_refused, attempt_resume
+from fastroute.ext.exchange.attempt cimport (
+    attempt_again, attempt_connected, attempt_refused, attempt_resume, attempt_status,
+)
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
 )
@@ -100,13 +102,13 @@ cdef int advance_connect(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     if outcome == OPENING_FAILED:
         return refused(r, c, x, False)
     reason = attempt_connected(r, c, x, u)
-    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, attempt_status(reason), reason)
 
 
 cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
     """The endpoint refused the connection: tries another one, or answers 503."""
     cdef uint16_t reason = attempt_refused(r, c, x, late)
-    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, attempt_status(reason), reason)
 
 
 cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -288,7 +290,7 @@ cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 cdef int resume(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The pause is over: starts the next try, or answers 503."""
     cdef uint16_t reason = attempt_resume(r, c, x)
-    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, attempt_status(reason), reason)
 
 
 cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
 from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
-from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send
+from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send, attempt_status
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
 from fastroute.ext.exchange.upstream cimport upstream_speaks
@@ -190,7 +190,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, const Piece *piece) noexcep
     reason = attempt_begin(r, c, x)
     if reason != 0:
         x.discarded = size
-        return answer_plainly(r, c, x, 503, reason)
+        return answer_plainly(r, c, x, attempt_status(reason), reason)
     if x.stage != STAGE_WAITING:
         x.keeps = x.keeps and size <= KEPT_MOST
         if not hold(x, piece):

@@ -9,7 +9,9 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.exchange.affinity cimport affinity_respond
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_discarded, cut_short, date_now, is_leaving
-from fastroute.ext.exchange.attempt cimport attempt_afresh, attempt_again, attempt_end, attempt_unprocessed
+from fastroute.ext.exchange.attempt cimport (
+    attempt_afresh, attempt_again, attempt_end, attempt_status, attempt_unprocessed,
+)
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
@@ -97,7 +99,7 @@ cdef bint may_ask_afresh(Reactor r, const Exchange *x) noexcept nogil:
 
 cdef int tried(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
     """Another try has begun, unless there is a reason."""
-    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, 503, reason)
+    return VERDICT_ON if reason == 0 else answer_plainly(r, c, x, attempt_status(reason), reason)
 
 
 cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:

@@ -6,7 +6,7 @@
 # last is the most likely to be alive, and those at the end become old enough to be closed. All idle connections of the
 # engine are in a second list, by age (reactor/resting).
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
@@ -39,8 +39,10 @@ cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexce
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil
 # The Protocol of the Messages on connections with this key.
 cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
-# Whether a connection in STATE_CONNECTING is established.
+# Whether a connection in STATE_CONNECTING is established: with TLS, if its pool key requires that.
 cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
+# The LocalReason for which a connection in STATE_CONNECTING was not established; NULL: it could not even be started.
+cdef uint16_t upstream_fault(const Connection *u) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil

@@ -11,10 +11,14 @@ from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
 from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.message.reason cimport (
+    REASON_CONNECT_FAILED, REASON_UPSTREAM_CERTIFICATE_INVALID, REASON_UPSTREAM_TLS_FAILED,
+)
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, slab_at,
+    LAYER_SEALING, LAYER_STREAM, LAYER_TLS, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, slab_at,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
+from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.inet cimport (
     IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
     SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
@@ -26,12 +30,14 @@ from fastroute.ext.reactor.reactor cimport (
     INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
 )
 from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
+from fastroute.ext.reactor.sealing cimport sealing_advance, sealing_begin
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
 from fastroute.ext.routing.endpoint cimport IdlePool
 from fastroute.ext.routing.poolkey cimport key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
 from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
+from fastroute.ext.tls.tls cimport tls_fault
 
 cdef enum:
     SPARE = 16          # idle connections that are closed if no file descriptor is left
@@ -101,8 +107,10 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     if u is NULL:
         close(fd)
         return NULL
-    u.state = STATE_CONNECTING if failed else STATE_ACTIVE
+    u.state = STATE_CONNECTING if failed or key.verification is not NULL else STATE_ACTIVE
     u.writable = not failed
+    if key.verification is not NULL:
+        sealing_begin(u)
     u.started = r.now
     u.protocol = upstream_speaks(key)
     u.endpoint = endpoint
@@ -195,6 +203,7 @@ cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
 cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
     cdef int error = 0
     cdef uint32_t size = sizeof(int)
+    cdef int sealed
     cdef const Connection *p
     if u.layer == LAYER_STREAM:
         p = parent_of(r, u)
@@ -204,12 +213,38 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
             return OPENING_GOES_ON
         u.state = STATE_ACTIVE
         return OPENING_DONE
-    if not u.writable and not u.failed:
-        return OPENING_GOES_ON
-    if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
-        return OPENING_FAILED
+    if u.tls is NULL:
+        if not u.writable and not u.failed:
+            return OPENING_GOES_ON
+        if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
+            return OPENING_FAILED
+    if u.layer == LAYER_SEALING:
+        sealed = sealing_advance(r, u)
+        if sealed == 0:
+            return OPENING_GOES_ON
+        if sealed < 0:
+            note_fault(r, u)
+            return OPENING_FAILED
     u.state = STATE_ACTIVE
     return OPENING_DONE
+
+
+cdef void note_fault(Reactor r, const Connection *u) noexcept nogil:
+    """The handshake has failed: keeps why, for Engine.faults."""
+    cdef bint invalid
+    r.tls_faults += 1
+    memcpy(r.tls_fault_label, u.endpoint.label, sizeof(u.endpoint.label))
+    r.tls_fault = tls_fault(u.tls, &invalid) if u.tls is not NULL else NULL
+
+
+cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
+    cdef bint invalid
+    if u is NULL or u.layer != LAYER_SEALING or u.state != STATE_CONNECTING:
+        return REASON_CONNECT_FAILED
+    if u.tls is NULL:
+        return REASON_CONNECT_FAILED if u.key.verification.context is not NULL else REASON_UPSTREAM_TLS_FAILED
+    tls_fault(u.tls, &invalid)
+    return REASON_UPSTREAM_CERTIFICATE_INVALID if invalid else REASON_UPSTREAM_TLS_FAILED
 
 
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
@@ -276,6 +311,8 @@ cdef void upstream_release(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
+    cdef Endpoint *endpoint = u.endpoint
+    cdef PoolKey *key = u.key       # its TLS must outlive the connection
     if u.state == STATE_POOLED:
         leave_pool(r, u)
     elif u.parent is not NULL:
@@ -283,9 +320,11 @@ cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
     if u.layer != LAYER_STREAM:
         r.upstream_connections -= 1
         gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
-    endpoint_unref(u.endpoint)
-    key_unref(u.key)
+    if u.layer == LAYER_TLS:
+        end_tls(r, u)           # without close_notify, libssl would not resume the session
     close_connection(r, u)
+    endpoint_unref(endpoint)
+    key_unref(key)
 
 
 cdef bint upstream_is_listed(Reactor r, const Connection *p) noexcept nogil:

@@ -37,6 +37,8 @@ cdef enum LocalReason:
     REASON_BODY_TOO_SLOW        # 408: the client sent a body, or read a response, more slowly than --min-body-rate
     REASON_UPSTREAM_TOO_SLOW    # the backend sent a body more slowly than --min-body-rate; the answer is cut
     REASON_BUFFERS_FULL         # 503: all connections together buffer too much, and this one buffered the most
+    REASON_UPSTREAM_TLS_FAILED  # 502: no TLS with any of the endpoints tried
+    REASON_UPSTREAM_CERTIFICATE_INVALID # 502: the same, and the certificate of the last one was not valid
     REASON_UPLOAD_TIMEOUT       # 504: the backend took nothing of the request body for too long
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: the head or body of the request was refused

@@ -46,6 +46,7 @@ cdef enum State:
 cdef enum LayerKind:            # Connection.layer: what is below `receive` and `transmit` (reactor.pxd)
     LAYER_SOCKET = 0            # reactor.pyx
     LAYER_TLS                   # encryption.pyx
+    LAYER_SEALING               # sealing.pyx
     LAYER_STREAM                # stream.pyx
     LAYERS
 
@@ -134,7 +135,7 @@ cdef struct Connection:
     Buffer input                # received, not processed yet
     Buffer output               # for the peer, not sent yet
     # downstream
-    Tls *tls                    # owned; NULL: plain, or before the ClientHello
+    Tls *tls                    # owned; NULL: plain, or before the ClientHello. Also of an upstream connection
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; also for a listener
     uint8_t watched             # listener: epoll reports its events

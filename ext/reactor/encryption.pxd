@@ -12,7 +12,7 @@ from fastroute.ext.reactor.reactor cimport Reactor
 cdef void lend_readable(Connection *c) noexcept nogil
 # Sends what libssl has written to the pipe. Returns 0, or -1 if the connection is broken.
 cdef int ship(Reactor r, Connection *c) noexcept nogil
-# Ends TLS with a client to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not
+# Ends TLS with a peer to which nothing more is sent: sends close_notify and frees the TLS state. Later input is not
 # decrypted.
 cdef void end_tls(Reactor r, Connection *c) noexcept nogil
 # Begins the handshake of `c.tls`: adds the connection to the list of handshakes in progress. Or removes it from there.

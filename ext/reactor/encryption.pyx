@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.list cimport Link
-from fastroute.ext.reactor.connection cimport LAYER_SOCKET, LAYER_TLS
+from fastroute.ext.reactor.connection cimport LAYER_SOCKET, LAYER_TLS, SIDE_UPSTREAM
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.linked cimport list_append, list_remove
 from fastroute.ext.reactor.reactor cimport SCRATCH, Layer, layer_at, receive_sealed, transmit_sealed
@@ -19,7 +19,11 @@ cdef enum:
 
 
 cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil:
-    """`receive` with TLS: continues until there is plaintext, or no more input."""
+    return open_records(r, c, into, room, room if room < SCRATCH else SCRATCH)
+
+
+cdef long open_records(Reactor r, Connection *c, char *into, uint32_t room, uint32_t most) noexcept nogil:
+    """`receive` with TLS: continues until there is plaintext, or no more input. `most`: encrypted bytes of one read."""
     cdef Tls *tls = c.tls
     cdef long size
     cdef uint32_t held
@@ -28,7 +32,9 @@ cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) no
         r.pipe.input = buffer_bytes(&tls.input)
         r.pipe.input_size = held
         if held == 0 and not tls.more:
-            size = receive_sealed(r, c, r.sealed, room if room < SCRATCH else SCRATCH)
+            size = receive_sealed(r, c, r.sealed, most)
+            if size == -1 and c.side == SIDE_UPSTREAM:
+                return -2       # without close_notify, an answer may be cut off (RFC 9112 section 9.8)
             if size <= 0:
                 return size
             r.pipe.input = r.sealed
@@ -52,6 +58,16 @@ cdef long receive_opened(Reactor r, Connection *c, char *into, uint32_t room) no
     else:
         c.failed = True
     return tls.over
+
+
+cdef bint is_quiet_opened(Reactor r, Connection *c) noexcept nogil:
+    """Records without data may arrive at any time: session tickets, key updates. Uses no scratch memory that may hold a
+    request."""
+    cdef char byte
+    if not c.tls.more and buffer_size(&c.tls.input) == 0 and layer_at(LAYER_SOCKET).is_quiet(r, c):
+        return True
+    c.readable = True
+    return open_records(r, c, &byte, 1, SCRATCH) == 0
 
 
 cdef void lend_readable(Connection *c) noexcept nogil:
@@ -178,6 +194,7 @@ cdef void fill() noexcept:
     layer.receive = receive_opened
     layer.transmit = transmit_opened
     layer.put = put_opened
+    layer.is_quiet = is_quiet_opened
     layer.say_end = say_end_opened
     layer.forget = forget_tls
 

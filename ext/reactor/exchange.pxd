@@ -92,6 +92,7 @@ cdef struct Exchange:
     Message *trailers           # that follow `held`, in a block; owned; NULL: none
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
+    uint16_t unconnected        # LocalReason for which the last endpoint could not be connected
     const char *cause           # more specific than `reason`, for the log; static, or NULL
     const char *option          # the option whose limit the response of the backend exceeded; static, or NULL
     Endpoint *held_endpoint     # for the next try, usually from the session token; no reference: NULL once that begins

@@ -132,6 +132,9 @@ cdef class Reactor:
     cdef uint32_t downstreams   # sockets
     cdef int64_t carried        # streams of clients, minus their parents that have streams: those are not idle
     cdef Clients clients        # connections by address
+    cdef uint64_t tls_faults    # number of failed handshakes with backends
+    cdef char[55] tls_fault_label       # the endpoint of the last one, and
+    cdef const char *tls_fault  # why it failed; static
     cdef uint64_t refused       # number of connections closed because their addresses had too many
     cdef Peer last_refused      # the last of them
     cdef uint32_t handshakes    # in progress
@@ -154,7 +157,7 @@ cdef void hurry(Reactor r) noexcept nogil
 # Called once per turn, because the wall clock may be set at any time.
 cdef void read_wall_clock(Reactor r) noexcept nogil
 
-# --- the layers. A connection is a socket, TLS on its socket, or a stream of its parent. The functions below call those of
+# --- the layers. A connection is a socket, TLS on its socket (also before it is established), or a stream of its parent. The functions below call those of
 # its layer. A plain socket is served without the table.
 
 cdef struct Layer:              # what is below a connection; the functions with these names say what each does
@@ -163,13 +166,13 @@ cdef struct Layer:              # what is below a connection; the functions with
     int (*put)(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil
     int (*flush)(Reactor r, Connection *c) noexcept nogil
     uint32_t (*untaken)(Reactor r, const Connection *c) noexcept nogil
-    bint (*is_quiet)(Reactor r, const Connection *c) noexcept nogil
+    bint (*is_quiet)(Reactor r, Connection *c) noexcept nogil
     bint (*say_end)(Reactor r, Connection *c) noexcept nogil
     void (*half_close)(Reactor r, Connection *c) noexcept nogil
     void (*break_down)(Reactor r, Connection *c) noexcept nogil
     void (*forget)(Reactor r, Connection *c) noexcept nogil     # frees what the layer owns; `c` is about to be closed
 
-# The table of a kind, which its module fills in when it is imported: reactor.pyx, encryption.pyx, stream.pyx.
+# The table of a kind, which its module fills in when it is imported: reactor.pyx, encryption.pyx, sealing.pyx, stream.pyx.
 cdef Layer *layer_at(uint8_t kind) noexcept nogil
 
 # Receives at most `room` bytes. Returns their number (> 0), 0 if nothing is available now, -1 if the peer has closed its
@@ -186,8 +189,9 @@ cdef int put(Reactor r, Connection *c, const char *data, uint32_t size) noexcept
 cdef int flush(Reactor r, Connection *c) noexcept nogil
 # Bytes that were accepted for the peer and that the peer has not acknowledged. One system call.
 cdef uint32_t untaken(Reactor r, const Connection *c) noexcept nogil
-# Checks on the socket itself that it is open and has no input (an event may be pending, or out of date).
-cdef bint is_quiet(Reactor r, const Connection *c) noexcept nogil
+# Checks on the socket itself that it is open and has no input (an event may be pending, or out of date). With TLS, takes
+# records without data.
+cdef bint is_quiet(Reactor r, Connection *c) noexcept nogil
 # Whether the peer has closed a connection with a socket, as far as the kernel knows. One system call.
 cdef bint has_ended(const Connection *c) noexcept nogil
 # Says to the peer that nothing more follows, if the layer can say it; `c.output` must be empty. False: that message is

@@ -125,7 +125,7 @@ cdef uint32_t untaken(Reactor r, const Connection *c) noexcept nogil:
     return _layers[c.layer].untaken(r, c)
 
 
-cdef bint is_quiet(Reactor r, const Connection *c) noexcept nogil:
+cdef bint is_quiet(Reactor r, Connection *c) noexcept nogil:
     return _layers[c.layer].is_quiet(r, c)
 
 
@@ -245,7 +245,7 @@ cdef uint32_t untaken_sealed(Reactor r, const Connection *c) noexcept nogil:
     return <uint32_t> size if ioctl(c.fd, SIOCOUTQ, &size) == 0 and size > 0 else 0
 
 
-cdef bint is_quiet_sealed(Reactor r, const Connection *c) noexcept nogil:
+cdef bint is_quiet_sealed(Reactor r, Connection *c) noexcept nogil:
     cdef char byte
     return recv(c.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN
 

@@ -328,7 +328,7 @@ cdef uint32_t untaken_stream(Reactor r, const Connection *s) noexcept nogil:
     return s.stream.untaken + below
 
 
-cdef bint is_quiet_stream(Reactor r, const Connection *s) noexcept nogil:
+cdef bint is_quiet_stream(Reactor r, Connection *s) noexcept nogil:
     return not s.stream.over and not s.ended and buffer_size(&s.stream.input) == 0
 
 

@@ -142,6 +142,15 @@ cdef class Upstreams:
         listing.keep()
         yield from listing.replacing()
 
+    def trust(self, bytes system not None) -> None:
+        """Sets the trust anchors of the operating system, as PEM: those of a BackendTLS without others."""
+        self.keys.system = system
+
+    def preparing(self, like):
+        """Makes the pool key of a snapshot.Backend in steps. ValueError: TLS is not possible with it, and every
+        connection will fail."""
+        yield from self.keys.preparing(like)
+
     @property
     def pool_keys(self) -> int:
         """The number of pool keys, including unused ones that are not removed yet."""

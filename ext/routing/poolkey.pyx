@@ -1,8 +1,11 @@
 # Pool keys; see poolkey.pxd. A worker has few of them.
 
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1
+from fastroute.ext.tls.anchors cimport Anchors
+from fastroute.ext.tls.verification cimport verification_free, verification_new, verification_without
 
 cdef dict NAMES = {"h1": PROTOCOL_HTTP1}    # by snapshot.Backend.protocol
 
@@ -19,6 +22,7 @@ cdef void key_ref(PoolKey *key) noexcept nogil:
 cdef void key_unref(PoolKey *key) noexcept nogil:
     key.refs -= 1
     if key.refs == 0:
+        verification_free(key.verification)
         free(key)
 
 
@@ -26,6 +30,7 @@ cdef class Keyed:
     """A key of PoolKeys; holds a reference."""
 
     cdef PoolKey *key
+    cdef Anchors anchors        # of its TLS
 
     def __cinit__(self, uint8_t protocol):
         self.key = <PoolKey *> calloc(1, sizeof(PoolKey))
@@ -43,6 +48,8 @@ cdef class PoolKeys:
     def __cinit__(self):
         cdef Keyed plain = Keyed(PROTOCOL_HTTP1)
         self.keys = {("h1", None): plain}
+        self.anchors = {}
+        self.system = b""
         self.plain = plain.key
         key_ref(self.plain)
 
@@ -55,12 +62,43 @@ cdef class PoolKeys:
 
     cdef PoolKey *key_for(self, backend) except NULL:
         cdef tuple content = (backend.protocol, backend.tls)
-        cdef Keyed found = self.keys.get(content)
-        if found is None:
-            if backend.protocol not in NAMES:
-                raise ValueError(f"{backend.protocol!r} is no protocol of a backend")
-            found = self.keys[content] = Keyed(NAMES[backend.protocol])
-        return found.key
+        if content not in self.keys:
+            try:
+                for _ in self.preparing(backend):
+                    pass
+            except ValueError:
+                if content not in self.keys:
+                    raise
+        return (<Keyed> self.keys[content]).key
+
+    def preparing(self, backend):
+        cdef tuple content = (backend.protocol, backend.tls)
+        cdef Keyed keyed
+        if content in self.keys:
+            return
+        if backend.protocol not in NAMES:
+            raise ValueError(f"{backend.protocol!r} is no protocol of a backend")
+        keyed = Keyed(NAMES[backend.protocol])
+        if backend.tls is not None:
+            try:
+                yield from self.loading(backend.tls.trust_anchors)
+                keyed.anchors = self.anchors[backend.tls.trust_anchors]
+                keyed.key.verification = verification_new(backend.tls, keyed.anchors)
+            except ValueError:
+                keyed.key.verification = verification_without()
+                self.keys[content] = keyed
+                raise
+        self.keys[content] = keyed
+
+    def loading(self, bytes pem):
+        """Loads trust anchors, one certificate in each step."""
+        cdef Anchors anchors
+        if pem in self.anchors:
+            return
+        anchors = Anchors(pem or self.system)
+        while anchors.read():
+            yield
+        self.anchors[pem] = anchors
 
     def pruning(self):
         cdef Keyed keyed
@@ -69,4 +107,8 @@ cdef class PoolKeys:
         for content, keyed in list(self.keys.items()):
             if keyed.key.refs == 1:
                 del self.keys[content]
+            yield
+        used = {content[1].trust_anchors for content in self.keys if content[1] is not None}
+        for pem in [pem for pem in self.anchors if pem not in used]:
+            del self.anchors[pem]
             yield

@@ -6,7 +6,7 @@
 from libc.stdint cimport uint32_t
 
 from fastroute.ext.tls.names cimport Names
-from fastroute.ext.tls.openssl cimport EVP_PKEY, SSL_CTX, X509, X509_STACK
+from fastroute.ext.tls.openssl cimport BIO, EVP_PKEY, SSL_CTX, X509, X509_STACK
 
 
 cdef struct Credential:
@@ -19,6 +19,23 @@ cdef struct Credential:
     Names names                 # of the leaf
 
 cdef void credential_unref(Credential *credential) noexcept nogil
+
+cdef class Parsed:
+    cdef X509 *leaf
+    cdef X509_STACK *chain      # NULL: there are no other certificates
+    cdef EVP_PKEY *key
+    cdef Names names
+    cdef uint32_t size          # bytes of all certificates
+
+# The certificate with its key. CertificateError (a ValueError): it is not usable.
+cdef Parsed parse(bytes chain, bytes key)
+
+cdef class Text:
+    cdef BIO *bio
+    cdef bytes text
+
+# Refuses an encrypted key: there is no way to enter a password.
+cdef int no_password(char *into, int size, int writing, void *data) noexcept nogil
 
 cdef class Certificates:        # one per worker; every change comes from Python between turns
     cdef dict held              # id -> CredentialHandle

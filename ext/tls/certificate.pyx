@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.tls.context cimport context_new
 from fastroute.ext.tls.names cimport NAMES_MOST, Names, names_free, names_load
 from fastroute.ext.tls.openssl cimport (
-    BIO, ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS, PEM_R_NO_START_LINE,
+    ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS, PEM_R_NO_START_LINE,
     RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
     ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
     EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
@@ -51,11 +51,6 @@ cdef int no_password(char *into, int size, int writing, void *data) noexcept nog
 
 cdef class Parsed:
     """One certificate as parsed by libssl."""
-    cdef X509 *leaf
-    cdef X509_STACK *chain
-    cdef EVP_PKEY *key
-    cdef Names names
-    cdef uint32_t size          # bytes of all certificates
 
     def __dealloc__(self):
         names_free(&self.names)
@@ -67,8 +62,6 @@ cdef class Parsed:
 
 cdef class Text:
     """PEM that libcrypto reads bit by bit."""
-    cdef BIO *bio
-    cdef bytes text
 
     def __cinit__(self, bytes text):
         self.text = text

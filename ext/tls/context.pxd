@@ -9,3 +9,5 @@ from fastroute.ext.tls.openssl cimport SSL_CTX
 # A context with one reference. `alpn`: protocol names in order of preference. ValueError if libssl refuses the
 # versions, ciphers or protocols; MemoryError.
 cdef SSL_CTX *context_new(str min_version, str max_version, str ciphers, tuple alpn) except NULL
+# The same for connections to backends, without anything that verifies them (verification.pxd). MemoryError.
+cdef SSL_CTX *client_context_new() except NULL

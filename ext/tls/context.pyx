@@ -20,7 +20,7 @@ from fastroute.ext.tls.openssl cimport (
     SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_NO_AUTO_CHAIN, SSL_MODE_RELEASE_BUFFERS, SSL_OP_CIPHER_SERVER_PREFERENCE,
     SSL_OP_NO_COMPRESSION, SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION,
     SSL_OP_NO_RX_CERTIFICATE_COMPRESSION, SSL_OP_PRIORITIZE_CHACHA, SSL_SESS_CACHE_OFF, SSL_TLSEXT_ERR_ALERT_FATAL,
-    SSL_TLSEXT_ERR_OK, TLS1_2_VERSION, TLS1_3_VERSION, TLS_server_method,
+    SSL_TLSEXT_ERR_OK, TLS1_2_VERSION, TLS1_3_VERSION, TLS_client_method, TLS_server_method,
 )
 from fastroute.ext.tls.ticket cimport ticket_key
 
@@ -81,23 +81,44 @@ cdef uint64_t numbers(tuple names) except? 0:
     return packed
 
 
+cdef void set_usual(SSL_CTX *context) noexcept:
+    """What holds for clients and for backends."""
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+                        | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION)
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY)
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+                     | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    SSL_CTX_set_max_early_data(context, 0)
+    SSL_CTX_set_security_level(context, SECURITY_LEVEL)
+
+
+cdef SSL_CTX *client_context_new() except NULL:
+    cdef SSL_CTX *context = SSL_CTX_new(TLS_client_method())
+    if context is NULL:
+        raise MemoryError
+    set_usual(context)
+    try:
+        set_versions(context, "1.2", "1.3")
+        set_groups(context)
+        set_ciphers(context, [])
+    except BaseException:
+        SSL_CTX_free(context)
+        ERR_clear_error()
+        raise
+    return context
+
+
 cdef SSL_CTX *context_new(str min_version, str max_version, str ciphers, tuple alpn) except NULL:
     cdef SSL_CTX *context = SSL_CTX_new(TLS_server_method())
     if context is NULL:
         raise MemoryError
+    set_usual(context)
     try:
-        SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE
-                            | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
-                            | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION)
-        SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY)
-        SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
-                         | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+        SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA)
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF)
-        SSL_CTX_set_max_early_data(context, 0)
         SSL_CTX_set_num_tickets(context, 1)
         SSL_CTX_set_timeout(context, TICKET_LIFE)
         SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key)
-        SSL_CTX_set_security_level(context, SECURITY_LEVEL)
         if alpn:
             SSL_CTX_set_alpn_select_cb(context, select_protocol, <void *> <uintptr_t> numbers(alpn))
         set_versions(context, min_version, max_version)

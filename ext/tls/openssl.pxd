@@ -17,7 +17,11 @@ cdef extern from "<openssl/types.h>" nogil:
         pass
     ctypedef struct SSL
     ctypedef struct SSL_CTX
+    ctypedef struct SSL_SESSION
     ctypedef struct X509
+    ctypedef struct X509_STORE
+    ctypedef struct X509_STORE_CTX
+    ctypedef struct X509_VERIFY_PARAM
 
 cdef extern from "<openssl/crypto.h>" nogil:
     int CRYPTO_memcmp(const void *a, const void *b, size_t size)
@@ -91,7 +95,10 @@ cdef extern from "<openssl/asn1.h>" nogil:
 cdef extern from "<openssl/x509v3.h>" nogil:
     ctypedef struct GENERAL_NAME
     ctypedef struct GENERAL_NAMES
-    int GEN_DNS, NID_subject_alt_name
+    int GEN_DNS, GEN_URI, NID_subject_alt_name
+    unsigned int X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+    unsigned int X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS
+    int X509_check_host(X509 *certificate, const char *name, size_t size, unsigned int flags, char **matched)
     void *X509_get_ext_d2i(const X509 *certificate, int kind, int *critical, int *index)
     int sk_GENERAL_NAME_num(const GENERAL_NAMES *names)
     GENERAL_NAME *sk_GENERAL_NAME_value(const GENERAL_NAMES *names, int index)
@@ -109,6 +116,25 @@ cdef extern from "<openssl/x509.h>" nogil:
     int sk_X509_push(X509_STACK *stack, X509 *certificate)
     int sk_X509_num(const X509_STACK *stack)
     void sk_X509_pop_free(X509_STACK *stack, void (*release)(X509 *))
+
+cdef extern from "<openssl/x509_vfy.h>" nogil:
+    int X509_V_OK, X509_V_ERR_HOSTNAME_MISMATCH
+    unsigned long X509_V_FLAG_PARTIAL_CHAIN
+    ctypedef struct ASN1_TIME
+    const ASN1_TIME *X509_get0_notAfter(const X509 *certificate)
+    int X509_cmp_current_time(const ASN1_TIME *time)
+    X509_STORE *X509_STORE_new()
+    void X509_STORE_free(X509_STORE *store)
+    int X509_STORE_add_cert(X509_STORE *store, X509 *certificate)
+    int X509_verify_cert(X509_STORE_CTX *chain)
+    X509 *X509_STORE_CTX_get0_cert(const X509_STORE_CTX *chain)
+    void X509_STORE_CTX_set_error(X509_STORE_CTX *chain, int error)
+    void *X509_STORE_CTX_get_ex_data(const X509_STORE_CTX *chain, int index)
+    const char *X509_verify_cert_error_string(long error)
+    int X509_VERIFY_PARAM_set_flags(X509_VERIFY_PARAM *rules, unsigned long flags)
+    int X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM *rules, const char *name, size_t size)
+    int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *rules, const char *address)
+    void X509_VERIFY_PARAM_set_hostflags(X509_VERIFY_PARAM *rules, unsigned int flags)
 
 cdef extern from "<openssl/pem.h>" nogil:
     ctypedef int (*Password)(char *into, int size, int writing, void *data) noexcept nogil
@@ -138,6 +164,9 @@ cdef extern from "<openssl/ssl.h>" nogil:
         SSL_MODE_RELEASE_BUFFERS
         SSL_MODE_NO_AUTO_CHAIN
         SSL_SESS_CACHE_OFF
+        SSL_SESS_CACHE_CLIENT
+        SSL_SESS_CACHE_NO_INTERNAL
+        SSL_VERIFY_PEER
         SSL_TLSEXT_ERR_OK
         SSL_TLSEXT_ERR_NOACK
         SSL_TLSEXT_ERR_ALERT_FATAL
@@ -146,6 +175,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     uint64_t SSL_OP_NO_COMPRESSION, SSL_OP_NO_RENEGOTIATION, SSL_OP_CIPHER_SERVER_PREFERENCE
     uint64_t SSL_OP_PRIORITIZE_CHACHA
     const void *TLS_server_method()
+    const void *TLS_client_method()
     SSL_CTX *SSL_CTX_new(const void *method)
     void SSL_CTX_free(SSL_CTX *context)
     int SSL_CTX_up_ref(SSL_CTX *context)
@@ -170,6 +200,26 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_set_tlsext_ticket_key_evp_cb(
         SSL_CTX *context,
         int (*find)(SSL *, unsigned char *, unsigned char *, EVP_CIPHER_CTX *, EVP_MAC_CTX *, int) noexcept nogil)
+    void SSL_CTX_set_verify(SSL_CTX *context, int mode, void *verify)
+    void SSL_CTX_set_verify_depth(SSL_CTX *context, int depth)
+    long SSL_CTX_set_max_cert_list(SSL_CTX *context, long size)
+    void SSL_CTX_set_cert_verify_callback(
+        SSL_CTX *context, int (*verify)(X509_STORE_CTX *, void *) noexcept nogil, void *data)
+    void SSL_CTX_set1_cert_store(SSL_CTX *context, X509_STORE *store)
+    X509_VERIFY_PARAM *SSL_CTX_get0_param(SSL_CTX *context)
+    int SSL_CTX_set_alpn_protos(SSL_CTX *context, const unsigned char *names, unsigned int size)    # 0: success
+    int SSL_CTX_use_cert_and_key(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
+    void SSL_CTX_sess_set_new_cb(SSL_CTX *context, int (*keep)(SSL *, SSL_SESSION *) noexcept nogil)
+    int SSL_get_ex_data_X509_STORE_CTX_idx()
+    int SSL_set_ex_data(SSL *ssl, int index, void *data)
+    void *SSL_get_ex_data(const SSL *ssl, int index)
+    void SSL_set_connect_state(SSL *ssl)
+    long SSL_set_tlsext_host_name(SSL *ssl, const char *name)
+    long SSL_get_verify_result(const SSL *ssl)
+    int SSL_set_session(SSL *ssl, SSL_SESSION *session)
+    void SSL_SESSION_free(SSL_SESSION *session)
+    int SSL_SESSION_is_resumable(const SSL_SESSION *session)
+    X509 *SSL_SESSION_get0_peer(SSL_SESSION *session)
     SSL *SSL_new(SSL_CTX *context)
     void SSL_free(SSL *ssl)
     void SSL_set_bio(SSL *ssl, BIO *read, BIO *write)

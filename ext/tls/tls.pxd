@@ -1,4 +1,4 @@
-# The TLS of one client, as bytes in and bytes out: libssl uses pieces of memory instead of a socket.
+# The TLS of one client or backend, as bytes in and bytes out: libssl uses pieces of memory instead of a socket.
 #
 # libssl reads from and writes to a Pipe. The engine has one Pipe, and lends it to one connection for one call: so many
 # records are received in one call, and sent in one call. This module does not use sockets.
@@ -10,6 +10,7 @@ from fastroute.ext.memory.list cimport Link
 from fastroute.ext.tls.hello cimport NAME_MOST
 from fastroute.ext.tls.openssl cimport BIO, SSL
 from fastroute.ext.tls.secure cimport Secure
+from fastroute.ext.tls.verification cimport Dialogue, Verification
 
 
 cdef enum:
@@ -50,13 +51,20 @@ cdef struct Tls:                # one block of memory
     uint8_t more                # libssl has plaintext for which there was no room
     uint8_t lent                # the connection is `readable` only for bytes already received, not for its socket
     int8_t over                 # PROGRESS_BROKEN or PROGRESS_CLOSED: the result of the next read
+    Dialogue dialogue           # with a backend
+    Buffer sealed               # with a backend: output of the handshake that the socket has not accepted
+    unsigned long error         # of libssl, if the handshake is broken
     uint16_t idle_records       # consecutive records without data
     uint16_t name_size
     char name[NAME_MOST]        # the TLS server name, in lower case: it determined the listener
 
 # NULL if there is no certificate, or if out of memory.
 cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil
+# The same for a connection to an endpoint, by its identity. The Verification must outlive it.
+cdef Tls *tls_new_backend(Verification *verification, Pipe *pipe, uint64_t endpoint) noexcept nogil
 cdef void tls_free(Tls *tls) noexcept nogil
+# After a broken handshake with a backend: why; static text. `invalid`: its certificate was not accepted.
+cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil
 # Processes the input of the pipe. Returns a Progress.
 cdef int tls_handshake(Tls *tls) noexcept nogil
 cdef bint tls_resumed(const Tls *tls) noexcept nogil

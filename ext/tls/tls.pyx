@@ -1,4 +1,4 @@
-"""The TLS of one client; see tls.pxd.
+"""The TLS of one client or backend; see tls.pxd.
 
 The error queue of libssl is empty between calls: code that finds an error clears it. The number of consecutive records
 without data (key updates, empty records) is limited: an endless sequence would keep the engine busy.
@@ -13,10 +13,13 @@ from fastroute.ext.tls.openssl cimport (
     BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_SOURCE_SINK, BIO_clear_retry_flags, BIO_get_data, BIO_get_new_index,
     BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
     BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
-    SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free, SSL_get0_alpn_selected, SSL_get_error, SSL_has_pending,
-    SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write,
+    ERR_peek_error, ERR_reason_error_string, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
+    SSL_get0_alpn_selected, SSL_get_error, SSL_get_verify_result, SSL_has_pending, SSL_in_init, SSL_pending, SSL_read,
+    SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write, X509_V_OK,
+    X509_verify_cert_error_string,
 )
 from fastroute.ext.tls.secure cimport secure_open
+from fastroute.ext.tls.verification cimport verification_forget, verification_open
 
 cdef enum:
     READS_MOST = 256            # records decrypted in one call; the rest waits for the next call
@@ -90,18 +93,13 @@ cdef void pipe_free(Pipe *pipe) noexcept nogil:
 
 cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil:
     cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST + size)
-    cdef BIO *bio
     cdef uint32_t longest
     if tls is NULL:
         return NULL
     tls.ssl = secure_open(secure, name, size, &longest)
-    bio = BIO_new(_method) if tls.ssl is not NULL else NULL
-    if bio is NULL:
+    if not connect_pipe(tls, pipe):
         tls_free(tls)
         return NULL
-    BIO_set_data(bio, pipe)
-    BIO_set_init(bio, 1)
-    SSL_set_bio(tls.ssl, bio, bio)
     tls.flow = secure.flow
     tls.owner = secure.owner
     tls.message = max(<uint32_t> MESSAGE_MEMORY, longest // 3 * 8)    # libssl doubles its memory, and adds a third
@@ -111,10 +109,38 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
     return tls
 
 
+cdef Tls *tls_new_backend(Verification *verification, Pipe *pipe, uint64_t endpoint) noexcept nogil:
+    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST)
+    if tls is NULL:
+        return NULL
+    tls.dialogue.verification = verification
+    tls.dialogue.endpoint = endpoint
+    tls.ssl = verification_open(&tls.dialogue)
+    if not connect_pipe(tls, pipe):
+        tls_free(tls)
+        return NULL
+    tls.message = MESSAGE_MEMORY
+    note(tls, IDLE_MEMORY)
+    return tls
+
+
+cdef bint connect_pipe(Tls *tls, Pipe *pipe) noexcept nogil:
+    """False: there is no libssl connection, or no memory."""
+    cdef BIO *bio = BIO_new(_method) if tls.ssl is not NULL else NULL
+    if bio is NULL:
+        ERR_clear_error()
+        return False
+    BIO_set_data(bio, pipe)
+    BIO_set_init(bio, 1)
+    SSL_set_bio(tls.ssl, bio, bio)
+    return True
+
+
 cdef void tls_free(Tls *tls) noexcept nogil:
     note(tls, 0)
     SSL_free(tls.ssl)
     buffer_free(&tls.input)
+    buffer_free(&tls.sealed)
     free(tls)
 
 
@@ -141,6 +167,7 @@ cdef int progress(Tls *tls, int outcome) noexcept nogil:
         return PROGRESS_WAIT
     if error == SSL_ERROR_WANT_WRITE:
         return PROGRESS_FULL
+    tls.error = ERR_peek_error()
     ERR_clear_error()
     return PROGRESS_CLOSED if error == SSL_ERROR_ZERO_RETURN else PROGRESS_BROKEN
 
@@ -148,7 +175,25 @@ cdef int progress(Tls *tls, int outcome) noexcept nogil:
 cdef int tls_handshake(Tls *tls) noexcept nogil:
     cdef int outcome = SSL_do_handshake(tls.ssl)
     weigh(tls)
-    return PROGRESS_DONE if outcome == 1 else progress(tls, outcome)
+    if outcome == 1:
+        return PROGRESS_DONE
+    outcome = progress(tls, outcome)
+    if tls.dialogue.verification is not NULL and (outcome == PROGRESS_BROKEN or outcome == PROGRESS_CLOSED):
+        verification_forget(&tls.dialogue)
+    return outcome
+
+
+cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil:
+    cdef long verified = SSL_get_verify_result(tls.ssl)
+    cdef const char *text = NULL
+    if tls.error:
+        text = ERR_reason_error_string(tls.error)
+    invalid[0] = verified != X509_V_OK
+    if invalid[0]:
+        return X509_verify_cert_error_string(verified)
+    if text is not NULL:
+        return text
+    return b"the connection was closed"
 
 
 cdef bint tls_resumed(const Tls *tls) noexcept nogil:
@@ -186,7 +231,9 @@ cdef long tls_read(Tls *tls, Pipe *pipe, char *into, uint32_t room) noexcept nog
             pipe.input_size = 0
         break
     weigh(tls)
-    return size if size else tls.over
+    if size:
+        return size
+    return tls.over             # negative: not in one expression with an unsigned number
 
 
 cdef int tls_write(Tls *tls, const char *data, uint32_t size) noexcept nogil:

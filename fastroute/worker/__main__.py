@@ -14,6 +14,7 @@ import sys
 import trio
 
 from fastroute.ext.memory.graveyard import spread_frees
+from fastroute.worker.anchors import system_anchors
 from fastroute.worker.confinement import confine
 from fastroute.worker.control import ControlStream
 from fastroute.worker.serve import serve
@@ -32,8 +33,9 @@ def main() -> None:
 
 async def _serve(fd: int) -> None:
     with ControlStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) as control:
+        anchors = system_anchors()
         await control.send(confine())
-        await serve(control)
+        await serve(control, anchors)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ class Installer:
             case RemoveCertificate():
                 self._remove_certificate(change.id)
             case UpsertBackend():
-                self._put_backend(change)
+                return await self._put_backend(change)
             case UpsertRule():
                 await self._in_steps(builder.putting_rule(change.rule, change.slots))
             case MoreEndpoints():
@@ -174,13 +174,19 @@ class Installer:
         self._certificates.remove(id)
         self._shown.discard(id)
 
-    def _put_backend(self, change: UpsertBackend) -> None:
-        """Takes effect with the endpoints of the backend, or before the tables are finished (`_speak`)."""
+    async def _put_backend(self, change: UpsertBackend) -> Trouble | None:
+        """Takes effect with the endpoints of the backend, or before the tables are finished (`_speak`). If its TLS is
+        not possible, that does not block the publication: every connection to it fails."""
+        trouble = None
         if change.backend.tls is not None:
-            raise ValueError(f"backend {change.id} requires TLS, which is not served yet")
+            try:
+                await self._in_steps(self._upstreams.preparing(change.backend))
+            except ValueError as error:
+                trouble = Trouble(f"no connection to backend {change.id} is possible: {error}")
         self._spoken[change.id] = change.backend
         self._backends.add(change.id)
         self._leaving.discard(change.id)
+        return trouble
 
     async def _speak(self) -> None:
         while self._spoken:

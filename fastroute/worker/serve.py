@@ -50,15 +50,16 @@ _PROGRESS = 5.0  # seconds between two Pongs during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
 
 
-async def serve(control: ControlStream) -> None:
+async def serve(control: ControlStream, anchors: bytes = b"") -> None:
     """Processes messages until Drain, or until the main process is gone; then finishes the requests in flight and
-    returns."""
+    returns. `anchors`: the CA certificates of the operating system."""
     start = await control.receive()
     if not isinstance(start, Start):
         return
     counters = _counters(start, control.take_descriptor())
     log = AccessLog(control.take_descriptor()) if start.access_log else None
     upstreams = Upstreams()
+    upstreams.trust(anchors)
     engine = Engine(
         limits=start.limits,
         upstreams=upstreams,
@@ -78,6 +79,7 @@ async def serve(control: ControlStream) -> None:
             nursery.start_soon(report_lost_lines, log, counters)
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         nursery.start_soon(report_shortages, engine, control)
+        nursery.start_soon(report_tls_faults, engine, control)
         slices = Slices(engine, counters)
         nursery.start_soon(report_progress, slices, control)
         orders = Orders(control, engine, slices)
@@ -211,6 +213,22 @@ async def report_refused(engine: Engine, control: ControlStream, most: int) -> N
             closed = f"{count - reported} client connections were closed at once, the last one from {last}"
             why = f"an address may have {most} (--max-connections-per-client)"
             await control.send(Trouble(f"{closed}: {why}"))
+            reported = count
+            await trio.sleep(_AGAIN)
+
+
+# --- backends
+
+
+async def report_tls_faults(engine: Engine, control: ControlStream) -> None:
+    """Reports failed TLS handshakes with backends; not more often than once a minute."""
+    reported = 0
+    while True:
+        await trio.sleep(_REPORT)
+        count, endpoint, why = engine.tls_faults()
+        if count != reported:
+            failed = f"{count - reported} TLS handshakes with backends failed, the last one with {endpoint}"
+            await control.send(Trouble(f"{failed}: {why}"))
             reported = count
             await trio.sleep(_AGAIN)
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from rig import OK, Backend, Peer, Rig, backends, connect, quiet, rule, running, soon
+from securebackend import either, like
 
 from fastroute import snapshot
 from fastroute.ext.routing.balancer import Selector
@@ -17,13 +18,13 @@ UNUSABLE_MOST = FORGOTTEN = 16  # ext/exchange/upstream
 
 
 def speaking(name: str) -> snapshot.Backend:
-    """The tables accept any TLS. Connections of the engine do not use it yet: here it only tells keys apart."""
-    return snapshot.Backend(tls=snapshot.BackendTLS(server_name=name, trust_anchors=b"CA of " + name.encode()))
+    return snapshot.Backend(tls=like(name))
 
 
 PLAIN = snapshot.Backend()
 
 
+@either
 async def counting(peer: Peer) -> None:
     """Answers each request with its number on the connection and the local port of the gateway."""
     port = peer.stream.socket.getpeername()[1]
@@ -130,7 +131,7 @@ async def test_a_request_in_flight_keeps_its_connection_and_nothing_follows_on_i
                 await go.wait()
             await peer.send(OK)
 
-    async with backends(slowly) as [backend], running(*rules("a")) as rig:
+    async with backends(either(slowly)) as [backend], running(*rules("a")) as rig:
         rig.put("a", backend.port)
         slow, next_one = await connect(rig.port), await connect(rig.port)
         await slow.send(b"GET /a/slow HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -250,7 +251,7 @@ async def test_edits_under_load_send_nothing_over_a_connection_of_another_key(ke
         rig.install(*(stamped(one, number, latest[one]) for number, one in enumerate("ab")))
         rig.engine.wake()
 
-    async with backends(lambda peer: heard_epochs(peer, heard)) as [backend], running() as rig:
+    async with backends(either(lambda peer: heard_epochs(peer, heard))) as [backend], running() as rig:
         for number, name in enumerate("ab"):
             rig.put(name, backend.port)
             edit(rig, name, number)

@@ -9,7 +9,7 @@ import trio
 import trio.lowlevel
 from certificates import certificate, trusting
 from https import SHOWN, greeting, of, request, serving, tls
-from rig import GET, Peer, SecureStream, answering, backends, connect, listener, reporting, saying
+from rig import GET, Peer, SecureStream, answering, backends, connect, listener, reporting, saying, soon
 
 from fastroute.ext.reactor.counters import NAMELESS_SLOT
 from fastroute.snapshot import Certificate, Redirect
@@ -277,3 +277,22 @@ async def test_certificates_that_cannot_be_shown(broken: Certificate, text: str)
         rig.certificates.commit()
         with pytest.raises(trio.BrokenResourceError):
             await connect(rig.port, "a", trusting())
+
+
+async def test_after_close_notify_nothing_is_read_again() -> None:
+    """A client that says the end of TLS has sent its last request: bytes of earlier reads are not taken for another."""
+    report: list[bytes] = []
+    async with backends(reporting(report)) as [backend], serving({"": tls("a")}, SHOWN, of("", "b")) as rig:
+        rig.put("b", backend.port)
+        other = await connect(rig.port, "a.example.com", trusting())
+        client = await connect(rig.port, "a.example.com", trusting())
+        for each in (client, other):
+            await each.send(request("a.example.com"))
+            assert (await each.response())[0] == 200
+        stream = client.stream
+        assert isinstance(stream, SecureStream)
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.tls.unwrap()  # sends close_notify, but no FIN
+        await soon(lambda: rig.engine.statistics().downstream_idle == 1)
+        assert len(report) == 4
+        assert sum(rig.counters.request_counts(1).values()) == 2

@@ -6,15 +6,14 @@ from collections.abc import Callable
 import pytest
 import trio
 from rig import OK, Peer, Rig, backends, connect, quiet, rule, running, soon
+from securebackend import either, like
 from streams.frames import framed
 
 from fastroute import snapshot
 
 
 def speaking(protocol: str, name: str = "") -> snapshot.Backend:
-    """TLS is not used yet: here it only tells keys apart."""
-    tls = snapshot.BackendTLS(server_name=name, trust_anchors=b"CA") if name else None
-    return snapshot.Backend(protocol=protocol, tls=tls)
+    return snapshot.Backend(protocol=protocol, tls=like(name) if name else None)
 
 
 class Either:
@@ -54,7 +53,7 @@ async def test_nothing_is_sent_on_a_connection_that_was_requested_with_the_old_k
     rig.engine.hold_clock(0.002)
     rig.upstreams.speak("a", speaking(old, "x"))
     asked, elsewhere = Either(), Either()
-    async with backends(asked, elsewhere) as [backend, other], trio.open_nursery() as nursery:
+    async with backends(either(asked), either(elsewhere)) as [backend, other], trio.open_nursery() as nursery:
         rig.put("a", backend.port)
         client = await connect(rig.port)
         await client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -102,7 +101,7 @@ async def test_edits_under_load_send_nothing_over_a_connection_of_another_protoc
         rig.install(*(stamped(one, number, len(epochs[one]) - 1) for number, one in enumerate("ab")))
         rig.engine.wake()
 
-    async with backends(Either(note)) as [backend], running() as rig:
+    async with backends(either(Either(note))) as [backend], running() as rig:
         for name in "ab":
             rig.put(name, backend.port)
             edit(rig, name)

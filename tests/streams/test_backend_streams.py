@@ -20,6 +20,7 @@ from rig import (
     running,
     soon,
 )
+from securebackend import either, like
 from streams.frames import CANCELLED, LEAVE, STREAM_WINDOW, Channel, Frames, client, framed
 
 from fastroute import snapshot
@@ -332,11 +333,10 @@ async def test_the_oldest_idle_connections_make_room() -> None:
     names = [f"b{number}" for number in range(20)]
     rules = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate([*names, "other"])]
     gate = Gate()
-    async with backends(framed(answering), gate.answer) as [backend, other], running(*rules, held=True) as rig:
+    async with backends(either(framed(answering)), gate.answer) as [backend, other], running(*rules, held=True) as rig:
         rig.put("other", other.port)
         for name in names:
-            tls = snapshot.BackendTLS(server_name=name, trust_anchors=b"CA")
-            rig.upstreams.speak(name, snapshot.Backend(protocol="framed", tls=tls))
+            rig.upstreams.speak(name, snapshot.Backend(protocol="framed", tls=like(name)))
             rig.put(name, backend.port)
             await works(rig.port, get(f"/{name}".encode()))
         await quiet()

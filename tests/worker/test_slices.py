@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from graph.secrets import chain, key_pem
 from rig import Rig, listener, loopback, rule
+from securebackend import CA
 
 from fastroute.ext.memory.graveyard import collect
 from fastroute.ext.reactor.counters import INSTALL_SLOT
@@ -22,6 +23,7 @@ from fastroute.publication import (
     RemoveEndpoints,
     RemoveRule,
     SetEndpoints,
+    Trouble,
     UpsertBackend,
     UpsertCertificate,
     UpsertListener,
@@ -178,8 +180,8 @@ async def test_many_endpoints_are_replaced_and_removed_in_steps(slices):
 
 async def test_a_changed_backend_takes_effect_in_steps(slices):
     """With its endpoints if these change too, otherwise alone."""
-    other = Backend(tls=BackendTLS(server_name="x", trust_anchors=b""))
-    slices.upstreams.speak("a/x:80", other)  # the tables accept what the installer refuses
+    other = Backend(tls=BackendTLS(server_name="x", trust_anchors=CA))
+    slices.upstreams.speak("a/x:80", other)
     both = UpsertBackend("a/x:80", Backend()), SetEndpoints("a/x:80", addresses(5000))
     steps, _ = await install(slices, 1, *both, UpsertListener(listener(1)))
     assert 5000 // 16 <= steps < 1.5 * (5000 // 16)
@@ -193,24 +195,40 @@ async def test_a_changed_backend_takes_effect_in_steps(slices):
     assert steps < 100  # nothing changed
 
 
-@pytest.mark.parametrize(
-    ("backend", "reason"),
-    [
-        (Backend(tls=BackendTLS(server_name="x", trust_anchors=b"")), "ValueError: backend a/x:80 requires TLS"),
-        (Backend(protocol="h9"), "ValueError: 'h9' is no protocol of a backend"),
-    ],
-)
 @pytest.mark.parametrize("more", [(), (SetEndpoints("a/x:80", addresses(3)),)], ids=["alone", "with endpoints"])
-async def test_a_backend_that_it_cannot_speak_to_is_refused(slices, backend, reason, more):
-    """Nothing is sent to it in cleartext, or in another protocol, instead."""
-    for message in publication(1, 0, [UpsertBackend("a/x:80", backend), *more]):
+async def test_a_backend_that_it_cannot_speak_to_is_refused(slices, more):
+    """Nothing is sent to it in another protocol instead."""
+    for message in publication(1, 0, [UpsertBackend("a/x:80", Backend(protocol="h9")), *more]):
         answer = await slices.installer.obey(message)
     assert isinstance(answer, Refused)
-    assert answer.reason.startswith(reason)
+    assert answer.reason.startswith("ValueError: 'h9' is no protocol of a backend")
     assert slices.upstreams.statistics().get("a/x:80", ()) == ()
     await slices.installer.finish()
     await install(slices, 1, UpsertBackend("a/x:80", Backend()), *more)
     assert len(slices.upstreams.statistics()["a/x:80"]) == 3 * len(more)
+
+
+@pytest.mark.parametrize("more", [(), (SetEndpoints("a/x:80", addresses(3)),)], ids=["alone", "with endpoints"])
+async def test_tls_that_is_not_possible_is_reported(slices, more):
+    """The rest of the publication is installed. The backend gets a pool key of its own, so nothing is sent in
+    cleartext."""
+    wanted = Backend(tls=BackendTLS(server_name="x", trust_anchors=b"nothing"))
+    answers = [
+        await slices.installer.obey(message)
+        for message in publication(1, 0, [SetEndpoints("a/x:80", addresses(2)), UpsertBackend("a/x:80", wanted), *more])
+    ]
+    [trouble] = [answer for answer in answers if isinstance(answer, Trouble)]
+    assert trouble.text.startswith("no connection to backend a/x:80 is possible: CA certificate 1 cannot be read")
+    assert isinstance(answers[-1], Ack)
+    assert slices.upstreams.pool_keys == 2
+
+
+async def test_trust_anchors_are_loaded_in_steps(slices):
+    wanted = Backend(tls=BackendTLS(server_name="x", trust_anchors=CA * 100))
+    steps, _ = await install(slices, 1, UpsertBackend("a/x:80", wanted), UpsertListener(listener(1)))
+    assert steps >= 100
+    again, _ = await install(slices, 2, UpsertBackend("a/y:80", wanted), UpsertListener(listener(1)))
+    assert again < 50
 
 
 async def test_backends_are_removed(slices):

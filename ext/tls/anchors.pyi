@@ -1,0 +1,3 @@
+ANCHORS_MOST: int
+
+def judge_anchors(pem: bytes) -> int: ...
