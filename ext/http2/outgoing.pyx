@@ -10,7 +10,7 @@ from fastroute.ext.http2.chores cimport forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
 from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of
-from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_size
+from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add,
 )
@@ -18,6 +18,7 @@ from fastroute.ext.reactor.reactor cimport queue
 from fastroute.ext.reactor.stream cimport parent_of
 
 cdef enum:
+    FRAME_LEAST = 16384         # bytes of content in a frame, except in the last one
     CONTENT_MAKES_UP = 2        # chores, for each frame of content that is sent
 
 cdef uint32_t[5] CODES          # by Cause
@@ -51,6 +52,8 @@ cdef int gather(Reactor r, Connection *p) noexcept nogil:
 cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil:
     cdef Session *session = session_of(p)
     cdef int outcome
+    if buffer_reserve(&p.parent.batch, size + (size // FRAME_LEAST + 2) * FRAME_HEAD) < 0:    # at once, not in steps
+        return -1
     session.offered = data
     session.offered_size = size
     session.offering = s.stream.id

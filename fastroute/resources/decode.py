@@ -40,6 +40,7 @@ from fastroute.resources.policy import (
     ReferenceGrant,
     UnservedPolicy,
     read_policy,
+    unusable_policy,
 )
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.route_kinds import ALL_ROUTES
@@ -89,7 +90,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """The result of decoding one object of a manifest."""
 
     id: Id | None = None  # None if it could not be read, or if the kind is not read
-    resource: Resource | None = None  # None: the object has errors, see `problems`
+    resource: Resource | None = None  # None: the object has errors, see `problems`; both: see `_broken`
     problems: tuple[ManifestProblem, ...] = ()
     warnings: tuple[ManifestProblem, ...] = ()  # unknown fields and kinds, which have no effect
     line: int = 1  # of the object, in the file
@@ -198,7 +199,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
     if version not in kind.versions:
         fix = f"{group}/{kind.versions[0]}".lstrip("/")
         fault = Fault(("apiVersion",), f"must be {fix} for {value['kind']}, got {value['apiVersion']}", fix)
-        return _broken((fault,), source, value["kind"], key)
+        return _broken((fault,), source, value, key)
     shape = SHAPES[group, value["kind"]]
     faults = tuple(islice(shape.faults(value, source.text.pause), MOST_FAULTS))
     if not faults:
@@ -208,9 +209,9 @@ def _entry(value: Any, source: _Source) -> Entry | None:
             warnings = _problems(unknown, source, value["kind"], key, UNKNOWN_FIELD) if unknown else ()
             line = resource.origin.line if resource.origin else source.line
             return Entry(id=(value["kind"], resource.key), resource=resource, warnings=warnings, line=line)
-        return _broken(faults, source, value["kind"], key)
+        return _broken(faults, source, value, key)
     further = _further(kind, value, faults, source) if len(faults) < MOST_FAULTS else ()
-    return _broken((*faults, *further), source, value["kind"], key)
+    return _broken((*faults, *further), source, value, key)
 
 
 def _foreign(value: dict[str, Any], group: str, source: _Source) -> Entry | None:
@@ -311,9 +312,15 @@ def _without(value: Any, path: Path) -> Any:
     return value  # the containing value is removed already, or is not a mapping
 
 
-def _broken(faults: Iterable[Fault], source: _Source, kind: str, key: Key | None) -> Entry:
+def _broken(faults: Iterable[Fault], source: _Source, value: dict[str, Any], key: Key | None) -> Entry:
+    """A BackendTLSPolicy is read nevertheless, as far as it names Services: these must not be served without TLS."""
+    kind = value["kind"]
     problems = _problems(faults, source, kind, key)
-    return Entry(id=(kind, key) if key else None, problems=problems, line=source.position(())[0])
+    line = source.position(())[0]
+    if key is None:
+        return Entry(problems=problems, line=line)
+    resource = unusable_policy(value, key, Origin(source.file, line)) if kind == "BackendTLSPolicy" else None
+    return Entry(id=(kind, key), resource=resource, problems=problems, line=line)
 
 
 def _problems(

@@ -11,9 +11,10 @@ import msgspec
 
 from fastroute.resources.defaults import NAMESPACE
 from fastroute.resources.gateway import GROUP
-from fastroute.resources.meta import Key, Metadata, Resource, Typed
+from fastroute.resources.meta import Key, Metadata, Origin, Resource, Typed
 from fastroute.resources.route_kinds import ROUTES
 
+_CORE, _SERVICES = ("", "core", "v1"), ("service", "services")  # as users write them
 UNSERVED_POLICY = "policy"  # the kind in the Id of every UnservedPolicy
 TARGETED = frozenset(
     {
@@ -61,6 +62,28 @@ class BackendTLSPolicySpec(Typed, frozen=True):
 
 class BackendTLSPolicy(Resource, frozen=True, kw_only=True):
     spec: BackendTLSPolicySpec
+
+
+def unusable_policy(value: dict[str, Any], key: Key, origin: Origin) -> BackendTLSPolicy | None:
+    """A BackendTLSPolicy that breaks the schema, reduced to the Services that it names; None if it names none. Where a
+    part of a reference cannot be read, it is taken to mean a Service, and all its ports."""
+    spec = value.get("spec")
+    targets = tuple(
+        PolicyTarget(name=written["name"], kind="Service", section_name=section if isinstance(section, str) else None)
+        for _, written in (_targets(spec) if isinstance(spec, dict) else ())
+        if isinstance(written, dict) and isinstance(written.get("name"), str) and _may_be_service(written)
+        for section in (written.get("sectionName"),)
+    )
+    if not targets:
+        return None
+    metadata = Metadata(name=key.name, namespace=key.namespace)
+    spec = BackendTLSPolicySpec(target_refs=targets)
+    return BackendTLSPolicy(metadata=metadata, api_version=value["apiVersion"], origin=origin, spec=spec)
+
+
+def _may_be_service(target: dict[str, Any]) -> bool:
+    group, kind = target.get("group"), target.get("kind")
+    return (not isinstance(group, str) or group in _CORE) and (not isinstance(kind, str) or kind.lower() in _SERVICES)
 
 
 class UnservedPolicy(Resource, frozen=True, kw_only=True):

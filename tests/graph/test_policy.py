@@ -11,6 +11,7 @@ from fastroute.graph.dependency import POLICIES, Reader, Section
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import BackendRefNode
 from fastroute.graph.policy import Policies, index_policies, policy_for
+from fastroute.resources.decode import decode
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy
@@ -19,6 +20,21 @@ from fastroute.settings import GraphSettings
 SETTINGS = GraphSettings()
 WEB = {"name": "web", "port": 80}
 SECURE = {"name": "https", "port": 443, "appProtocol": "HTTPS"}
+BROKEN = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata:
+  name: p
+  namespace: infra
+spec:
+  targetRefs:
+    - group: ""
+      kind: Service
+      name: echo
+  validation:
+    hostname: 7
+    wellKnownCACertificates: System
+"""
 ECHO = service("echo", "infra", WEB, SECURE)
 
 
@@ -46,6 +62,42 @@ def test_for_which_ports_a_policy_is(policy: BackendTLSPolicy, port: int, withhe
     assert node.resolved
     assert (node.withheld is not None) is withheld
     assert node.withheld is None or "BackendTLSPolicy infra/p applies to port" in node.withheld.message
+
+
+BOTH = {80, 443}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "ports"),
+    [
+        ("", "", BOTH),
+        ("hostname: 7", "host: echo.example.com", BOTH),
+        ("  validation:", "  verification:", BOTH),
+        ("  validation:", "  options: 7\n  validation:", BOTH),
+        ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2", BOTH),
+        ('group: ""', "group: core", BOTH),
+        ('group: ""', "group: 7", BOTH),
+        ("kind: Service", "kind: service", BOTH),
+        ("kind: Service", "kind: 7", BOTH),
+        ("name: echo\n", "name: echo\n      sectionName: https\n", {443}),
+        ("name: echo\n", "name: echo\n      sectionName: [https]\n", BOTH),
+        ("name: echo\n", "name: echo\n    - 7\n", BOTH),
+        ("name: echo\n", "name: other\n", set()),
+        ("kind: Service", "kind: Secret", set()),
+        ('group: ""', "group: apps", set()),
+        # Nothing says that the object is a policy for the Service.
+        ("name: p\n", "nam: p\n", set()),
+        ("hostname: 7", "hostname: [}", set()),
+    ],
+)
+def test_a_policy_that_breaks_the_schema_is_not_ignored(old: str, new: str, ports: set[int]) -> None:
+    """The ports of the Services that it names get no requests."""
+    assert old in BROKEN
+    [entry] = decode(BROKEN.replace(old, new, 1), "p.yaml")
+    assert entry.problems
+    policies = [entry.resource] if entry.resource else []
+    nodes = {port: resolved(ref("echo", port=port), ECHO, *policies) for port in BOTH}
+    assert {port for port, node in nodes.items() if node.withheld is not None} == ports
 
 
 @pytest.mark.parametrize("name", ["", "http", "h2c", "grpc", "https", "h2", "kubernetes.io/wss", "example.com/custom"])
