@@ -12,12 +12,12 @@ code = compile(Path(sys.argv.pop(1)).read_text(), "the attacker's code", "exec")
 serve = worker.serve
 
 
-async def turned(control):
+async def turned(control, anchors):
     said = []
     exec(code, {"say": said.append})
     for text in said:
         await control.send(Trouble(text))
-    await serve(control)
+    await serve(control, anchors)
 
 
 worker.serve = turned
