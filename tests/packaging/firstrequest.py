@@ -133,8 +133,9 @@ def mapped(process: int) -> set[Path]:
     except PermissionError:
         lines = []
     found = {Path(line.split()[-1]) for line in lines if ".so" in line}
-    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
-        found |= mapped(int(child))
+    for children in Path(f"/proc/{process}/task").glob("*/children"):  # of each thread: any of them may start a worker
+        for child in children.read_text().split():
+            found |= mapped(int(child))
     return found
 
 
