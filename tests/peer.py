@@ -36,6 +36,11 @@ class Peer:
         self.buffer += data
         return bool(data)
 
+    async def end_tls(self) -> None:
+        """Sends close_notify, but no FIN."""
+        assert isinstance(self.stream, SecureStream)
+        await self.stream.tls.unwrap()
+
     async def until(self, mark: bytes) -> bytes:
         """All data up to and including `mark`; EOFError if the stream ends first."""
         while mark not in self.buffer:

@@ -9,9 +9,9 @@ from fastroute.ext.message.message cimport Message
 
 # Writes the head of an answer. Returns its bytes, or 0 if `room` is too small.
 cdef uint32_t write_response(char *out, uint32_t room, const Message *message) noexcept nogil
-# Writes trailers; 0 if there are none, or `room` is too small.
+# Writes trailers. Returns their bytes; 0 if no field is forwarded (has_fields) or `room` is too small.
 cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) noexcept nogil
-# Whether any field of the message goes on.
+# Whether any field of the message is forwarded.
 cdef bint has_fields(const Message *message) noexcept nogil
 # The fields of a block for libnghttp2, in the arena; they refer to the block. NULL if the arena is full.
 cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Arena *arena) noexcept nogil

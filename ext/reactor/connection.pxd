@@ -93,7 +93,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint8_t protocol            # Protocol (message/protocol.pxd)
     uint8_t listed              # in these two lists
     uint8_t leaving             # no more streams are opened; it closes after the last one
-    uint8_t left                # the peer was told so finally
+    uint8_t left                # the last GOAWAY was sent: streams with a higher number are not processed
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
     uint8_t resting             # counted as idle
     uint8_t unseen              # `input` has bytes that arrived before the protocol began

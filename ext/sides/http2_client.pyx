@@ -124,7 +124,7 @@ cdef int keep_rest(Connection *c, const Arrival *arrival) noexcept nogil:
 
 
 cdef bint interim(Reactor r, Connection *c, Exchange *x, const Message *message, uint32_t *written) noexcept nogil:
-    """Sends it at once: it is no content."""
+    """Sends the interim answer immediately: it does not wait for content."""
     cdef uint32_t size
     if message.status == 100:
         x.expects = False

@@ -14,7 +14,7 @@ _USUAL = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.cr
 
 def system_anchors() -> bytes:
     """As PEM. The file that SSL_CERT_FILE names, or else OpenSSL's own, or else the usual one of the distribution; and
-    the files of the folder SSL_CERT_DIR names. Empty if there are none."""
+    the files of the folder that SSL_CERT_DIR names. At most MOST bytes; empty if no such file can be read."""
     paths = ssl.get_default_verify_paths()  # knows the variables
     found = _first([path for path in (paths.cafile, *_USUAL) if path])
     if paths.capath and (paths.capath != paths.openssl_capath or not found):

@@ -245,7 +245,7 @@ async def test_an_answer_that_the_close_ends_needs_close_notify(polite: bool) ->
         await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
         if polite:
-            await peer.stream.tls.unwrap()  # type: ignore[union-attr]
+            await peer.end_tls()
         else:
             await peer.end_of_writing()
         await trio.sleep_forever()
@@ -377,7 +377,7 @@ async def test_a_tunnel_over_tls() -> None:
         while await peer.more():
             data, peer.buffer = peer.buffer, b""
             await peer.send(data.upper())
-        await peer.stream.tls.unwrap()  # type: ignore[union-attr]
+        await peer.end_tls()
 
     async with backends(secured(showing(), upgrade)) as [backend], running(rule("b")) as rig:
         rig.upstreams.speak("b", tls_to())

@@ -133,7 +133,7 @@ MALFORMED = {
     "unknown pseudo": [(":x", "b")],
     "status": [(":status", "200")],
     "two lengths": [("content-length", "0"), ("content-length", "0")],
-    "a length that is none": [("content-length", "x")],
+    "an invalid length": [("content-length", "x")],
     "more content announced": [("content-length", "5")],
 }
 

@@ -13,12 +13,12 @@ from rig import TRANSPORT, answering, backends, rule, running
 
 # h2spec tests RFC 7540; by section and text of the case, why it does not pass.
 EXCEPTIONS = {
-    "http2/5.1.8": "RFC 9113 section 5.1 allows to ignore DATA for a stream that has ended; libnghttp2 does",
-    "http2/5.1.11": "the same",
-    "http2/5.3.1.2": "RFC 9113 section 5.3 has no priorities any more, and SETTINGS_NO_RFC7540_PRIORITIES is sent",
+    "http2/5.1.8": "DATA after RST_STREAM: RFC 9113 section 5.1 says that it MAY be an error; libnghttp2 ignores it",
+    "http2/5.1.11": "DATA for a closed stream: as above",
+    "http2/5.3.1.2": "a stream that depends on itself: RFC 9113 section 5.3.2 deprecates priorities; they are ignored",
 }
 PLAIN_EXCEPTIONS = {
-    "http2/3.5.2": "without TLS, what is not the preface of HTTP/2 is a request of HTTP/1, and is answered as such",
+    "http2/3.5.2": "an invalid preface without TLS is an invalid HTTP/1 request, which gets a response",
 }
 
 
