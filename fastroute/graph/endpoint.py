@@ -106,7 +106,7 @@ def piece_of(source: EndpointSlice) -> Piece:
     made = [_candidate(one.addresses[0], _readiness(one.conditions)) for one in usable if one.addresses]
     found = tuple([one for one in made if one])
     addresses = frozenset([one.reached.address for one in found])
-    return Piece(source.key, found, ports, addresses, any([one.reached.kind for one in found]))
+    return Piece(source.key, found, ports, addresses, any(one.reached.kind for one in found))
 
 
 @lru_cache(maxsize=16_384)
