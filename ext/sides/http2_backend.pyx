@@ -5,7 +5,7 @@ Heads of an answer are blocks of fields in `Stream.head` (http2/incoming), and t
 head of a mirrored request is the beginning of its output (Stream.opening) until it is sent.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from fastroute.ext.http2.outgoing cimport session_keep_trailers, session_opened, session_request

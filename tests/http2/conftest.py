@@ -1,4 +1,4 @@
-"""The fixtures `transport`: HTTP/2 with prior knowledge, or by ALPN; and `towards`: backends of HTTP/1.1, or of HTTP/2."""
+"""The fixtures `transport`: HTTP/2 with prior knowledge, or by ALPN; `towards`: backends of HTTP/1.1, or of HTTP/2."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager

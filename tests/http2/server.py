@@ -1,7 +1,7 @@
 """A backend of HTTP/2, by the library h2, for tests that script it like one of HTTP/1.1.
 
-`spoken(script)` is the script of a connection. It runs `script` on each stream, as a `Channel`: what arrives is read as a
-request of HTTP/1.1, and answers of HTTP/1.1 that are sent become frames. So one script serves both protocols.
+`spoken(script)` is the script of a connection. It runs `script` on each stream, as a `Channel`: what arrives is read as
+a request of HTTP/1.1, and answers of HTTP/1.1 that are sent become frames. So one script serves both protocols.
 """
 
 from collections.abc import Callable, Sequence

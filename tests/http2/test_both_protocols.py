@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 from http2.client import Fields, client
 from http2.conftest import Towards
+from http2.server import Channel
 from msgspec.structs import replace
 from peer import Peer
-from http2.server import Channel
 from rig import OK, Rig, Script, connect, rule, running, saying, soon
 
 from fastroute.snapshot import (
