@@ -12,7 +12,7 @@ from fastroute.ext.message.message cimport (
     FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
 )
-from fastroute.ext.message.octet cimport is_text, lower
+from fastroute.ext.message.octet cimport lower
 
 NAMES = {
     FIELD_HOST: b"host",
