@@ -9,19 +9,18 @@ from typing import NamedTuple
 
 from fastroute.graph import conditions
 from fastroute.graph.backend_id import backend_id, find_port
-from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
+from fastroute.graph.dependency import CONCERNS, SERVICES, UNFULFILLED, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
 from fastroute.graph.policy import policy_for
-from fastroute.graph.protocol import Protocol, protocol_of
+from fastroute.graph.policy_unit import REASON
+from fastroute.graph.protocol import SPOKEN_IN_TLS, Protocol, protocol_of
 from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import BackendObjectReference
 from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.meta import Key
-
-TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/message/reason)
 
 
 class Referrer(NamedTuple):
@@ -101,11 +100,15 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
     protocol = protocol_of(port)
     policy = policy_for(service, port, reader)
     if policy is not None and protocol is not Protocol.OTHER:
-        message = (
-            f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
-            f"served yet, and nothing is sent in cleartext instead."
-        )
-        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=intern(message)))
+        if withheld := reader.find(UNFULFILLED, policy.key):
+            return Verdict(withheld=withheld)
+        if protocol not in SPOKEN_IN_TLS:
+            message = (
+                f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}, whose appProtocol "
+                f"means HTTP/2. HTTP/2 to backends is not served yet, and nothing else is sent instead."
+            )
+            return Verdict(withheld=Withheld(reason=REASON, message=intern(message)))
+        return Verdict()
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()
