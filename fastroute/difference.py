@@ -62,7 +62,8 @@ def replaced(old: Mapping[K, V], changes: Mapping[K, V | None], *, in_order: boo
 
     New keys come last. If most keys are new, or with `in_order`, all keys are sorted.
     """
-    changes = {key: value for key, value in changes.items() if old.get(key) is not value}
+    if changes:
+        changes = {key: value for key, value in changes.items() if old.get(key) is not value}
     if not changes:
         return old
     changed, added = frozenset(changes), sum(key not in old for key in changes)

@@ -35,6 +35,11 @@ REQUESTS = Family(
     "Responses sent to clients, by the chosen backend",
     ("gateway", "listener", "route", "route_kind", "rule", "backend", "code"),
 )
+CALLS = Family(
+    "fastroute_grpc_requests_total",
+    "Calls of gRPC that were answered with a status, by the chosen backend",
+    (*REQUESTS.labels[:-1], "grpc_code"),
+)
 DURATION = Family(
     "fastroute_http_request_duration_seconds",
     "Time from the first byte of a request to the last byte of its response",

@@ -1,15 +1,17 @@
 """Local responses; see answer.pxd. docs/reference/responses.md lists when each status is returned."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
 
 from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.date cimport write_date
+from fastroute.ext.message.grpc cimport grpc_status_of
 from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose
-from fastroute.ext.message.message cimport BODY_LENGTH, Field, Message
+from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
 from fastroute.ext.message.status cimport status_phrase
 from fastroute.ext.reactor.exchange cimport STAGE_FLUSHING, VERDICT_ANSWERED, exchange_origin
@@ -52,28 +54,35 @@ cdef Slice date_now(Reactor r) noexcept nogil:
     return date
 
 
-cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexcept nogil:
-    """Writes the text of a response, at most LINE bytes: status, reason, and the option that sets the limit that was
-    exceeded, if any, and a newline. Returns its size."""
+cdef uint32_t write_cause(char *line, uint32_t size, const Exchange *x, const Answer *own) noexcept nogil:
+    """Writes the reason, and the option that sets the limit that was exceeded, if any, after the first `size` bytes of
+    the line. Returns the size of the line, which is less than LINE."""
     cdef const char *option = reason_option(own.reason)
-    cdef int size = snprintf(line, LINE, "%d %s: %s", <int> own.status, status_phrase(own.status), reason_name(own.reason))
+    size += snprintf(line + size, LINE - size, "%s", reason_name(own.reason))
     if x.option is not NULL:
         snprintf(line + size, LINE - size, ": %s (%s)", x.cause, x.option)
     elif option is not NULL:
         snprintf(line + size, LINE - size, " (%s)", option)
-    size = <int> strlen(line)
+    return <uint32_t> strlen(line)
+
+
+cdef uint32_t write_line(char *line, const Exchange *x, const Answer *own) noexcept nogil:
+    """Writes the text of a response, at most LINE bytes: status, cause, and a newline. Returns its size."""
+    cdef uint32_t size = snprintf(line, LINE, "%d %s: ", <int> own.status, status_phrase(own.status))
+    size = write_cause(line, size, x, own)
     line[size] = c'\n'
-    return <uint32_t> size + 1
+    return size + 1
 
 
-cdef int modify(Reactor r, const Exchange *x, Message *message) noexcept nogil:
+cdef int modify(Reactor r, const Exchange *x, uint16_t status, Message *message) noexcept nogil:
     """Applies the ResponseHeaderModifiers of the rule to a local response that belongs to the rule: a redirect, a
-    preflight response, or an error in place of a backend's response. Returns 0, or -1 if the arena is full.
+    preflight response, or an error in place of a backend's response. `status`: of the response, or the one that its status
+    of gRPC replaces. Returns 0, or -1 if the arena is full.
 
     A response that ends the connection concerns the request itself, and may precede the choice of a rule: no filter
     changes it.
     """
-    if x.rule is NULL or not filters_change_responses(x.rule.filters) or ends_connection(message.status):
+    if x.rule is NULL or not filters_change_responses(x.rule.filters) or ends_connection(status):
         return 0
     return filter_own_response(x.rule.filters, message, &r.arena)
 
@@ -83,10 +92,15 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
     cdef Field fields[FIELDS]
     cdef Message message
     cdef char line[LINE]
+    cdef char[DECIMAL_MOST] digits
     cdef Piece text
     cdef uint32_t head
-    local.size = write_line(line, x, own)
-    if local_compose(&message, local, fields, FIELDS, &r.arena) < 0 or modify(r, x, &message) < 0:
+    if x.grpc_outcome:
+        local.grpc_status = decimal(digits, x.grpc_outcome - 1)
+        local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
+    else:
+        local.size = write_line(line, x, own)
+    if local_compose(&message, local, fields, FIELDS, &r.arena) < 0 or modify(r, x, own.status, &message) < 0:
         return -1
     head = client_head(r, c, x, &message, x.close)
     text = Piece(Slice(&line[0], local.size if message.has_body else 0), 0, False, True, NULL)
@@ -96,6 +110,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
     cdef Field fields[CORS_FIELDS]
     cdef LocalAnswer local
+    cdef uint8_t grpc = grpc_status_of(own.status) if x.grpc and x.version == VERSION_HTTP2 else 0
     if x.answered:
         return cut_short(r, c, x, own.reason)
     attempt_end(r, x, False)
@@ -103,11 +118,21 @@ cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexce
         x.upstream_ended = r.now
     x.local = x.answered = True
     x.status = own.status
+    x.grpc_outcome = 0
+    if grpc:
+        x.status = 200
+        x.grpc_outcome = grpc + 1
     x.reason = own.reason
     x.deadline = 0
     x.stage = STAGE_FLUSHING
     x.close = is_leaving(r, c) or ends_connection(own.status) or not can_be_discarded(x)
-    local = LocalAnswer(own.status, x.method, 0, own.location, own.fields, own.fields_count, date_now(r))
+    memset(&local, 0, sizeof(LocalAnswer))
+    local.status = x.status
+    local.method = x.method
+    local.location = own.location
+    local.fields = own.fields
+    local.fields_count = own.fields_count
+    local.date = date_now(r)
     if x.cors is not NULL and own.fields is NULL:
         local.fields = fields
         local.fields_count = cors_fields(x.cors, exchange_origin(x), fields)

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset, strlen
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
-    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_request, observe,
+    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request, observe,
 )
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, TEXT_ROOM, exchange_note
 from fastroute.ext.routing.tables cimport reason_name
@@ -62,6 +62,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.path = x.log_path
     line.version = x.version
     line.status = x.status
+    line.grpc_outcome = x.grpc_outcome
     if x.cause is not NULL:
         line.reason = terminated(x.cause)
     elif x.reason != 0:
@@ -118,6 +119,8 @@ cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     elif x.listener is not NULL:
         series = x.listener.series
     count_request(r.counters, series, x.status)
+    if x.grpc_outcome:
+        count_call(r.counters, series, x.grpc_outcome - 1)
     if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # the duration of a tunnel is not a response time
         observe(r.counters, x.rule.duration_series, r.now - x.started)
     if x.local:

@@ -5,7 +5,7 @@ choose_target, the filters of the target, keep_request. Matching uses the fields
 not forwarded. The fields of the gateway are added before the filters, so that fields set by users are kept.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastroute.ext.exchange.affinity cimport affinity_choose
@@ -19,6 +19,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
+from fastroute.ext.message.grpc cimport grpc_timeout, is_grpc
 from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
@@ -50,6 +51,7 @@ cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     x.keep_alive = message.keep_alive
     x.expects = message.expect_continue
     x.upgrades = message.upgrade
+    x.grpc = is_grpc(message)
     x.repeatable = not message.has_body and is_idempotent(message.method_name)
     x.progress = r.milliseconds
 
@@ -104,8 +106,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
             return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     if message.scheme != scheme:
         decision.listener_port = 0      # the client used a port of the proxy in front of fastroute
-    if rule.request_timeout:
-        x.deadline = r.milliseconds + rule.request_timeout
+    limit_time(r, x, message)
     if rule.filters is not NULL:
         outcome = filtered(r, x, rule.filters, message, &decision, &own)
         if outcome != FILTERED_ON:
@@ -121,6 +122,16 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
         if outcome != FILTERED_ON:
             return answer_filtered(r, c, x, outcome, &own)
     return VERDICT_ON
+
+
+cdef void limit_time(Reactor r, Exchange *x, const Message *message) noexcept nogil:
+    """Sets the deadline of the exchange: the request timeout of the rule, or that of a call, which the client sets."""
+    cdef uint64_t most = x.rule.request_timeout
+    cdef uint64_t asked = grpc_timeout(message) if x.grpc else 0
+    if asked and (most == 0 or asked < most):
+        most = asked
+    if most:
+        x.deadline = r.milliseconds + most
 
 
 cdef inline int unrouted_status(uint16_t reason) noexcept nogil:

@@ -18,6 +18,7 @@ from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
 from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.grpc cimport grpc_outcome
 from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
 from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
@@ -201,6 +202,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
     if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.status = message.status
+    x.grpc_outcome = grpc_outcome(message) if x.grpc else 0
     x.stage = STAGE_RELAYING
     event = backend_event(r, u, x, arrival)
     return take_piece(r, c, x, u, arrival, head) if event == EVENT_PIECE else failed(r, c, x, arrival, event)
@@ -229,6 +231,8 @@ cdef int take_piece(Reactor r, Connection *c, Exchange *x, Connection *u, const 
                     uint32_t head) noexcept nogil:
     """Sends the `head` bytes of the head, if any, and the piece."""
     x.answered = True
+    if x.grpc and arrival.piece.trailers is not NULL:
+        x.grpc_outcome = grpc_outcome(arrival.piece.trailers)
     content_add(&x.response_body, arrival.piece.size, arrival.piece.end)
     if client_body(r, c, x, head, &arrival.piece) < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)

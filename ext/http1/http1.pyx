@@ -7,9 +7,9 @@ All functions accept any contiguous buffer, so that tests can place the bytes at
 inaccessible one.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from libc.time cimport clock
 
 from typing import NamedTuple
@@ -323,11 +323,14 @@ def local_response(int status, bytes text, *, bytes location=b"", bytes date=b""
     cdef Message message
     cdef Arena none = Arena(NULL, 0, 0)
     cdef bytes line = text + b"\n"
-    cdef LocalAnswer local = LocalAnswer(
-        status, METHOD_HEAD if to_head else METHOD_GET, <uint32_t> len(line), Slice(location, <uint32_t> len(location)),
-        NULL, 0, Slice(date, <uint32_t> len(date)),
-    )
+    cdef LocalAnswer local
     cdef uint32_t size
+    memset(&local, 0, sizeof(LocalAnswer))
+    local.status = <uint16_t> status
+    local.method = METHOD_HEAD if to_head else METHOD_GET
+    local.size = <uint32_t> len(line)
+    local.location = Slice(location, <uint32_t> len(location))
+    local.date = Slice(date, <uint32_t> len(date))
     room = min(room, <uint32_t> 4096)
     local_compose(&message, &local, fields, LOCAL_FIELDS, &none)
     size = write_response(out, room, &message, close, to_http10)

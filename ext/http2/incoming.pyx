@@ -6,7 +6,7 @@ kept. The stream is answered with 431.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 from fastroute.ext.http2.chores cimport forget_some, session_fail, session_spend
 from fastroute.ext.http2.fieldblock cimport SIZES, put_field
@@ -45,8 +45,20 @@ cdef int on_begin_headers(nghttp2_session *wire, const nghttp2_frame *frame, Rea
     buffer_free(&session.block)
     session.block_fields = session.block_size = 0
     session.refusal = 0
+    session.has_cookie = False
     session.open = True
     return 0
+
+
+cdef inline bint is_further_crumb(Session *session, const nghttp2_frame *frame, const uint8_t *name,
+                                  size_t name_size) noexcept nogil:
+    """Whether it is a crumb of Cookie, but not the first one of its request: all of them become one field."""
+    cdef bint further
+    if name_size != 6 or memcmp(name, b"cookie", 6) != 0 or frame.headers.cat != NGHTTP2_HCAT_REQUEST:
+        return False
+    further = session.has_cookie
+    session.has_cookie = True
+    return further
 
 
 cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint8_t *name, size_t name_size,
@@ -61,7 +73,8 @@ cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint
     if name[0] != c':':
         if not r.head_limits.keep_underscores and memchr(name, c'_', name_size) is not NULL:
             return 0            # see drop_underscores of HTTP/1
-        session.block_fields += 1
+        if not is_further_crumb(session, frame, name, name_size):
+            session.block_fields += 1
     if session.block_fields > r.head_limits.fields:
         session.refusal = REFUSAL_FIELDS_TOO_MANY
     elif size > r.head_limits.head:

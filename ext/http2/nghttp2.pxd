@@ -1,6 +1,6 @@
-# What is used of libnghttp2, from 1.52 (Debian 12) on.
+# What is used of libnghttp2, from 1.52 (Debian 12, with the security updates of 2023) on.
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "<nghttp2/nghttp2.h>" nogil:
@@ -85,6 +85,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     void nghttp2_option_set_no_closed_streams(nghttp2_option *option, int value)
     void nghttp2_option_set_max_settings(nghttp2_option *option, size_t value)
     void nghttp2_option_set_max_outbound_ack(nghttp2_option *option, size_t value)
+    void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst, uint64_t rate)
     void nghttp2_option_set_max_send_header_block_length(nghttp2_option *option, size_t value)
     int nghttp2_session_server_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
                                     const nghttp2_option *option)

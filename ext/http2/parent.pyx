@@ -20,6 +20,7 @@ from fastroute.ext.reactor.reactor cimport Reactor
 cdef enum:
     FIRST_WINDOW = 65535        # of a connection (RFC 9113 section 6.9.2)
     SEND_MOST = 4194304         # bytes of a head for a client: more than any other limit allows
+    LIMITED_HERE = 1000000000   # instead of a limit of libnghttp2
 
 cdef nghttp2_session_callbacks *_callbacks
 cdef nghttp2_option *_options
@@ -107,6 +108,7 @@ cdef int http2_parent(StreamProtocol *protocol) except -1:
     nghttp2_option_set_no_auto_window_update(_options, 1)
     nghttp2_option_set_no_closed_streams(_options, 1)
     nghttp2_option_set_max_send_header_block_length(_options, SEND_MOST)
+    nghttp2_option_set_stream_reset_rate_limit(_options, LIMITED_HERE, LIMITED_HERE)     # see chores
     receive_with(_callbacks)
     send_with(_callbacks)
     protocol.messages = PROTOCOL_HTTP2_STREAM

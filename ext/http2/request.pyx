@@ -4,7 +4,8 @@ libnghttp2 has checked what RFC 9113 section 8 demands of every request: names i
 pseudo-header fields (complete, not repeated, before all others), no connection-specific fields, TE with `trailers` only,
 one Content-Length, which agrees with the content. Here the same limits and rules apply as for HTTP/1.
 
-Host and :authority must agree without regard to case (section 8.3.1). The crumbs of Cookie are joined (section 8.2.3).
+Host and :authority must agree without regard to case (section 8.3.1). The crumbs of Cookie are joined (section 8.2.3), and
+are one field for the limit.
 """
 
 from libc.stdint cimport uint8_t
@@ -36,8 +37,8 @@ cdef struct Seen:               # what the fields say
     uint32_t hosts
     uint32_t lengths
     uint32_t forwards
-    Field *cookie               # the first one
-    uint32_t cookies
+    Field *cookie               # the first crumb
+    uint32_t crumbs
     uint32_t cookie_bytes       # of all of them, joined
     Slice host                  # the last one
     Slice length
@@ -92,13 +93,15 @@ cdef void note(Message *message, Seen *seen, const Field *field) noexcept nogil:
         message.expect_continue = True
 
 
-cdef void note_cookie(Seen *seen, Field *field) noexcept nogil:
-    seen.cookies += 1
-    seen.cookie_bytes += field.value.size + 2
-    if seen.cookies == 1:
-        seen.cookie = field
-    else:
-        field.dropped = DROPPED_HERE
+cdef bint is_further_crumb(Seen *seen, Field *next, Slice name, Slice value) noexcept nogil:
+    """Whether it is a crumb of Cookie, but not the first one: that has the Field `next`."""
+    if not is_text(name.data, name.size, b"cookie", 6):
+        return False
+    if seen.crumbs == 0:
+        seen.cookie = next
+    seen.crumbs += 1
+    seen.cookie_bytes += value.size + 2
+    return seen.crumbs > 1
 
 
 cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits *limits) noexcept nogil:
@@ -114,12 +117,14 @@ cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits
             if outcome:
                 return outcome
             continue
-        if message.fields_count == limits.fields:
-            return -REFUSAL_FIELDS_TOO_MANY
         if name.size == 0 or run_over(name.data, name.data + name.size, OCTET_TOKEN) != name.data + name.size:
             return -REFUSAL_FIELD_NAME_INVALID
         if run_over_field(value.data, value.data + value.size) != value.data + value.size:
             return -REFUSAL_CONTROL_BYTE
+        if is_further_crumb(seen, field, name, value):
+            continue
+        if message.fields_count == limits.fields:
+            return -REFUSAL_FIELDS_TOO_MANY
         memset(field, 0, sizeof(Field))
         field.name = name
         field.value = value
@@ -127,38 +132,29 @@ cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits
         field.dropped = dropped[field.known]
         if field.known:
             note(message, seen, field)
-        elif is_text(name.data, name.size, b"cookie", 6):
-            note_cookie(seen, field)
         message.fields_count += 1
         field += 1
     return 0
 
 
-cdef int join_cookies(Message *message, const Seen *seen, Arena *arena) noexcept nogil:
+cdef int join_crumbs(const Seen *seen, Slice block, Arena *arena) noexcept nogil:
     """Returns 0, or -Refusal."""
     cdef char *out = <char *> arena_take(arena, seen.cookie_bytes)
+    cdef const char *at = block.data
     cdef uint32_t used = 0
-    cdef uint32_t kept = 0
-    cdef uint32_t i
-    cdef Field *field
+    cdef Slice name, value
     if out is NULL:
         return -REFUSAL_ARENA_FULL
-    for i in range(message.fields_count):
-        field = &message.fields[i]
-        if is_text(field.name.data, field.name.size, b"cookie", 6):
-            if used:
-                memcpy(out + used, b"; ", 2)
-                used += 2
-            if field.value.size:
-                memcpy(out + used, field.value.data, field.value.size)
-                used += field.value.size
-            if field != seen.cookie:
-                continue        # no match must see it
-        if kept != i:
-            message.fields[kept] = message.fields[i]
-        kept += 1
+    while next_field(&at, block.data + block.size, &name, &value):
+        if not is_text(name.data, name.size, b"cookie", 6):
+            continue
+        if used:
+            memcpy(out + used, b"; ", 2)
+            used += 2
+        if value.size:
+            memcpy(out + used, value.data, value.size)
+            used += value.size
     seen.cookie.value = Slice(out, used)
-    message.fields_count = kept
     return 0
 
 
@@ -248,8 +244,8 @@ cdef int read_request(Message *message, Slice block, bint ends, const HeadLimits
         refusal = settle_host(message, &seen, arena)
     if refusal == 0:
         refusal = settle_body(message, &seen, ends)
-    if refusal == 0 and seen.cookies > 1:
-        refusal = join_cookies(message, &seen, arena)
+    if refusal == 0 and seen.crumbs > 1:
+        refusal = join_crumbs(&seen, block, arena)
     if refusal == 0 and seen.forwards and (message.method_name == METHOD_OPTIONS or message.method_name == METHOD_TRACE):
         refusal = take_max_forwards(message, seen.forward, seen.forwards)
     return refusal

@@ -41,6 +41,7 @@ cdef struct Session:            # of one parent
     Buffer block                # the fields of the block that is being received
     uint32_t block_fields
     uint32_t block_size         # bytes of it, decoded, also of fields that were not kept
+    uint8_t has_cookie          # the block has one
     uint16_t refusal            # why the block is refused; 0: it is not
     uint32_t chores
     uint32_t resets

@@ -7,7 +7,7 @@ from fastroute.ext.message.message cimport Field, Message
 
 
 cdef enum:
-    LOCAL_FIELDS = 3            # fields that are added to those of a LocalAnswer
+    LOCAL_FIELDS = 5            # fields that are added to those of a LocalAnswer
 
 cdef struct LocalAnswer:
     uint16_t status
@@ -17,6 +17,8 @@ cdef struct LocalAnswer:
     const Field *fields         # additional fields; those with `dropped` set are left out
     uint32_t fields_count
     Slice date                  # 29 bytes (date.pxd); empty: no Date
+    Slice grpc_status           # the answer to a call is fields only, with this status; empty: an answer of HTTP
+    Slice grpc_message
 
 # Makes `message` this answer. Its fields are in `room`, which has `fields_room` of them, or in the arena if that is too
 # small. Returns 0, or -1 if the arena is full.

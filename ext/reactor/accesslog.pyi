@@ -29,4 +29,5 @@ class AccessLog:
         backend: bytes | None,
         client: bytes | None,
         request_id: bytes | None,
+        grpc_status: int | None = None,
     ) -> None: ...

@@ -199,7 +199,8 @@ cdef class AccessLog:
                minor: int | None, status: int, reason: bytes | None, bytes_received: int, bytes_sent: int,
                duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
-               backend: bytes | None, client: bytes | None, request_id: bytes | None) -> None:
+               backend: bytes | None, client: bytes | None, request_id: bytes | None,
+               grpc_status: int | None = None) -> None:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
@@ -207,7 +208,8 @@ cdef class AccessLog:
             bytes_received=bytes_received, bytes_sent=bytes_sent, duration=duration,
             upstream=as_slice(upstream), upstream_duration=upstream_duration, gateway=as_slice(gateway),
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
-            backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id))
+            backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id),
+            grpc_outcome=0 if grpc_status is None else grpc_status + 1)
         self.write(&record)
 
     def flush_now(self) -> None:
@@ -260,6 +262,8 @@ cdef class AccessLog:
         put_member(&line, ',"client":', &record.client)
         put_member(&line, ',"request_id":', &record.request_id)
         put_member(&line, ',"route_kind":', &record.route_kind)
+        put_text(&line, ',"grpc_status":')
+        put_optional(&line, record.grpc_outcome - 1, record.grpc_outcome != 0)
         put_text(&line, "}\n")
         return 0 if line.failed else <uint32_t> (line.at - out)
 

@@ -3,7 +3,7 @@
 #
 # Layout (offsets in counters.pyx, which also has the reader for the main process): a page of fixed counters and gauges,
 # then request series of 128 bytes (16 words: status code in the upper 10 bits, count in the lower 54), then histograms
-# of 192 bytes. Slot 0 of each family is `other`.
+# of 192 bytes, then the same number of series as of requests for the calls of gRPC. Slot 0 of each family is `other`.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
@@ -102,6 +102,8 @@ cdef inline void gauge_add(Counters *counters, uint32_t fixed, int by) noexcept 
 
 # Counts one answer with `status` in the request series `series`; status 0: the client left before any answer.
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil
+# The same for one call that was answered with this status of gRPC.
+cdef void count_call(Counters *counters, uint32_t series, uint16_t status) noexcept nogil
 # Records one measurement in the histogram slot `histogram`.
 cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil
 
@@ -109,4 +111,5 @@ cdef class CounterMap:          # maps the memfd; the engine takes `&counters` a
     cdef Counters counters
     cdef uint64_t size          # size of the mapping in bytes
     cdef void release(self) noexcept
+    cdef list used(self, uint64_t *words)       # (slot, code, count) of the family that begins there
     cdef uint64_t *request_words(self, object series) except NULL

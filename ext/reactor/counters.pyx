@@ -7,6 +7,7 @@ readers. Every word is an aligned 64-bit word that is read and written atomicall
     0        512 words   fixed counters and gauges (`Fixed`); only the first FIXED_COUNT are in use
     4096     requests    series of 16 words: status code << 54 | count. The last word counts codes without a word
     ...      histograms  of 24 words: sum in microseconds, then the count of each bucket (not cumulative)
+    ...      calls       as many series as of requests, with the status of gRPC as code
 
 The publication assigns the slots of series; slot 0 of each family is `other`. A slot that does not exist counts as
 `other`, so a wrong number in a publication can never write elsewhere.
@@ -124,13 +125,26 @@ FIRST_REQUESTS = REQUESTS_FIRST
 OVERFLOW_CODE = OVERFLOW
 
 
+cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
+    """The first word of the series of calls."""
+    return histogram_words(counters, counters.histograms)
+
+
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
-    cdef uint64_t *words
+    count_code(counters, counters.words + PAGE_WORDS, series, status)
+
+
+cdef void count_call(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
+    count_code(counters, call_words(counters), series, status)
+
+
+cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint16_t status) noexcept nogil:
+    """`words`: the first one of the family."""
     cdef uint64_t word, code = status if status < OVERFLOW else OVERFLOW
     cdef uint32_t i
     if series >= counters.requests:
         series = 0
-    words = counters.words + PAGE_WORDS + <uint64_t> series * SERIES_WORDS
+    words += <uint64_t> series * SERIES_WORDS
     for i in range(SERIES_WORDS - 1):
         word = load_word(&words[i])
         if word == 0:
@@ -162,7 +176,7 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
 
 def map_size(requests: int, histograms: int) -> int:
     """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
-    words = PAGE_WORDS + requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
+    words = PAGE_WORDS + 2 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
     return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
@@ -226,7 +240,13 @@ cdef class CounterMap:
 
     def used_requests(self) -> list[tuple[int, int, int]]:
         """(slot, status code, count) of everything that was counted, over all slots."""
-        cdef uint64_t *words = self.counters.words + PAGE_WORDS
+        return self.used(self.counters.words + PAGE_WORDS)
+
+    def used_calls(self) -> list[tuple[int, int, int]]:
+        """(slot, status of gRPC, count) of all calls that were counted, over all slots."""
+        return self.used(call_words(&self.counters))
+
+    cdef list used(self, uint64_t *words):
         cdef uint64_t word
         cdef uint32_t i
         used = []
@@ -276,6 +296,10 @@ cdef class CounterMap:
     def count_request(self, series: int, status: int) -> None:
         """Counts like the engine: for tests."""
         count_request(&self.counters, series, status)
+
+    def count_call(self, series: int, status: int) -> None:
+        """Counts like the engine: for tests."""
+        count_call(&self.counters, series, status)
 
     def observe(self, slot: int, microseconds: int) -> None:
         """Records one measurement; only the one writer of the slot may call it."""

@@ -8,12 +8,15 @@ head of an answer is a block of fields in `r.outgoing` until the first piece of 
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
+from fastroute.ext.http2.fieldblock cimport next_field
 from fastroute.ext.http2.outgoing cimport session_answer, session_flush, session_interim, session_keep_trailers
 from fastroute.ext.http2.request cimport read_request, read_trailers
 from fastroute.ext.http2.response cimport write_response
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.grpc cimport is_grpc_type
 from fastroute.ext.message.message cimport VERSION_HTTP2, Message
+from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport CODING_NONE, Exchange
 from fastroute.ext.reactor.inet cimport iovec
@@ -79,8 +82,21 @@ cdef bint has_begun(const Connection *c) noexcept nogil:
     return False
 
 
+cdef bint is_call(const Buffer *block) noexcept nogil:
+    """Whether the fields of a request that is refused say that it is a call of gRPC."""
+    cdef const char *at = buffer_bytes(block)
+    cdef const char *end = at + buffer_size(block)
+    cdef Slice name, value
+    while next_field(&at, end, &name, &value):
+        if is_text(name.data, name.size, b"content-type", 12):
+            return is_grpc_type(value)
+    return False
+
+
 cdef void begin(Reactor r, Connection *c, Exchange *x, int event) noexcept nogil:
     x.version = VERSION_HTTP2
+    if event == EVENT_MALFORMED:
+        x.grpc = is_call(&c.stream.head)
 
 
 cdef void receive_body(Reactor r, Connection *c, uint32_t most, Arrival *arrival) noexcept nogil:

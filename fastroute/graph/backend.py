@@ -9,7 +9,7 @@ from fastroute.graph.age import age
 from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, parts_of
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONCERNS, POLICIES
-from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of, slice_owners
+from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of
 from fastroute.graph.forbidden import refused_of
 from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
@@ -67,10 +67,10 @@ class _Store(NamedTuple):
         return self.offers.get((port.name, port.protocol), ())
 
 
-def build_backends(memo: Memo, last: Memo, before: Graph, slices: Iterable[Key], made: Made) -> Supply:
-    """Backends whose use or endpoints changed are rebuilt, the others reused. `slices`: those that changed."""
+def build_backends(memo: Memo, last: Memo, before: Graph, owners: Set[Key], made: Made) -> Supply:
+    """Backends whose use or endpoints changed are rebuilt, the others reused. `owners`: as in `exclude`."""
     stores: dict[Key, _Store] = {}
-    changed = _changed(memo, last, slices, made)
+    changed = _changed(memo, last, owners, made)
     demands = {id_: _demand(id_, memo, stores) if id_ in memo.users else None for id_ in changed}
     rations = _ration_all(last.rations, demands)
     short = _moved(last.rations, rations)
@@ -83,10 +83,10 @@ def build_backends(memo: Memo, last: Memo, before: Graph, slices: Iterable[Key],
     return Supply(replaced(before.backends, nodes), rations, replaced(concerns, said))
 
 
-def _changed(memo: Memo, last: Memo, slices: Iterable[Key], made: Made) -> Set[str]:
+def _changed(memo: Memo, last: Memo, owners: Set[Key], made: Made) -> Set[str]:
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
     services, exclusion = memo.resources.services, memo.exclusion
-    owners = slice_owners(last.resources, memo.resources, slices) | changed_keys(last.resources.services, services)
+    owners = owners | changed_keys(last.resources.services, services)
     old, new = last.indexes.get(POLICIES, {}), memo.indexes[POLICIES]
     owners |= concerned_services(last.policies, memo.policies, old, new)
     if exclusion.forbidden is not last.exclusion.forbidden:

@@ -10,7 +10,7 @@ A graph built from scratch and one built from a previous graph are equal, except
 address even if everything else is rebuilt (`forgotten`), or rebuilt by another process (`status.addresses`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -69,7 +69,9 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     objects = _index_objects(resources, last, touched)
     secured, families = _build_holders(resources, classes, objects, last, touched)
     policies = _resolve_policies(resources, objects, last, touched)
-    slices, exclusion = _build_endpoints(resources, families, last, touched)
+    owners = slice_owners(last.resources, resources, touched.slices)
+    slices = build_slices(last.resources, resources, touched.slices, last.slices)
+    exclusion = _exclude(slices, owners, families, last)
     indexes = {
         **objects,
         GATEWAYS: families.gateways,
@@ -92,7 +94,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         exclusion=exclusion,
         users=count_users(last, made),
     )
-    supply = build_backends(memo, last, before, touched.slices, made)
+    supply = build_backends(memo, last, before, owners, made)
     made |= _concern_units(memo, last, supply, made)
     limits = admit_units(last.limits, last.units, made)
     made |= judged_units(last.limits, limits, last.units, made)
@@ -189,18 +191,14 @@ def _build_holders(
     return secured, build_families(members, world, last.gateways or last.former, last.families, concerned)
 
 
-def _build_endpoints(
-    resources: Resources, families: Families, last: Memo, touched: Touched
-) -> tuple[Slices, Exclusion]:
-    """EndpointSlices by Service, and the endpoints that are refused."""
-    slices = build_slices(last.resources, resources, touched.slices, last.slices)
-    owners = slice_owners(last.resources, resources, touched.slices)
+def _exclude(slices: Slices, owners: Set[Key], families: Families, last: Memo) -> Exclusion:
+    """The endpoints that are refused. `owners`: the Services whose EndpointSlices changed."""
     old, forbidden = last.families, last.exclusion.forbidden
     moved = families.gateways is not old.gateways or families.listener_sets is not old.listener_sets
     if moved or not last.gateways:
         found = find_forbidden(families.gateways, Holders(families).values(), last.settings)
         forbidden = kept(forbidden, found)
-    return slices, exclude(slices, owners, forbidden, last.exclusion)
+    return exclude(slices, owners, forbidden, last.exclusion)
 
 
 def _certificates(memo: Memo, last: Memo, before: Graph) -> Mapping[str, CertificateNode]:

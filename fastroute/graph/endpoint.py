@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from fastroute.graph.reach import Reached, reach
-from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointSlice, SliceEndpoint
+from fastroute.resources.core import SERVICE_NAME_LABEL, EndpointConditions, EndpointSlice
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.snapshot import Endpoint
@@ -102,18 +102,18 @@ def piece_of(source: EndpointSlice) -> Piece:
     for port in source.ports or ():
         if port.port is not None and port.port in PORTS:
             ports.setdefault((port.name, port.protocol), []).append(port.port)
-    found = tuple(filter(None, map(_candidate, usable)))
-    addresses = frozenset(one.reached.address for one in found)
+    # The first address of each endpoint: all its addresses belong to the same Pod.
+    made = [_candidate(one.addresses[0], _readiness(one.conditions)) for one in usable if one.addresses]
+    found = tuple([one for one in made if one])
+    addresses = frozenset([one.reached.address for one in found])
     return Piece(source.key, found, ports, addresses, any(one.reached.kind for one in found))
 
 
-def _candidate(endpoint: SliceEndpoint) -> Candidate | None:
-    """With the first address: all addresses of an endpoint belong to the same Pod."""
-    address = usable_address(endpoint.addresses[0]) if endpoint.addresses else None
-    if address is None:
-        return None
-    ready = True if _is_ready(endpoint) else False if _drains(endpoint) else None
-    return Candidate(address, ready, reach(address))
+@lru_cache(maxsize=16_384)
+def _candidate(written: str, ready: bool | None) -> Candidate | None:
+    """None if the address is invalid. Cached because most endpoints of a changed slice are not new."""
+    address = usable_address(written)
+    return None if address is None else Candidate(address, ready, reach(address))
 
 
 class Offer(NamedTuple):
@@ -159,7 +159,6 @@ def eligible(offers: Iterable[Offer], refused: frozenset[Endpoint] = frozenset()
     return tuple(sorted((ready - refused) or (draining - refused)))
 
 
-@lru_cache(maxsize=16_384)
 def usable_address(written: str) -> str | None:
     """The address in a form that every parser accepts, decimal as in Kubernetes; None if it is invalid.
 
@@ -173,9 +172,8 @@ def usable_address(written: str) -> str | None:
         return None
 
 
-def _is_ready(endpoint: SliceEndpoint) -> bool:
-    return endpoint.conditions.ready is not False
-
-
-def _drains(endpoint: SliceEndpoint) -> bool:
-    return endpoint.conditions.serving is True and endpoint.conditions.terminating is True
+def _readiness(conditions: EndpointConditions) -> bool | None:
+    """As in Candidate."""
+    if conditions.ready is not False:
+        return True
+    return False if conditions.serving is True and conditions.terminating is True else None

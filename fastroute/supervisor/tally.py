@@ -84,12 +84,21 @@ class Admission(Generic[Cell]):
         return True
 
 
-class RequestTally:
-    """http_requests_total: by (slot, status code)."""
+Used = Callable[[CounterMap], Iterable[tuple[int, int, int]]]  # (slot, code, count) of what was counted
 
-    def __init__(self, maps: Sequence[CounterMap], bound: int, owner: Callable[[int], str] = lambda slot: "") -> None:
+
+class RequestTally:
+    """http_requests_total: by (slot, status code); or grpc_requests_total, by (slot, status of gRPC)."""
+
+    def __init__(
+        self,
+        maps: Sequence[CounterMap],
+        bound: int,
+        owner: Callable[[int], str] = lambda slot: "",
+        used: Used = CounterMap.used_requests,
+    ) -> None:
         """`owner`: the namespace of the series of a slot."""
-        self._maps = maps
+        self._maps, self._used = maps, used
         self._admission = Admission[tuple[int, int]](bound, lambda cell: owner(cell[0]))
         self._baseline: Counter[tuple[int, int]] = Counter()
         self._left: Counter[int] = Counter()  # by code: counts of ended series that were not exposed
@@ -121,7 +130,7 @@ class RequestTally:
     def _sums(self) -> Counter[tuple[int, int]]:
         sums: Counter[tuple[int, int]] = Counter()
         for one in self._maps:
-            for slot, code, count in one.used_requests():
+            for slot, code, count in self._used(one):
                 sums[slot, code] += count
         sums.subtract(self._baseline)
         return +sums
@@ -208,12 +217,22 @@ class Tally(Collector):
         series: int,
     ) -> None:
         self._maps, self._reasons, self._workers = maps, reasons, workers
-        self._requests = RequestTally(maps, series, lambda slot: owner(self.book.requests.owners.get(slot, NAMELESS)))
+        self._requests = RequestTally(maps, series, self._owner_of)
+        self._calls = RequestTally(maps, series, self._owner_of, CounterMap.used_calls)
         self._durations = HistogramTally(maps, series, lambda slot: owner(self.book.durations.owners[slot]))
-        self.book = SlotBook(maps[0].requests, maps[0].histograms, self._requests.rebase, self._durations.rebase)
+        self.book = SlotBook(maps[0].requests, maps[0].histograms, self._rebase_requests, self._durations.rebase)
+
+    def _owner_of(self, slot: int) -> str:
+        """The namespace of a series of requests."""
+        return owner(self.book.requests.owners.get(slot, NAMELESS))
+
+    def _rebase_requests(self, slot: int) -> None:
+        self._requests.rebase(slot)
+        self._calls.rebase(slot)
 
     def collect(self) -> Iterator[Metric]:
-        yield self._request_family()
+        yield self._request_family(metrics.REQUESTS, self._requests)
+        yield self._request_family(metrics.CALLS, self._calls)
         yield self._duration_family()
         yield self._own_family(metrics.CONNECT, CONNECT_SLOT)
         yield self._own_family(metrics.HANDSHAKE, HANDSHAKE_SLOT)
@@ -222,9 +241,9 @@ class Tally(Collector):
         yield self._local_family()
         yield from self._worker_families()
 
-    def _request_family(self) -> Metric:
-        family = _counter(metrics.REQUESTS)
-        named, other = self._requests.counts()
+    def _request_family(self, what: metrics.Family, tally: RequestTally) -> Metric:
+        family = _counter(what)
+        named, other = tally.counts()
         owners = self.book.requests.owners
         for (slot, code), count in named.items():
             family.add_metric((*owners.get(slot, NAMELESS), _code(code)), count)

@@ -59,6 +59,16 @@ def test_a_seventeenth_status_code_counts_as_overflow(counters):
     assert sum(counts.values()) == 20
 
 
+def test_calls_are_counted_beside_requests_and_histograms(counters):
+    """Their series are the last part of the memory."""
+    counters.observe(HISTOGRAMS - 1, 1)
+    for series, status in [(0, 2), (REQUESTS - 1, 0), (REQUESTS - 1, 0), (REQUESTS, 14)]:
+        counters.count_call(series, status)
+    assert counters.used_calls() == [(0, 2, 1), (0, 14, 1), (REQUESTS - 1, 0, 2)]
+    assert counters.used_requests() == []
+    assert counters.histogram(HISTOGRAMS - 1)[:2] == (1, 1)
+
+
 def test_what_has_no_slot_counts_as_other(counters):
     counters.count_request(REQUESTS, 200)
     counters.observe(HISTOGRAMS, 1)

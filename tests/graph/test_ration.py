@@ -159,7 +159,7 @@ def test_a_changed_slice_does_not_read_the_others(monkeypatch: pytest.MonkeyPatc
     """A Service with 100,000 endpoints has 100 slices."""
     pieces = [pods("s", 10, name=f"s{number}") for number in range(20)]
     graph = build_graph(world(gateway(), created("s", 1), *pieces, route("r", "red", ref("s"))), CLUSTER)
-    read = mock.Mock(wraps=endpoint.usable_address)
-    monkeypatch.setattr(endpoint, "usable_address", read)
+    read = mock.Mock(wraps=endpoint._candidate)
+    monkeypatch.setattr(endpoint, "_candidate", read)
     edited = build_graph(replaced(graph.memo.resources, pods("s", 9, name="s7")), CLUSTER, graph)
     assert (used(edited), read.call_count) == ({"red/s:80": 10}, 9)

@@ -92,9 +92,10 @@ class Ask:
 class Session:
     """One connection."""
 
-    def __init__(self, peer: Peer, credits: bool = True) -> None:
+    def __init__(self, peer: Peer, credits: bool = True, deaf: bool = False) -> None:
         self.peer = peer
         self.credits = credits
+        self.deaf = deaf
         config = h2.config.H2Configuration(
             header_encoding="utf-8",
             validate_outbound_headers=False,
@@ -152,6 +153,8 @@ class Session:
         match event:
             case h2.events.ConnectionTerminated():
                 self.goaways.append((event.last_stream_id, int(event.error_code)))
+                if int(event.error_code) == 0:  # the library would send nothing more, not even on streams in progress
+                    self.link.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
             case h2.events.RemoteSettingsChanged():
                 self.settings |= {int(name): one.new_value for name, one in event.changed_settings.items()}
             case h2.events.PingAckReceived():
@@ -182,6 +185,8 @@ class Session:
             if data:
                 for event in self.link.receive_data(data):
                     self.take(event)
+                if self.deaf:
+                    self.link.clear_outbound_data_buffer()
                 try:
                     await self.flush()
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -195,11 +200,12 @@ class Session:
 
 @asynccontextmanager
 async def client(
-    port: int, *, name: str = "a", settings: dict[Any, int] | None = None, credits: bool = True
+    port: int, *, name: str = "a", settings: dict[Any, int] | None = None, credits: bool = True, deaf: bool = False
 ) -> AsyncIterator[Session]:
-    """`settings`: of h2.settings.SettingCodes. `credits`: whether windows open again as content is read."""
+    """`settings`: of h2.settings.SettingCodes. `credits`: whether windows open again as content is read. `deaf`: frames
+    that the client receives have no answer, not even settings."""
     peer = await connect(port, name, None if TRANSPORT.get() == "plain" else agreeing())
-    session = Session(peer, credits)
+    session = Session(peer, credits, deaf)
     await session.begin(settings)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.read)
@@ -207,4 +213,5 @@ async def client(
             yield session
         finally:
             nursery.cancel_scope.cancel()
-            await peer.close()
+            with trio.CancelScope(shield=True):  # or its Cancelled would replace an exception of the test
+                await peer.close()

@@ -2,7 +2,9 @@
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 
 import h2.settings
 import hpack
@@ -18,7 +20,7 @@ pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 UNKNOWN = 0xBB
-ENHANCE_YOUR_CALM = 11
+PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 1, 11
 END_STREAM, END_HEADERS = 1, 4
 MANY = 20_000
 
@@ -77,8 +79,9 @@ def empty_continuations() -> Iterator[bytes]:
 
 def bomb() -> Iterator[bytes]:
     """One field of 4 KB in the table of HPACK, to which each further octet refers."""
-    yield frame(HEADERS, END_HEADERS, 3, BLOCK + b"\x40\1x" + b"\x7f\xa1\x1e" + b"y" * 4000)
-    yield frame(HEADERS, END_HEADERS, 5, BLOCK + b"\xbe" * 16_000)
+    start = b"\x82\x86\x84\1\1a"  # head(), which leaves the table as it is
+    yield frame(HEADERS, END_HEADERS, 3, start + b"\x40\1x" + b"\x7f\xa1\x1e" + b"y" * 4000)
+    yield frame(HEADERS, END_HEADERS, 5, start + b"\xbe" * 16_000)
 
 
 def trailers_without_end() -> Iterator[bytes]:
@@ -115,26 +118,18 @@ FLOODS = {
     "PRIORITY": (lambda: repeated(frame(PRIORITY, 0, 3, struct.pack(">IB", 0, 1))), "chores"),
     "unknown frames": (lambda: repeated(frame(UNKNOWN)), "chores"),
 }
+PATIENT = {"resets by the gateway", "malformed requests"}  # no more of these at once than a client may have streams
+DEAF = {"refused streams"}  # a client that does not acknowledge the limit of streams
 
 
-async def flood(session: Session, frames: Iterator[bytes]) -> None:
-    data = b""
-    for one in frames:
-        data += one
-        if len(data) > 16_000:
-            try:
-                await session.raw(data)
-            except trio.BrokenResourceError:
-                return
-            data = b""
-        if session.closed:
-            return
-    with trio.move_on_after(60):
-        try:
+async def flood(session: Session, frames: Iterator[bytes], patient: bool) -> None:
+    """Sends the frames until the connection is closed."""
+    with suppress(trio.BrokenResourceError):
+        while not session.closed and (data := b"".join(islice(frames, 50))):
             await session.raw(data)
-        except trio.BrokenResourceError:
-            return
-        await session.until(lambda: session.closed)
+            if patient:
+                await quiet(0.002)
+    await session.until(lambda: session.closed)
 
 
 async def silent(peer: Peer) -> None:
@@ -147,11 +142,10 @@ async def test_a_flood_ends_the_connection(name: str) -> None:
     frames, reason = FLOODS[name]
     async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
         rig.put("b", backend.port)
-        async with client(rig.port) as session, client(rig.port) as other:
+        async with client(rig.port, deaf=name in DEAF) as session, client(rig.port) as other:
             ask = await session.ask()  # the connection has been useful
             await soon(lambda: backend.connections == 1)
-            await flood(session, frames())
-            assert session.closed, rig.counters.fixed()
+            await flood(session, frames(), name in PATIENT)
             del ask
             await soon(lambda: rig.engine.statistics().exchanges == 0)
             fixed = rig.counters.fixed()
@@ -160,6 +154,20 @@ async def test_a_flood_ends_the_connection(name: str) -> None:
             assert rig.engine.statistics().buffered < 1_000_000
             await other.ask()
             await soon(lambda: rig.engine.statistics().exchanges == 1)
+
+
+async def test_more_streams_than_a_client_has_accepted() -> None:
+    """It knows the limit (RFC 9113 section 5.1.2)."""
+    async with backends(silent) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            asks = [await session.ask() for _ in range(128)]
+            await soon(lambda: rig.engine.statistics().exchanges == 128)
+            await session.raw(frame(HEADERS, END_HEADERS, 257, BLOCK))
+            await session.until(lambda: session.closed)
+            assert session.goaways == [(asks[-1].id, PROTOCOL_ERROR)]
+        await soon(lambda: rig.engine.statistics().exchanges == 0)
+        assert rig.counters.fixed()["http2_violation"] == 1
 
 
 async def test_ordinary_clients_may_ping_and_cancel() -> None:

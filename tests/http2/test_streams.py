@@ -3,7 +3,7 @@
 import h2.settings
 import pytest
 import trio
-from http2.client import AUTHORITY, client, head
+from http2.client import AUTHORITY, Fields, client, head
 from peer import Peer
 from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
 
@@ -84,6 +84,40 @@ async def test_crumbs_are_one_cookie() -> None:
             assert (await (await session.ask(fields=fields)).response())[0] == 200
     assert report[0].count(b"cookie:") == 1
     assert b"cookie: a=1; b=2; c=3; d=4\r\nx-a: b\r\n" in report[0]
+
+
+CRUMBS = [("cookie", f"{i}={i}") for i in range(300)]
+OTHERS = [(f"x-{i}", "b") for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "trailers", "cookie", "status"),
+    [
+        (CRUMBS, [], "; ".join(value for _, value in CRUMBS), 200),
+        ([CRUMBS[0], *OTHERS[:9], CRUMBS[1]], [], "0=0; 1=1", 200),
+        ([*OTHERS[:9], CRUMBS[0], CRUMBS[1]], [], "0=0; 1=1", 200),
+        ([CRUMBS[0], *OTHERS[:10], CRUMBS[1]], [], None, 431),
+        ([*OTHERS[:10], CRUMBS[0]], [], None, 431),
+        ([("cookie", ""), ("cookie", "a=1"), ("cookie", "")], [], "a=1; ", 200),
+        ([("cookie", "a=1"), ("cookie", "b\x01")], [], None, 0),
+        ([("cookie", "x" * 2000) for _ in range(5)], [], None, 431),
+        (CRUMBS[:2], CRUMBS[:8], "0=0; 1=1", 200),
+        (CRUMBS[:2], CRUMBS[:12], None, 431),  # of trailers nothing is joined
+    ],
+)
+async def test_crumbs_count_as_one_field(fields: Fields, trailers: Fields, cookie: str | None, status: int) -> None:
+    report: list[bytes] = []
+    limits = Limits(max_head=8192, max_fields=10)
+    async with backends(reporting(report)) as [backend], running(rule("b"), limits=limits) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", fields=fields, body=b"" if trailers else None, end=not trailers)
+            if trailers:
+                await ask.finish(trailers)
+            assert (await ask.response())[0] == status
+    if cookie is not None:
+        assert report[0].count(b"cookie:") == 1
+        assert b"\r\ncookie: " + cookie.encode() + b"\r\n" in report[0]
 
 
 @pytest.mark.parametrize(

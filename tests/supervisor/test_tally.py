@@ -67,6 +67,31 @@ def test_workers_are_summed(maps):
     assert requests(scrape(tally)) == {("a/one", "a/x:80", "200"): 5, ("a/one", "", "500"): 1}
 
 
+def test_calls_of_grpc_are_counted_by_their_status(maps):
+    tally = tally_of(maps)
+    slots = tally.book.assign(rule("a/one", "a/x:80"))
+    for one, status in zip(maps, (0, 14), strict=True):
+        one.count_request(slots.targets[0], 200)
+        one.count_call(slots.targets[0], status)
+    maps[0].count_call(slots.targets[0], 0)
+    found = {}
+    for key, value in scrape(tally).items():
+        if key[0] == "fastroute_grpc_requests_total":
+            labels = dict(key[1:])
+            found[labels["route"], labels["backend"], labels["grpc_code"]] = value
+    assert found == {("a/one", "a/x:80", "0"): 2, ("a/one", "a/x:80", "14"): 1}
+
+
+def test_an_ended_series_of_calls_leaves_its_counts_to_other(maps):
+    tally = tally_of(maps)
+    slot = tally.book.assign(rule("a/one", "a/x:80")).targets[0]
+    maps[0].count_call(slot, 5)
+    tally._rebase_requests(slot)
+    samples = scrape(tally)
+    [found] = [(dict(key[1:])["route"], value) for key, value in samples.items() if "grpc_requests" in key[0]]
+    assert found == ("other", 1)
+
+
 def labels_of_requests(tally):
     return [dict(key[1:]) for key in scrape(tally) if key[0] == "fastroute_http_requests_total"]
 
