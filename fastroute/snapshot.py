@@ -96,7 +96,7 @@ class ValueMatch(msgspec.Struct, frozen=True):
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
     path: PathMatch
-    method: str | None = None
+    method: str | None = None  # of a rule with `calls`: the method of gRPC, the last part of the path
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
     rank: tuple[int | str, ...]  # for one hostname and path, the smallest wins (compiler/precedence.py)
@@ -132,7 +132,7 @@ class Rewrite(msgspec.Struct, frozen=True, kw_only=True, tag="rewrite"):
 class Mirror(msgspec.Struct, frozen=True, kw_only=True, tag="mirror"):
     """Copies `numerator` of `denominator` requests to an endpoint of `backend`. Their responses are ignored."""
 
-    backend: str  # "ns/name:port"
+    backend: str  # its id in Snapshot.backends
     numerator: int = 1
     denominator: int = 1
 
@@ -155,10 +155,25 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
     """One backendRef: its share goes to `backend`, or is answered with `status` (it is never redistributed)."""
 
     weight: int
-    backend: str  # "ns/name:port", for logs also if it is refused
+    backend: str  # its id in Snapshot.backends: "ns/name:port", or "ns/name:port/h2"; also if it is refused
     status: int | None = None  # None: forward
     reason: str | None = None  # a name in REASONS of ext/routing/tables, for example "reference_refused"
     filters: tuple[Filter, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """ "ns/name:port", for logs and metrics."""
+        return backend_label(self.backend)
+
+
+def backend_label(backend: str) -> str:
+    """The Service and the port in the id of a backend.
+
+    >>> backend_label("a/x:80/h2"), backend_label("a/x:80"), backend_label("a/x")
+    ('a/x:80', 'a/x:80', 'a/x')
+    """
+    service, colon, rest = backend.partition(":")
+    return service + colon + rest.partition("/")[0]
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +208,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     route_kind: str
     name: str  # the rule's name or its index
+    calls: bool = False  # takes only calls of gRPC, before the rules of the listener that take all requests
     matches: tuple[Match, ...]
     filters: tuple[Filter, ...] = ()
     backends: tuple[WeightedBackend, ...] = ()
@@ -233,8 +249,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
-    backends: Mapping[str, Backend] = _NONE  # by "ns/name:port": those of which `endpoints` has the endpoints
-    endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by backend "ns/name:port", sorted
+    # By id: "ns/name:port"; or "ns/name:port/h2", if HTTP/2 is spoken for some rules, whatever is spoken for others.
+    backends: Mapping[str, Backend] = _NONE  # those of which `endpoints` has the endpoints
+    endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by the id of the backend, sorted
     certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners refer to
 
 

@@ -48,6 +48,7 @@ def a_rule(
     index: int = 0,
     backends: tuple[WeightedBackend, ...] = (WeightedBackend(weight=1, backend="apples/apple:80"),),
     filters: tuple[Filter, ...] = (),
+    calls: bool = False,
 ) -> Rule:
     """A rule; without matches it matches every path."""
     return Rule(
@@ -59,6 +60,7 @@ def a_rule(
         route=route,
         route_kind="HTTPRoute",
         name=str(index),
+        calls=calls,
         matches=matches or (a_match(PathMatch("PathPrefix", ""), order=(route, index, 0)),),
         backends=backends,
         filters=filters,
@@ -107,6 +109,7 @@ VALUES = ("1", "2", "1,2", "", "x y")
 VALUE_PATTERNS = ("1|2", "[0-9,]*", ".+", "(1,)?2")
 NAMES = ("x-one", "x-two", "host")
 PARAMETERS = ("one", "two", "a.b")
+TYPES = ((), (("Content-Type", "application/grpc"),), (("content-type", "application/grpc-web"),))
 METHODS = ("GET", "POST", "get", "PURGE")
 
 prefixes = st.lists(st.sampled_from(ELEMENTS), max_size=3).map(lambda parts: "".join(f"/{part}" for part in parts))
@@ -133,12 +136,13 @@ def value_matches(names: Iterable[str]) -> st.SearchStrategy[tuple[ValueMatch, .
 @st.composite
 def rules(draw: st.DrawFn, listener: str, route: str) -> Rule:
     count = draw(st.integers(1, 3))
+    calls = draw(st.booleans())
     return a_rule(
         route,
         *(
             a_match(
                 draw(path_matches),
-                draw(st.none() | st.sampled_from(METHODS)),
+                draw(st.none() | st.sampled_from(("a", "b") if calls else METHODS)),
                 draw(value_matches(NAMES)),
                 draw(value_matches(PARAMETERS)),
                 order=(draw(st.integers(-2, 2)), route, 0, number),
@@ -147,6 +151,7 @@ def rules(draw: st.DrawFn, listener: str, route: str) -> Rule:
         ),
         listener=listener,
         hostnames=tuple(draw(st.lists(st.sampled_from(HOSTNAMES), min_size=1, max_size=3, unique=True))),
+        calls=calls,
     )
 
 
@@ -183,7 +188,7 @@ def requests(draw: st.DrawFn) -> Request:
         authority=host,
         path=draw(paths),
         query=draw(st.none() | query),
-        headers=(("Host", host), *draw(fields)),
+        headers=(("Host", host), *draw(st.sampled_from(TYPES)), *draw(fields)),
     )
 
 

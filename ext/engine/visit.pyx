@@ -53,7 +53,7 @@ cdef void visit_parent(Reactor r, Connection *p) noexcept nogil:
         parent_close(r, p)
         return
     streams_wake_writers(r, p)
-    if p.parent.ready.first != 0 or parent_can_read(p):
+    if p.parent.ready.first != 0 or p.parent.unseen or parent_can_read(p):
         queue(r, p)
     else:
         dequeue(r, p)

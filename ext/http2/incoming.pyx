@@ -196,8 +196,7 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
     if frame.hd.type == NGHTTP2_HEADERS:
         return take_block(r, p, session, frame)
     if frame.hd.type == NGHTTP2_SETTINGS:
-        session.preface = True
-        note_all_windows(r, session, p)
+        session.preface = session.resized = True
         return 0
     if frame.hd.type == NGHTTP2_GOAWAY:
         parent_leave(r, p)
@@ -220,17 +219,6 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
         stream_can_send(r, p, s, frame.window_update.window_size_increment)
         note_windows(p, s)
     return 0
-
-
-cdef void note_all_windows(Reactor r, Session *session, Connection *p) noexcept nogil:
-    """SETTINGS can change the windows of all streams."""
-    cdef uint32_t index = p.parent.streams.first
-    cdef Connection *s
-    while index != 0:
-        s = slab_at(&r.slab, index)
-        index = s.stream.link.after
-        if not s.stream.over and not s.stream.said_end:
-            note_windows(p, s)
 
 
 cdef int on_content(nghttp2_session *wire, uint8_t flags, int32_t id, const uint8_t *data, size_t size,
@@ -257,6 +245,17 @@ cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, React
         stream_broken(r, r.speaking, s)
         return session_spend(r, session, 0, 1)
     return 0
+
+
+cdef void note_all_windows(Reactor r, Session *session, Connection *p) noexcept nogil:
+    cdef uint32_t index = p.parent.streams.first
+    cdef Connection *s
+    session.resized = False
+    while index != 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.link.after
+        if not s.stream.over and not s.stream.said_end:
+            note_windows(p, s)
 
 
 cdef void receive_with(nghttp2_session_callbacks *callbacks) noexcept:

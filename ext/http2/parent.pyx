@@ -1,10 +1,10 @@
 """HTTP/2 as the protocol of a parent; see parent.pxd."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.http2.chores cimport session_fail, session_spend_bytes
-from fastroute.ext.http2.incoming cimport receive_with
+from fastroute.ext.http2.incoming cimport note_all_windows, receive_with
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, reset, send, send_with
 from fastroute.ext.http2.session cimport (
@@ -15,11 +15,13 @@ from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.counters cimport HTTP2_BLOCK, HTTP2_CHORES, HTTP2_NO_PREFACE, HTTP2_VIOLATION
 from fastroute.ext.reactor.parent cimport parent_owes
-from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.reactor.reactor cimport Reactor, read_clock
 
 cdef enum:
     FIRST_WINDOW = 65535        # of a connection (RFC 9113 section 6.9.2)
     SEND_MOST = 4194304         # bytes of a head for a client: more than any other limit allows
+    TAKE_PART = 16384           # bytes that are taken at once: 0.4 ms, if each is a field
+    TAKE_TIME = 400             # microseconds after which no further part is taken in a visit
     LIMITED_HERE = 1000000000   # instead of a limit of libnghttp2
 
 cdef nghttp2_session_callbacks *_callbacks
@@ -62,10 +64,27 @@ cdef void release(void *state) noexcept nogil:
 
 
 cdef int64_t take(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil:
+    """Takes it in parts, for a limited time: an octet can be a field, or a frame of nine octets have a lot of work."""
+    cdef uint64_t until = r.now + TAKE_TIME
+    cdef uint32_t taken = 0
+    cdef uint32_t part
+    while taken < size and not p.parent.unseen:
+        part = min(size - taken, <uint32_t> TAKE_PART)
+        if take_part(r, p, data + taken, part) < 0:
+            return -1
+        taken += part
+        read_clock(r)
+        p.parent.unseen = taken < size and r.now > until
+    return taken
+
+
+cdef int take_part(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil:
     cdef Session *session = session_of(p)
     cdef ssize_t taken
     r.speaking = p
     taken = nghttp2_session_mem_recv(session.wire, <const uint8_t *> data, size)
+    if session.resized:
+        note_all_windows(r, session, p)
     r.speaking = NULL
     session.unexplained += size
     if taken >= 0 and session_spend_bytes(r, session) != 0:
@@ -77,7 +96,7 @@ cdef int64_t take(Reactor r, Connection *p, const char *data, uint32_t size) noe
         session_fail(r, session, HTTP2_VIOLATION)
         return -1
     parent_owes(r, p, session.open or not session.preface)
-    return taken
+    return 0
 
 
 cdef uint32_t code_of(int failure) noexcept nogil:

@@ -40,6 +40,15 @@ cdef bint is_grpc(const Message *request) noexcept nogil:
     return field is not NULL and is_forwarded(request, field) and is_grpc_type(field.value)
 
 
+cdef Slice grpc_method(const Message *request) noexcept nogil:
+    cdef uint32_t at = request.path.size
+    while at and request.path.data[at - 1] != c'/':
+        at -= 1
+    if at <= 1:
+        return Slice(NULL, 0)
+    return Slice(request.path.data + at, request.path.size - at)
+
+
 cdef uint64_t grpc_timeout(const Message *request) noexcept nogil:
     cdef const Field *field = find(request, b"grpc-timeout", 12)
     cdef uint64_t value = 0

@@ -7,6 +7,7 @@ from libc.string cimport memset
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldname cimport field_name
 from fastroute.ext.message.message cimport Field
+from fastroute.ext.message.method cimport method_of
 
 
 cdef bytes slice_bytes(const Slice *slice):
@@ -37,6 +38,7 @@ cdef class Scratch:
     cdef int request(self, method, path, query, host, fields) except -1:
         cdef str name = host.lower()
         self.message.method = self.keep(method)
+        self.message.method_name = method_of(self.message.method)
         self.message.path = self.keep(path)
         self.message.query = self.keep(query or b"")
         self.message.has_query = query is not None

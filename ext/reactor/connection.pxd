@@ -96,7 +96,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint8_t left                # the last GOAWAY was sent: streams with a higher number are not processed
     uint8_t over                # the protocol was violated, or memory is exhausted: it closes
     uint8_t resting             # counted as idle
-    uint8_t unseen              # `input` has bytes that arrived before the protocol began
+    uint8_t unseen              # `input` has bytes that arrived before the protocol began, or that it takes in the next visit
     uint8_t silent              # upstream: no request was sent on it yet, and so no frame
     uint8_t late                # its idle deadline has passed, but frames were not sent yet
 

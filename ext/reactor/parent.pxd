@@ -45,6 +45,7 @@ cdef struct StreamProtocol:     # functions of a protocol with streams, for any 
     int (*begin)(Reactor r, Connection *p) noexcept nogil
     # Handles the frames in `data`: calls stream_accept, stream_receive, stream_ended, stream_broken and stream_can_send.
     # Returns how many bytes it needs no more, or -1 if the parent must end; frames in the batch are sent before that.
+    # Sets `unseen` of the parent if it takes the others in the next visit, because they are too much work for this one.
     int64_t (*take)(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil
     # Puts all frames that wait into the batch; called before each write. Returns 0, or -1 if the parent must end.
     int (*gather)(Reactor r, Connection *p) noexcept nogil

@@ -71,7 +71,7 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
         return False
     if kept:
         memcpy(r.scratch, buffer_bytes(&p.input), kept)
-    if parent_can_read(p):
+    if parent_can_read(p) and not p.parent.unseen:
         size = receive(r, p, r.scratch + kept, SCRATCH - kept)
     if size <= 0 and not p.parent.unseen:
         return size == 0
@@ -79,7 +79,7 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
     buffer_free(&p.input)
     kept += <uint32_t> max(size, 0)
     taken = protocol_at(p.parent.protocol).take(r, p, r.scratch, kept)
-    if taken < 0 or kept - taken > KEPT_MOST:
+    if taken < 0 or (kept - taken > KEPT_MOST and not p.parent.unseen):
         p.parent.over = True
         return False
     kept -= <uint32_t> taken

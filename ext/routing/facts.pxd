@@ -28,6 +28,7 @@ cdef struct Names:              # a hash table with chains
 
 cdef struct Facts:
     const Message *message
+    Slice method                # that matches compare: of HTTP, or the last part of the path of a call of gRPC
     Arena *arena
     Names headers
     Names query

@@ -9,6 +9,7 @@ from fastroute.ext.message.message cimport Field, is_forwarded
 
 cdef void facts_start(Facts *facts, const Message *message, Arena *arena) noexcept nogil:
     facts.message = message
+    facts.method = message.method
     facts.arena = arena
     facts.headers.cells = NULL
     facts.query.cells = NULL

@@ -12,6 +12,7 @@ cdef class RuleHandle:
     cdef Py_hash_t fingerprint  # of its source: equal means unchanged
     cdef str listener           # id
     cdef str hostnames          # joined with ","
+    cdef bint calls             # Rule.calls
 
 cdef class GroupHandle:
     cdef Group *group           # NULL: no rules are left

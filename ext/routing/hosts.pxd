@@ -74,6 +74,10 @@ cdef inline void *host_next(HostWalk *walk) noexcept nogil:
     return NULL
 
 
+cdef inline bint hosts_are_empty(const HostTable *table) noexcept nogil:
+    return not table.exact.used and not table.wildcards.used and table.any == NULL
+
+
 cdef void hosts_start(HostTable *table) noexcept nogil
 cdef int hosts_share(HostTable *table, const HostTable *other) except -1    # makes an empty table a copy. MemoryError
 # Puts a hostname that is not in the table yet. MemoryError.

@@ -243,7 +243,7 @@ cdef const Bucket *_own_bucket(const Index *index, const Signature *signature, F
         if found[i] == NULL:
             return NULL
     if signature.method:
-        key = slice_hash(&facts.message.method)
+        key = slice_hash(&facts.method)
     for i in range(signature.names_count):
         key = _mix(key, value_hash(found[i]))
     bucket = <const Bucket *> bytemap_find(&index.buckets, signature.number, <const char *> &key, sizeof(key))
@@ -264,7 +264,7 @@ cdef bint _meets(const Bucket *bucket, const Signature *signature, Fact **found,
     for i in range(signature.names_count):
         if not slices_equal(bucket.values[i], &found[i].value) or not _is_named(found[i], signature, i):
             return False
-    return not signature.method or slices_equal(&bucket.method, &facts.message.method)
+    return not signature.method or slices_equal(&bucket.method, &facts.method)
 
 
 cdef const Match *_better(const Bucket *bucket, const Match *best, Facts *facts) noexcept nogil:

@@ -18,8 +18,10 @@ cdef struct Listener:           # one block of memory with its strings
     Slice hostname              # "" accepts every host
     uint16_t spec_port          # as in the Gateway
     uint32_t series             # slot of http_requests_total, for answers before a rule was chosen; 0: `other`
+    bint groups_left            # while it is freed: `groups` is not empty yet
     Secure *secure              # HTTPS: with a reference; NULL: HTTP
     HostTable groups            # by hostname of the routes; -> Group
+    HostTable calls             # the same, of the rules that take only calls of gRPC
 
 cdef struct Site:               # the listeners of one place
     HostTable listeners         # by hostname -> Listener
@@ -54,8 +56,9 @@ cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil
 
 # A listener without groups, with one reference. Takes over the reference to `secure`, unless it raises MemoryError.
 cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL
-# Takes a reference. The listener has no group with this hostname yet. MemoryError.
-cdef int listener_put(Listener *listener, Group *group) except -1
+# The groups of the rules that take only calls of gRPC, or of those that take all requests.
+cdef inline HostTable *groups_of(Listener *listener, bint calls) noexcept nogil:
+    return &listener.calls if calls else &listener.groups
 cdef void listener_ref(Listener *listener) noexcept nogil
 cdef void listener_unref(Listener *listener) noexcept nogil                     # added to the graveyard at zero
 # `count` places without listeners, with one reference. Raises MemoryError.

@@ -1,18 +1,21 @@
 # Finds the rule for a request. A request belongs to the most specific listener of its port, and to no other; within it,
-# the most specific hostname group with a rule that accepts the request is used.
+# the most specific hostname group with a rule that accepts the request is used: for a call of gRPC first among the rules
+# that take only calls, then among the others.
 
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.graveyard cimport grave_unref
 from fastroute.ext.memory.slice cimport slices_equal
+from fastroute.ext.message.grpc cimport grpc_method, is_grpc
 from fastroute.ext.message.reason cimport (
     REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
 )
 from fastroute.ext.routing.facts cimport Facts, facts_start
 from fastroute.ext.routing.group cimport group_find
 from fastroute.ext.routing.hosts cimport (
-    HostWalk, host_next, hosts_get, hosts_put, hosts_release, hosts_remove, hosts_share, hosts_start, walk_start,
+    HostTable, HostWalk, host_next, hosts_are_empty, hosts_get, hosts_put, hosts_release, hosts_remove, hosts_share,
+    hosts_start, walk_start,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match
 from fastroute.ext.tls.secure cimport secure_unref
@@ -36,15 +39,13 @@ cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t 
     listener.grave.dismantle = _dismantle_listener
     listener.spec_port = spec_port
     listener.secure = secure
+    listener.groups_left = True
     into = _keep(&listener.gateway, gateway, into)
     into = _keep(&listener.name, name, into)
     _keep(&listener.hostname, hostname, into)
     hosts_start(&listener.groups)
+    hosts_start(&listener.calls)
     return listener
-
-
-cdef int listener_put(Listener *listener, Group *group) except -1:
-    return hosts_put(&listener.groups, group.hostname, &group.grave)
 
 
 cdef void listener_ref(Listener *listener) noexcept nogil:
@@ -57,7 +58,12 @@ cdef void listener_unref(Listener *listener) noexcept nogil:
 
 cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
     cdef Listener *listener = <Listener *> grave
-    if not hosts_release(&listener.groups, &grave.cursor):
+    if listener.groups_left:
+        if not hosts_release(&listener.groups, &grave.cursor):
+            return False
+        listener.groups_left = False
+        grave.cursor = 0
+    if not hosts_release(&listener.calls, &grave.cursor):
         return False
     if listener.secure != NULL:
         secure_unref(listener.secure)
@@ -136,14 +142,26 @@ cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
     return socket < routes.count and routes.sites[socket].secure_count
 
 
+cdef const Match *search(const HostTable *groups, Slice host, Facts *facts) noexcept nogil:
+    """The match that takes the request, of the most specific hostname that has one; NULL if there is none."""
+    cdef HostWalk walk
+    cdef const Group *group
+    cdef const Match *match = NULL
+    walk_start(&walk, groups, host)
+    while match == NULL and not facts.failed:
+        group = <const Group *> host_next(&walk)
+        if group == NULL:
+            break
+        match = group_find(group, facts)
+    return match
+
+
 cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Message *message, Arena *arena,
                     Decision *decision) noexcept nogil:
-    cdef HostWalk walk
     cdef Facts facts
     cdef uint32_t used = arena.used
     cdef Listener *listener = find_listener(routes, socket, message.host)
     cdef Listener *meant
-    cdef const Group *group
     cdef const Match *match = NULL
     decision.rule = NULL
     decision.listener = NULL
@@ -161,13 +179,13 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.listener = listener
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
-    walk_start(&walk, &listener.groups, message.host)
     facts_start(&facts, message, arena)
-    while match == NULL and not facts.failed:
-        group = <const Group *> host_next(&walk)
-        if group == NULL:
-            break
-        match = group_find(group, &facts)
+    if not hosts_are_empty(&listener.calls) and is_grpc(message):
+        facts.method = grpc_method(message)
+        match = search(&listener.calls, message.host, &facts)
+        facts.method = message.method
+    if match == NULL:
+        match = search(&listener.groups, message.host, &facts)
     arena.used = used
     if facts.failed:
         decision.reason = REASON_OVERLOADED

@@ -38,7 +38,7 @@ cdef struct Match:
     uint8_t path_type           # PathType
     Slice path                  # "/a/b": exact path or prefix (a prefix has no final slash: "" is every path)
     Pattern *pattern            # for PATH_REGEX
-    Slice method                # empty: any
+    Slice method                # empty: any; of a rule with `calls`: the method of gRPC
     ValueTest *headers
     ValueTest *query
     uint16_t headers_count
@@ -72,6 +72,7 @@ cdef struct Rule:
     Choice *choice
     Target *targets
     uint32_t targets_count
+    uint8_t calls               # takes only calls of gRPC, before the rules for all requests
     uint16_t owner              # the namespace of the route (owner.pxd)
     uint16_t reason             # LocalReason if choose_target returns -1: no_backend_refs or zero_weights (500)
     uint32_t local_series       # slot for answers before a backend was chosen (redirects, 500 without backends)

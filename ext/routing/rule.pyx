@@ -161,7 +161,7 @@ cdef int _compile(Draft draft, tuple expression) except -1:
 cdef int _put_target(Rule *rule, source, uint32_t series, Upstreams upstreams) except -1:
     cdef Target *target = &rule.targets[rule.targets_count]
     rule.targets_count += 1
-    pool_text(&rule.pool, source.backend, &target.name)
+    pool_text(&rule.pool, source.label, &target.name)
     target.weight = source.weight
     target.mark = session_mark(target.name)
     target.series = series
@@ -182,6 +182,7 @@ cdef int _put_labels(Rule *rule, source) except -1:
     pool_text(pool, source.listener_name, &rule.listener)
     pool_text(pool, source.route, &rule.route)
     pool_text(pool, source.route_kind, &rule.route_kind)
+    rule.calls = source.calls
     rule.owner = owner_of(source.route.partition("/")[0])
     return pool_text(pool, source.name, &rule.name)
 

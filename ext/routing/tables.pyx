@@ -20,8 +20,8 @@ from fastroute.ext.routing.choices cimport Choices
 from fastroute.ext.routing.group cimport Group, group_add, group_expect, group_new, group_take, group_unref, group_widen
 from fastroute.ext.routing.handlemap cimport HandleMap
 from fastroute.ext.routing.handles cimport GroupHandle, ListenerHandle, RuleHandle, listener_for, text_slice
-from fastroute.ext.routing.hosts cimport HostCursor, hosts_get, hosts_next, hosts_remove, hosts_share
-from fastroute.ext.routing.router cimport Decision, Listener, find_rule, listener_put
+from fastroute.ext.routing.hosts cimport HostCursor, HostTable, hosts_get, hosts_next, hosts_put, hosts_remove, hosts_share
+from fastroute.ext.routing.router cimport Decision, find_rule, groups_of
 from fastroute.ext.routing.rule cimport Draft
 from fastroute.ext.tls.certificate cimport Certificates
 
@@ -115,9 +115,9 @@ cdef class TableBuilder:
     cdef Choices choices
     cdef dict put               # id -> (snapshot.Listener, its slot), listeners that were put
     cdef dict orphaned          # id -> ListenerHandle, listeners that were removed
-    cdef dict touched           # listener id -> {hostname: [(rule id, RuleHandle put)]}
+    cdef dict touched           # listener id -> {(hostname, whether for calls): [(rule id, RuleHandle put)]}
     cdef set removed            # addresses of the Rules of `previous` that are dropped
-    cdef dict groups            # listener id -> {hostname: GroupHandle}, groups that were rebuilt
+    cdef dict groups            # listener id -> {(hostname, whether for calls): GroupHandle}, groups that were rebuilt
     cdef list left              # ListenerHandles that are only in `previous`
     cdef list came              # those that are only in the next version
     cdef object work            # the generator, once started
@@ -176,25 +176,26 @@ cdef class TableBuilder:
         handle.fingerprint = fingerprint
         handle.listener = rule.listener
         handle.hostnames = ",".join(rule.hostnames)
+        handle.calls = handle.rule.calls
         if old is not None:
             self._forget(old)
         self.rules.put(rule.id, handle)
         for hostname in dict.fromkeys(rule.hostnames):
-            self._touch(rule.listener, hostname).append((rule.id, handle))
+            self._touch(rule.listener, hostname, handle.calls).append((rule.id, handle))
 
     def remove_rule(self, str id not None) -> None:
         cdef RuleHandle old = self.rules.take(id)
         if old is not None:
             self._forget(old)
 
-    cdef list _touch(self, str listener, str hostname):
+    cdef list _touch(self, str listener, str hostname, bint calls):
         """Records that a group must be rebuilt; returns the list of rules to add to it."""
-        return self.touched.setdefault(listener, {}).setdefault(hostname, [])
+        return self.touched.setdefault(listener, {}).setdefault((hostname, calls), [])
 
     cdef int _forget(self, RuleHandle old) except -1:
         self.removed.add(<uintptr_t> old.rule)
         for hostname in old.hostnames.split(","):
-            self._touch(old.listener, hostname)
+            self._touch(old.listener, hostname, old.calls)
         return 0
 
     cdef Choice *_choice(self, source) except NULL:
@@ -268,20 +269,23 @@ cdef class TableBuilder:
     def _drop_orphans(self):
         """Drops the rules of listeners that were removed, except rules that were put again in this version."""
         cdef ListenerHandle orphan
-        cdef HostCursor cursor
-        cdef uint32_t i
-        cdef Group *group
         for orphan in self.orphaned.values():
             self.left.append(orphan)
-            cursor = HostCursor(SharedCursor(0, 0), SharedCursor(0, 0), False)
-            group = <Group *> hosts_next(&orphan.listener.groups, &cursor)
-            while group != NULL:
-                for i in range(group.rules_count):
-                    self._drop(group.rules[i])
-                    if i % SPAN == SPAN - 1:
-                        yield
-                group = <Group *> hosts_next(&orphan.listener.groups, &cursor)
-                yield
+            yield from self._drop_rules(orphan, False)
+            yield from self._drop_rules(orphan, True)
+
+    def _drop_rules(self, ListenerHandle orphan, bint calls):
+        cdef HostCursor cursor = HostCursor(SharedCursor(0, 0), SharedCursor(0, 0), False)
+        cdef HostTable *groups = groups_of(orphan.listener, calls)
+        cdef Group *group = <Group *> hosts_next(groups, &cursor)
+        cdef uint32_t i
+        while group != NULL:
+            for i in range(group.rules_count):
+                self._drop(group.rules[i])
+                if i % SPAN == SPAN - 1:
+                    yield
+            group = <Group *> hosts_next(groups, &cursor)
+            yield
 
     cdef int _drop(self, Rule *rule) except -1:
         cdef str id = rule.id.data[:rule.id.size].decode()
@@ -296,10 +300,10 @@ cdef class TableBuilder:
             if listener not in self.put and self.listeners.find(listener) is None:
                 self._refuse_homeless(hostnames)
                 continue
-            for hostname, added in hostnames.items():
+            for scope, added in hostnames.items():
                 handle = GroupHandle()
-                self.groups.setdefault(listener, {})[hostname] = handle
-                yield from self._fill_group(handle, self._old_listener(listener), hostname, added)
+                self.groups.setdefault(listener, {})[scope] = handle
+                yield from self._fill_group(handle, self._old_group(listener, scope), scope[0], added)
                 yield
 
     cdef int _refuse_homeless(self, dict hostnames) except -1:
@@ -314,14 +318,22 @@ cdef class TableBuilder:
         """The listener in `previous`; None if it was removed since."""
         return None if self.previous is None or id in self.orphaned else self.previous.listeners.find(id)
 
-    def _fill_group(self, GroupHandle handle, ListenerHandle old_listener, str hostname, list added):
-        cdef Group *old = NULL
+    cdef GroupHandle _old_group(self, str listener, tuple scope):
+        """The group of (hostname, whether for calls) in `previous`, if there is one."""
+        cdef ListenerHandle old = self._old_listener(listener)
+        cdef GroupHandle handle = GroupHandle()
+        if old is not None:
+            handle.group = <Group *> hosts_get(groups_of(old.listener, scope[1]), text_slice(scope[0]))
+        if handle.group != NULL:
+            handle.group.grave.refs += 1
+        return handle
+
+    def _fill_group(self, GroupHandle handle, GroupHandle before, str hostname, list added):
+        cdef Group *old = before.group
         cdef Rule *source
         cdef RuleHandle rule
         cdef uint32_t i, k
         cdef uint32_t old_count = 0
-        if old_listener is not None:
-            old = _group_of(old_listener.listener, hostname)
         handle.group = group_new(text_slice(hostname), (0 if old == NULL else old.rules_count) + <uint32_t> len(added))
         if old != NULL:
             group_expect(handle.group, old)
@@ -353,13 +365,16 @@ cdef class TableBuilder:
     def _build_listener(self, str id, tuple put, ListenerHandle old, dict rebuilt):
         cdef ListenerHandle listener = listener_for(put, old, self.certificates)
         cdef GroupHandle handle
+        cdef HostTable *groups
         if old is not None:
             hosts_share(&listener.listener.groups, &old.listener.groups)
+            hosts_share(&listener.listener.calls, &old.listener.calls)
             self.left.append(old)
-        for hostname, handle in rebuilt.items():
-            hosts_remove(&listener.listener.groups, text_slice(hostname))
+        for (hostname, calls), handle in rebuilt.items():
+            groups = groups_of(listener.listener, calls)
+            hosts_remove(groups, text_slice(hostname))
             if handle.group != NULL:
-                listener_put(listener.listener, handle.group)
+                hosts_put(groups, handle.group.hostname, &handle.group.grave)
             yield
         self.listeners.put(id, listener)
         self.came.append(listener)
@@ -386,6 +401,3 @@ def _emptying(dict entries):
         yield
 
 
-cdef Group *_group_of(const Listener *listener, str hostname) except? NULL:
-    """NULL if the listener has no rules for the hostname."""
-    return <Group *> hosts_get(&listener.groups, text_slice(hostname))

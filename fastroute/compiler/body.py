@@ -17,6 +17,7 @@ from fastroute.snapshot import Filter, Match, Retry, Session, WeightedBackend
 class Body(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     name: str
+    calls: bool
     matches: tuple[Match, ...]
     filters: tuple[Filter, ...]
     backends: tuple[WeightedBackend, ...]
@@ -38,6 +39,7 @@ def _body(route: Route, written: HTTPRule, node: RuleNode) -> Body:
     return Body(
         index=node.index,
         name=written.name or str(node.index),
+        calls=written.calls,
         matches=matches,
         filters=filters_of(written.filters, mirrors_at(node, None)),
         backends=backends_of(node, written.backend_refs),

@@ -194,6 +194,7 @@ class _Compilation:
                 route=key,
                 route_kind=kind,
                 name=body.name,
+                calls=body.calls,
                 matches=body.matches,
                 filters=body.filters,
                 backends=body.backends,

@@ -61,6 +61,8 @@ def _outranked(snapshot: Snapshot, listener: Listener, request: Request, winner:
 
 def beaten_by(winner: Found, loser: Found) -> str:
     """The first rule of precedence that distinguishes the two."""
+    if winner.rule.calls != loser.rule.calls:
+        return "rules that take only calls of gRPC come first"
     if specificity(winner.hostname) != specificity(loser.hostname):
         return f"hostname {winner.hostname} is more specific than {loser.hostname or 'none'}"
     ours, theirs = winner.match, loser.match
@@ -80,7 +82,7 @@ def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> I
         hostname = best_hostname(rule.hostnames, request.host)
         wrong_host = [] if hostname is not None else [_wrong_host(rule.hostnames, request)]
         for index, match in enumerate(rule.matches):
-            missing = [*wrong_host, *misses(match, request)]
+            missing = [*wrong_host, *misses(match, request, rule.calls)]
             if missing:
                 near.append((len(missing), _considered(rule, index, "; ".join(missing))))
     near.sort(key=lambda pair: pair[0])
@@ -131,16 +133,16 @@ def _first_taking(route: RouteNode, request: Request) -> tuple[int, int] | None:
         return None
     for index, rule in enumerate(route.http_rules):
         for number, written in enumerate(rule.matches or (HTTPMatch(),)):
-            if _would_take(written, request):
+            if _would_take(written, request, rule.calls):
                 return index, number
     return None
 
 
-def _would_take(written: HTTPMatch, request: Request) -> bool:
+def _would_take(written: HTTPMatch, request: Request, calls: bool) -> bool:
     """Whether it would match. False if the path or a pattern is invalid, which may be the reason why the route is not
     served."""
     try:
-        return not any(misses(_as_match(written), request))
+        return not any(misses(_as_match(written), request, calls))
     except ValueError:
         return False
 

@@ -1,9 +1,9 @@
 """Finds the rule for a request: a simple matcher, written for readability. It is the oracle of ext/routing/router.
 
-A request belongs only to the most specific listener of the port whose hostname matches the host. In that listener,
-rules are tried by their own hostnames, most specific first; if no rule for one hostname matches, the next hostname is
-tried. For one hostname the order is: Exact path, longest PathPrefix, regular expressions, then the ranks of the
-matches.
+A request belongs only to the most specific listener of the port whose hostname matches the host. In that listener, a
+call of gRPC is matched first with the rules that take only calls. Rules are tried by their own hostnames, most specific
+first; if no rule for one hostname matches, the next hostname is tried. For one hostname the order is: Exact path,
+longest PathPrefix, regular expressions, then the ranks of the matches.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,14 +53,14 @@ def takers(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator
         if hostname is None:
             continue
         for index, match in enumerate(rule.matches):
-            if not any(misses(match, request)):
+            if not any(misses(match, request, rule.calls)):
                 yield Found(rule, hostname, index)
 
 
 def precedence(found: Found) -> tuple[object, ...]:
     """Sort key: the smallest wins."""
     kind, length = specificity(found.hostname)
-    return (-kind, -length, path_order(found.match.path), found.match.rank)
+    return (not found.rule.calls, -kind, -length, path_order(found.match.path), found.match.rank)
 
 
 def takes_host(hostname: str, host: str) -> bool:
@@ -91,14 +91,18 @@ def path_order(path: PathMatch) -> tuple[int, int]:
 # --- whether a match matches the request, and what is missing
 
 
-def misses(match: Match, request: Request) -> Iterator[str]:
-    """Why `match` does not match the request: one text for each unmet condition, nothing if it matches."""
+def misses(match: Match, request: Request, calls: bool = False) -> Iterator[str]:
+    """Why `match` does not match the request: one text for each unmet condition, nothing if it matches. `calls`: of a
+    rule that takes only calls of gRPC."""
+    method = request.grpc_method if calls else request.method
+    if calls and not request.is_call:
+        yield "the request is not a call of gRPC, which is a POST request with Content-Type: application/grpc"
     if match.path.type == "RegularExpression" and len(request.path) > PATH_LIMIT:
         yield f"the path has more than {PATH_LIMIT} bytes, so that no regular expression matches it"
     elif not PATHS[match.path.type](match.path.value, request.path):
         yield f"path {match.path.type} {match.path.value or '/'} does not match {request.path}"
-    if match.method not in (None, request.method):
-        yield f"method {match.method} is not {request.method}"
+    if match.method not in (None, method):
+        yield f"method {match.method} is not {method}"
     for test in match.headers:
         if test.name in request.removed:
             yield f"header {test.name} is not forwarded, so no match sees it"

@@ -20,6 +20,7 @@ _VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send unchanged; the
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _REPLACED = frozenset((*CLAIMS, b"x-request-id"))  # and names that begin with one of CLAIM_PREFIXES
+_GRPC = re.compile("application/grpc($|[+; ])", re.IGNORECASE)
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -42,6 +43,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def host(self) -> str:
         """The host that hostnames of listeners and routes are compared with."""
         return host_of(self.authority)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a call of gRPC (ext/message/grpc)."""
+        types = (value for field, value in self.headers if field.lower() == "content-type")
+        return self.method == "POST" and _GRPC.match(next(types, "")) is not None
+
+    @property
+    def grpc_method(self) -> str:
+        """The last part of the path "/service/method"."""
+        service, _, method = self.path.rpartition("/")
+        return method if service else ""
 
     def header(self, name: str) -> str | None:
         """The value of a field, whose name is case-insensitive; all values of a repeated field, joined by "," (RFC 9110

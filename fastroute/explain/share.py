@@ -41,7 +41,7 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
     for backend, node in zip(backends, _nodes(graph, found.rule), strict=True):
         part = Fraction(backend.weight, whole) if whole else Fraction(0)
         share = Share(
-            backend=backend.backend,
+            backend=backend.label,
             weight=backend.weight,
             share=float(part),
             fraction=str(part),

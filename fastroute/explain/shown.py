@@ -10,7 +10,7 @@ from fastroute.explain.cors import Headers, response_headers
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Rewrite, Session
+from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Rewrite, Session, backend_label
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -82,7 +82,11 @@ def _step_shown(step: Filter, request: Request, after: Request | Answered, effec
     elif isinstance(step, HeaderModifier) and effect.changed:
         yield _modifier_shown(step)
     elif isinstance(step, Mirror) and effect.forwarded:
-        yield {"type": "RequestMirror", "backend": step.backend, "share": f"{step.numerator}/{step.denominator}"}
+        yield {
+            "type": "RequestMirror",
+            "backend": backend_label(step.backend),
+            "share": f"{step.numerator}/{step.denominator}",
+        }
     elif isinstance(step, Rewrite) and isinstance(after, Request) and effect.changed:
         path = None if after.path == request.path else after.path
         yield {"type": "URLRewrite", "hostname": step.hostname, "path": path}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph import conditions, ration
 from fastroute.graph.age import age
-from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, parts_of
+from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, is_over_http2, over_http2, parts_of
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONCERNS, POLICIES
 from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of
@@ -14,7 +14,7 @@ from fastroute.graph.forbidden import refused_of
 from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
 from fastroute.graph.policies import concerned_services, tls_for
-from fastroute.graph.protocol import protocol_of
+from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.graph.ration import Demand, Rations
 from fastroute.graph.unit import Made, Unit
 from fastroute.place import Transport
@@ -101,7 +101,8 @@ def _ids_of(service: Service) -> Iterator[str]:
     """The ids that backends of this Service can have."""
     for port in service.spec.ports:
         if (transport := TRANSPORTS.get(port.protocol)) is not None:
-            yield backend_id(service.key, port.port, transport)
+            id_ = backend_id(service.key, port.port, transport)
+            yield from (id_, over_http2(id_))
 
 
 def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, ServicePort]:
@@ -154,7 +155,7 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
         transport=TRANSPORTS[port.protocol],
         port=port.port,
         endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
-        protocol=protocol_of(port),
+        protocol=Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port),
         applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies),
         concerns=tuple(concerns),
     )

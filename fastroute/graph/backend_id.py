@@ -1,4 +1,8 @@
-"""Ids of backends: "ns/name:80" is a TCP port of a Service, "ns/name:53/udp" a UDP port."""
+"""Ids of backends: "ns/name:80" is a TCP port of a Service, "ns/name:53/udp" a UDP port.
+
+"ns/name:80/h2" is a TCP port to which HTTP/2 is spoken, whatever its appProtocol: routes of some kinds need that, while
+others may use the same port.
+"""
 
 from collections.abc import Mapping
 
@@ -6,6 +10,7 @@ from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
 
+_HTTP2 = "h2"
 TRANSPORTS: Mapping[str, Transport] = {one.name: one for one in Transport}  # by the protocol of a port
 
 
@@ -18,6 +23,23 @@ def backend_id(service: Key | str, port: int | None, transport: Transport) -> st
     return f"{service}{number}" if transport is Transport.TCP else f"{service}{number}/{transport}"
 
 
+def over_http2(id_: str) -> str:
+    """The id of the same port, to which HTTP/2 is spoken.
+
+    >>> over_http2("a/x:80")
+    'a/x:80/h2'
+    """
+    return f"{id_}/{_HTTP2}"
+
+
+def is_over_http2(id_: str) -> bool:
+    """
+    >>> is_over_http2("a/x:80/h2"), is_over_http2("a/x:80"), is_over_http2("a/h2")
+    (True, False, False)
+    """
+    return ":" in id_ and id_.endswith(f"/{_HTTP2}")
+
+
 def parts_of(id_: str) -> tuple[Key, int, Transport]:
     """The Service and the port of a backend, whose id has a port.
 
@@ -25,8 +47,8 @@ def parts_of(id_: str) -> tuple[Key, int, Transport]:
     (Key(namespace='a', name='x'), 53, <Transport.UDP: 'udp'>)
     """
     service, _, port = id_.rpartition(":")
-    number, _, transport = port.partition("/")
-    return Key(*service.split("/")), int(number), Transport(transport) if transport else Transport.TCP
+    number, _, rest = port.partition("/")
+    return Key(*service.split("/")), int(number), Transport(rest) if rest not in ("", _HTTP2) else Transport.TCP
 
 
 def find_port(service: Service, number: int, transport: Transport) -> ServicePort | None:

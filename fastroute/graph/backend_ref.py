@@ -8,7 +8,7 @@ from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.backend_id import backend_id, find_port
+from fastroute.graph.backend_id import backend_id, find_port, over_http2
 from fastroute.graph.dependency import CONCERNS, SERVICES, UNFULFILLED, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
@@ -30,17 +30,22 @@ class Referrer(NamedTuple):
     namespace: str
     spoken: frozenset[Protocol]  # protocols that its kind supports to backends
     transport: Transport = Transport.TCP  # of the ports that its kind may refer to
+    over_http2: bool = False  # HTTP/2 is spoken to them, whatever their appProtocol
+
+    def id_of(self, ref: HTTPBackendRef | BackendObjectReference) -> str:
+        """The id of the backend that the reference names."""
+        named = ref_id(self.namespace, ref, self.transport)
+        return named if ref.port is None or not self.over_http2 else over_http2(named)
 
 
 def resolve_backend_ref(referrer: Referrer, ref: HTTPBackendRef, field: str, reader: Reader) -> BackendRefNode:
     """`field`: path of the reference in the route."""
     found = judge(referrer, ref, field, reader)
-    id_ = ref_id(referrer.namespace, ref, referrer.transport)
-    return BackendRefNode(id=id_, weight=ref.weight, **found._asdict())
+    return BackendRefNode(id=referrer.id_of(ref), weight=ref.weight, **found._asdict())
 
 
 def ref_id(namespace: str, ref: HTTPBackendRef | BackendObjectReference, transport: Transport = Transport.TCP) -> str:
-    """The id of the backend that a reference in this namespace names."""
+    """The Service and the port that a reference in this namespace names."""
     return backend_id(f"{ref.namespace or namespace}/{ref.name}", ref.port, transport)
 
 
@@ -83,7 +88,7 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
     found = _judge_port(referrer, key, port, field, reader)
     if found.problem is not None:
         return found
-    concerns = reader.find(CONCERNS, backend_id(key, port.port, referrer.transport)) or ()
+    concerns = reader.find(CONCERNS, referrer.id_of(ref)) or ()
     return found._replace(concerns=tuple(conditions.concerned(one, field) for one in concerns))
 
 
@@ -102,10 +107,10 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
     if policy is not None and protocol is not Protocol.OTHER:
         if withheld := reader.find(UNFULFILLED, policy.key):
             return Verdict(withheld=withheld)
-        if protocol not in SPOKEN_IN_TLS:
+        if (Protocol.HTTP2 if referrer.over_http2 else protocol) not in SPOKEN_IN_TLS:
             message = (
-                f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}, whose appProtocol "
-                f"means HTTP/2. HTTP/2 to backends is not served yet, and nothing else is sent instead."
+                f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}, which needs HTTP/2. "
+                f"HTTP/2 over TLS to backends is not served yet, and nothing else is sent instead."
             )
             return Verdict(withheld=Withheld(reason=REASON, message=intern(message)))
         return Verdict()

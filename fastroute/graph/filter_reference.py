@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from fastroute.graph.backend_ref import Referrer, Verdict, judge, ref_id
+from fastroute.graph.backend_ref import Referrer, Verdict, judge
 from fastroute.graph.dependency import Reader
 from fastroute.graph.node import MirrorNode, Problem
 from fastroute.resources.gateway import BackendObjectReference
@@ -77,12 +77,12 @@ def problems_of(judged: Iterable[Judged]) -> list[Problem]:
     return [problem for _, found in judged for problem in found.problems]
 
 
-def mirrors_of(namespace: str, judged: Iterable[Judged]) -> tuple[MirrorNode, ...]:
+def mirrors_of(referrer: Referrer, judged: Iterable[Judged]) -> tuple[MirrorNode, ...]:
     return tuple(
         MirrorNode(
             backend_ref=reference.backend_ref,
             filter=reference.filter,
-            id=ref_id(namespace, reference.ref),
+            id=referrer.id_of(reference.ref),
             **found._asdict(),
         )
         for reference, found in judged

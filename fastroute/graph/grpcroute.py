@@ -1,34 +1,59 @@
-"""GRPCRoutes: references are resolved, but GRPCRoutes are not served yet, which is a problem of each."""
+"""GRPCRoutes: HTTP/2 is spoken to their backends, whatever the appProtocol of a port.
+
+A port whose appProtocol means TLS, or a protocol other than HTTP, is refused as for HTTPRoutes: nothing else is spoken
+to it instead.
+"""
+
+from collections.abc import Iterator
 
 from fastroute.graph import conditions
 from fastroute.graph.backend_ref import Referrer
 from fastroute.graph.dependency import Reader
 from fastroute.graph.edition import Edition
-from fastroute.graph.filter_reference import judge_filters, problems_of, references_of
-from fastroute.graph.httproute import build_rule
+from fastroute.graph.filter_reference import references_of
+from fastroute.graph.httproute import build_rules, pattern_problems, unserved_spec
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.graph.protocol import Protocol
+from fastroute.graph.regex import judge_pattern
 from fastroute.graph.route_stage import RouteStage
-from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCRoute
+from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
 
 KIND = GRPC_ROUTE
-SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})  # a GRPCRoute implies HTTP/2, whatever the appProtocol
+SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})
 
 
 def build_grpc_route(source: GRPCRoute, reader: Reader, edition: Edition) -> RouteNode:
-    referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN)
-    rules = tuple(
-        build_rule(referrer, rule.backend_refs, index, reader) for index, rule in enumerate(source.spec.rules)
-    )
-    problems: list[Problem] = [
-        conditions.unsupported_value("GRPCRoutes are not served yet.", "kind", "Use an HTTPRoute, or wait.")
+    referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN, over_http2=True)
+    problems = [
+        conditions.unsupported_value("GRPCRoutes are not served yet.", "kind", "Use an HTTPRoute, or wait."),
+        *unserved_spec(source.spec.use_default_gateways),
+        *_match_problems(source),
     ]
-    for index, rule in enumerate(source.spec.rules):
-        judged = judge_filters(referrer, rule, f"spec.rules[{index}]", reader)
-        problems += problems_of(judged)
-    for node in rules:
-        problems += [problem for ref in node.backend_refs for problem in ref.problems]
-    return RouteNode(kind=KIND.name, source=source, rules=rules, problems=tuple(problems))
+    rules, found = build_rules(referrer, call_rules(source), reader, edition)
+    return RouteNode(kind=KIND.name, source=source, rules=rules, problems=(*problems, *found))
+
+
+def _match_problems(source: GRPCRoute) -> Iterator[Problem]:
+    patterns: list[tuple[str, str]] = []
+    for index, (rule, translated) in enumerate(zip(source.spec.rules, call_rules(source), strict=True)):
+        for number, match in enumerate(rule.matches):
+            field = f"spec.rules[{index}].matches[{number}]"
+            if match.method is not None and match.method.type == "RegularExpression":
+                problems = list(_part_problems(match.method, f"{field}.method"))
+                yield from problems
+                if not problems:
+                    patterns.append((f"{field}.method", translated.matches[number].path.value))
+            for i, header in enumerate(match.headers):
+                if header.type == "RegularExpression":
+                    patterns.append((f"{field}.headers[{i}].value", header.value))
+    yield from pattern_problems(patterns)
+
+
+def _part_problems(method: GRPCMethodMatch, field: str) -> Iterator[Problem]:
+    """Each of the two expressions must be valid by itself: they become parts of one."""
+    for name, pattern in (("service", method.service), ("method", method.method)):
+        if pattern and (error := judge_pattern(whole(pattern)).error):
+            yield conditions.unsupported_value(f"pattern {pattern} {error}.", f"{field}.{name}")
 
 
 STAGE = RouteStage(build=build_grpc_route, references=lambda route: references_of(route.spec.rules), features={})

@@ -4,7 +4,7 @@ A route is served completely or not at all: if unsupported values were ignored, 
 safe, than its owner expects. The checks below report what is not served yet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -37,34 +37,42 @@ SERVED_FILTERS = frozenset(
 
 def build_http_route(source: HTTPRoute, reader: Reader, edition: Edition) -> RouteNode:
     referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN)
+    problems = [*unserved_spec(source.spec.use_default_gateways), *_match_problems(source)]
+    rules, found = build_rules(referrer, source.spec.rules, reader, edition)
+    return RouteNode(kind=KIND.name, source=source, rules=rules, problems=(*problems, *found))
+
+
+def build_rules(
+    referrer: Referrer, written: Iterable[HTTPRule], reader: Reader, edition: Edition
+) -> tuple[tuple[RuleNode, ...], list[Problem]]:
+    """The rules for HTTP requests of a route, and the problems of all but their matches."""
     rules: list[RuleNode] = []
-    problems: list[Problem] = list(_unserved_spec(source.spec.use_default_gateways))
-    problems += _match_problems(source)
-    for index, rule in enumerate(source.spec.rules):
+    problems: list[Problem] = []
+    for index, rule in enumerate(written):
         field = f"spec.rules[{index}]"
         problems += _rule_problems(rule, field)
         judged = judge_filters(referrer, rule, field, reader)
         problems += problems_of(judged)
-        node = build_rule(referrer, rule.backend_refs, index, reader)
+        node = _build_rule(referrer, rule.backend_refs, index, reader)
         rules.append(
             msgspec.structs.replace(
                 node,
                 session_holds_backend=edition.session_holds_backend,
-                mirrors=mirrors_of(referrer.namespace, judged),
+                mirrors=mirrors_of(referrer, judged),
             )
         )
     for node in rules:
         problems += [problem for ref in node.backend_refs for problem in ref.problems]
-    return RouteNode(kind=KIND.name, source=source, rules=tuple(rules), problems=tuple(problems))
+    return tuple(rules), problems
 
 
-def build_rule(referrer: Referrer, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
+def _build_rule(referrer: Referrer, refs: tuple[HTTPBackendRef, ...], index: int, reader: Reader) -> RuleNode:
     field = f"spec.rules[{index}].backendRefs"
     nodes = [resolve_backend_ref(referrer, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
 
 
-def _unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
+def unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
     if use_default_gateways not in (None, "None"):
         yield conditions.unsupported_value("default Gateways are not served yet.", "spec.useDefaultGateways")
 
@@ -127,6 +135,11 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
             field = f"spec.rules[{index}].matches[{number}]"
             yield from _path_problems(match, f"{field}.path.value")
             patterns += _patterns(match, field)
+    yield from pattern_problems(patterns)
+
+
+def pattern_problems(patterns: Sequence[tuple[str, str]]) -> Iterator[Problem]:
+    """`patterns`: the field and the text of all regular expressions of a route."""
     if len(patterns) > MOST_EXPRESSIONS:
         what = f"the route has {len(patterns)} regular expressions, and {MOST_EXPRESSIONS} are allowed."
         yield conditions.unsupported_value(what, "spec.rules", "Use exact values, or several routes.")

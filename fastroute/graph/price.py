@@ -36,7 +36,10 @@ class Item(NamedTuple):
     """One match with conditions."""
 
     point: Point
-    node: tuple[str, str]  # type and value of the path: matches with the same one are tried together
+    node: tuple[
+        str, str
+    ]  # type and value of the path: matches with the same one are tried together. A call of gRPC meets
+    # those of rules for calls, and then the others
     signature: tuple[bool, tuple[str, ...], tuple[str, ...]]  # a method? names of exact headers, of exact parameters
     bucket: tuple[str, ...]  # the method and the values: a request meets one bucket of a signature
     look_up: int  # paid once per node and signature
@@ -46,15 +49,15 @@ class Item(NamedTuple):
 
 def price_list(rules: Iterable[HTTPRule]) -> tuple[Item, ...]:
     """All matches of the rules of a valid route that cost something."""
-    matches = (match for rule in rules for match in rule.matches)
-    return tuple(_item(match) for match in matches if _has_conditions(match))
+    matches = ((match, rule.calls) for rule in rules for match in rule.matches)
+    return tuple(_item(match, calls) for match, calls in matches if _has_conditions(match))
 
 
 def _has_conditions(match: HTTPMatch) -> bool:
     return bool(match.method or match.headers or match.query_params or match.path.type == "RegularExpression")
 
 
-def _item(match: HTTPMatch) -> Item:
+def _item(match: HTTPMatch, calls: bool) -> Item:
     headers = _exact((header.name.lower(), header) for header in match.headers)
     parameters = _exact((parameter.name, parameter) for parameter in match.query_params)
     values = tuple(tests[name] for tests in (headers, parameters) for name in sorted(tests))
@@ -67,7 +70,7 @@ def _item(match: HTTPMatch) -> Item:
         expressions.append(expression_price(match.path.value, PATH_LIMIT))
     return Item(
         point=_point(match),
-        node=(match.path.type, _node(match)),
+        node=(f"{match.path.type} of calls" if calls else match.path.type, _node(match)),
         signature=(match.method is not None, tuple(sorted(headers)), tuple(sorted(parameters))),
         bucket=(match.method or "", *values),
         look_up=_SIGNATURE + _NAME * len(values),

@@ -22,11 +22,10 @@ MatchRank = tuple[
     Age, RouteId, int, int
 ]  # age and id of the route, index of the rule and of the match: the smaller wins
 Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]]
-Wanted = tuple[str, str, Conditions]  # type and value of the path; the other conditions
+Wanted = tuple[bool, str, str, Conditions]  # for calls of gRPC; type and value of the path; the other conditions
 Entry = tuple[MatchRank, Wanted]
 Winners = dict[Wanted, MatchRank]
 ANYTHING: Conditions = (None, frozenset(), frozenset())
-CATCH_ALL: Wanted = ("PathPrefix", "", ANYTHING)
 
 
 class Shadow(NamedTuple):
@@ -49,7 +48,7 @@ def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
 def _entries(route: RouteNode) -> Iterator[Entry]:
     for index, rule in enumerate(route.http_rules):
         for number, match in enumerate(rule.matches):
-            wanted = match.path.type, matched_path(match.path), _conditions(match)
+            wanted = rule.calls, match.path.type, matched_path(match.path), _conditions(match)
             yield (age(route.source), route.id, index, number), wanted
 
 
@@ -84,15 +83,16 @@ def _winners(entries: Iterable[Entry]) -> Winners:
 
 def _takes_as_much(group: Winners, wanted: Wanted) -> MatchRank | None:
     """The winner for `wanted` with the same hostname: the same match, or a catch-all for a regular expression."""
-    catch_all = group.get(CATCH_ALL) if wanted[0] == "RegularExpression" else None
+    calls, type_, _, _ = wanted
+    catch_all = group.get((calls, "PathPrefix", "", ANYTHING)) if type_ == "RegularExpression" else None
     return catch_all or group.get(wanted)
 
 
 def _takes_all(group: Winners, wanted: Wanted) -> MatchRank | None:
     """The match of a more specific hostname that gets all of `wanted`: a shorter path also wins there."""
-    type_, path, _ = wanted
+    calls, type_, path, _ = wanted
     paths = [""] if type_ == "RegularExpression" else _prefixes(path)
-    taken = (group.get(("PathPrefix", prefix, ANYTHING)) for prefix in paths)
+    taken = (group.get((calls, "PathPrefix", prefix, ANYTHING)) for prefix in paths)
     return group.get(wanted) or next(filter(None, taken), None)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.backend_id import is_over_http2
 from fastroute.graph.conditions import TOO_MANY_ENDPOINTS, written
 from fastroute.graph.endpoint import slice_owner
 from fastroute.graph.finding import Finding, warning
-from fastroute.graph.node import Graph
+from fastroute.graph.node import BackendNode, Graph
 from fastroute.graph.protocol import is_unknown
 from fastroute.graph.reach import LINK_LOCAL, METADATA, kind_of
 from fastroute.listed import listed
@@ -19,8 +20,13 @@ from fastroute.resources.unserved import EndpointAddress, Endpoints, EndpointSub
 from fastroute.resources.world import Resources
 
 
+def _ports(graph: Graph) -> Iterator[BackendNode]:
+    """The backends, one for each port of a Service. (HTTP/2 may be spoken to a port that others use with HTTP/1.1.)"""
+    return iter({(one.service, one.transport, one.port): one for one in graph.backends.values()}.values())
+
+
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    for backend in graph.backends.values():
+    for backend in _ports(graph):
         if not backend.endpoints and not any(one.reason == TOO_MANY_ENDPOINTS for one in backend.concerns):
             message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
@@ -28,7 +34,7 @@ def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[F
 
 def endpoints_refused_in_clusters(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Link-local and metadata addresses. Loopback addresses are usual in manifests."""
-    for backend in graph.backends.values():
+    for backend in _ports(graph):
         found = [(one, kind_of(one.address)) for one in backend.endpoints]
         refused = [f"{written(one)} ({kind})" for one, kind in found if kind in (LINK_LOCAL, METADATA)]
         if refused:
@@ -54,6 +60,8 @@ def addresses_not_used(resources: Resources, graph: Graph) -> Iterator[Finding]:
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Ports that routes use and whose appProtocol is an unknown prefixed name: they are served as HTTP/1.1."""
     for backend in graph.backends.values():
+        if is_over_http2(backend.id):
+            continue
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):
             if port.port == backend.port and port.protocol == backend.transport.name and is_unknown(port):

@@ -1,7 +1,20 @@
-"""GRPCRoute."""
+"""GRPCRoute: its rules take only calls of gRPC, which are POST requests for "/service/method".
+
+They are translated into rules for HTTP requests. A service and a method are an exact path, a service is a prefix. A
+match of the method only is one of the method of a CallRule. Regular expressions are one expression for the path.
+"""
 
 from fastroute.resources.gateway import Route, RouteSpec
-from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPFilter, SessionPersistence
+from fastroute.resources.http_rule import (
+    CallRule,
+    HeaderMatch,
+    HTTPBackendRef,
+    HTTPFilter,
+    HTTPMatch,
+    HTTPPathMatch,
+    HTTPRule,
+    SessionPersistence,
+)
 from fastroute.resources.meta import Typed
 from fastroute.resources.route_kind import RouteKind
 from fastroute.resources.route_rules import GRPC_RULES
@@ -37,6 +50,51 @@ class GRPCRoute(Route, frozen=True, kw_only=True):
     spec: GRPCRouteSpec
 
 
+def call_rules(route: GRPCRoute) -> tuple[HTTPRule, ...]:
+    """Its rules as rules for HTTP requests; a rule without matches has one that takes every call."""
+    return tuple(
+        CallRule(
+            name=rule.name,
+            matches=tuple(_match(match) for match in rule.matches) or (HTTPMatch(),),
+            filters=rule.filters,
+            backend_refs=rule.backend_refs,
+            session_persistence=rule.session_persistence,
+        )
+        for rule in route.spec.rules
+    )
+
+
+def _match(written: GRPCRouteMatch) -> HTTPMatch:
+    method = written.method
+    if method is None:
+        return HTTPMatch(headers=written.headers)
+    if method.type == "RegularExpression":
+        path = HTTPPathMatch("RegularExpression", f"/{_part(method.service)}/{_part(method.method)}")
+        return HTTPMatch(path=path, headers=written.headers)
+    if not method.service:
+        return HTTPMatch(method=method.method or None, headers=written.headers)
+    if not method.method:
+        return HTTPMatch(path=HTTPPathMatch("PathPrefix", f"/{method.service}"), headers=written.headers)
+    return HTTPMatch(path=HTTPPathMatch("Exact", f"/{method.service}/{method.method}"), headers=written.headers)
+
+
+def _part(pattern: str | None) -> str:
+    """
+    >>> _part("^foo[.].*$"), _part(None), _part("a|b")
+    ('(?:foo[.].*)', '[^/]+', '(?:a|b)')
+    """
+    return f"(?:{whole(pattern)})" if pattern else "[^/]+"
+
+
+def whole(pattern: str) -> str:
+    """The pattern without "^" at its beginning and "$" at its end: it must match the whole text anyway, and in a longer
+    pattern the two would match nothing."""
+    pattern = pattern.removeprefix("^")
+    bare = pattern.removesuffix("$")
+    escapes = len(bare) - len(bare.rstrip("\\"))
+    return pattern if escapes % 2 else bare
+
+
 GRPC_ROUTE = RouteKind(
     name="GRPCRoute",
     type=GRPCRoute,
@@ -46,4 +104,5 @@ GRPC_ROUTE = RouteKind(
     shape=GRPC_SPEC,
     rules=GRPC_RULES,
     protocols=("HTTP", "HTTPS"),
+    http_rules=call_rules,
 )

@@ -1,10 +1,10 @@
 """Rules for HTTP requests: matches, filters, backendRefs, timeouts, retries and sessions.
 
-HTTPRoute has such rules (HTTPRouteRule, HTTPRouteMatch, ... of the API). The stages after the graph know only these
-types, not the kind of the route that contains them.
+HTTPRoute has such rules (HTTPRouteRule, HTTPRouteMatch, ... of the API). Those of other kinds are translated into them.
+The stages after the graph know only these types, not the kind of the route that contains them.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastroute.resources.gateway import BackendObjectReference
 from fastroute.resources.meta import Typed
@@ -163,6 +163,8 @@ class HTTPRetry(Typed, frozen=True):
 
 
 class HTTPRule(Typed, frozen=True):
+    calls: ClassVar[bool] = False  # True: takes only calls of gRPC; the method of a match is the one of gRPC
+
     name: str | None = None
     matches: tuple[HTTPMatch, ...] = (HTTPMatch(),)
     filters: tuple[HTTPFilter, ...] = ()
@@ -170,3 +172,9 @@ class HTTPRule(Typed, frozen=True):
     timeouts: HTTPTimeouts | None = None
     retry: HTTPRetry | None = None
     session_persistence: SessionPersistence | None = None
+
+
+class CallRule(HTTPRule, frozen=True):
+    """A rule that takes only calls of gRPC."""
+
+    calls: ClassVar[bool] = True

@@ -176,7 +176,7 @@ class SlotBook:
 
     def _hold(self, rule: Rule) -> _Holding:
         of_rule = (rule.gateway, rule.listener_name, rule.route, rule.route_kind, rule.name)
-        wanted = [RequestSeries(*of_rule, backend) for backend in ("", *(ref.backend for ref in rule.backends))]
+        wanted = [RequestSeries(*of_rule, backend) for backend in ("", *(ref.label for ref in rule.backends))]
         local, *targets = [self.requests.take(series) for series in wanted]
         duration = DurationSeries(rule.gateway, rule.route, rule.route_kind)
         slot = self.durations.take(duration)

@@ -1,74 +1,18 @@
-"""A turn ends in time however much there is to do at once: what could be one long step is many short ones.
+"""A turn ends in time however much there is to do at once: what could be a long step is many short ones (steps.py)."""
 
-The clock is held, and advances by LOOK each time the engine reads it. So a turn of 2.5 ms has a few steps, and how much
-happens in a turn shows how much a step does.
-"""
-
-import itertools
 import select
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 from rig import GET, OK, PATIENCE, Rig, rule
+from steps import LOOK, STEPS, client, most_in_a_turn, settle, standing, turns_until
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Mirror
 
-LOOK = 1e-3  # seconds
-STEPS = 4  # of a turn
 PART = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
-
-
-@contextmanager
-def standing(limits: Limits | None = None) -> Iterator[tuple[Rig, ExitStack]]:
-    """An engine whose turns the test calls, with a clock that stands still."""
-    with ExitStack() as stack:
-        rig = Rig(limits)
-        stack.callback(rig.close)
-        rig.engine.hold_clock()
-        rig.listen()
-        rig.install(rule("b"))
-        yield rig, stack
-
-
-def turns_until(rig: Rig, holds: Callable[[], bool]) -> int:
-    """Makes turns until `holds()` is true. Returns their number."""
-    deadline = time.monotonic() + PATIENCE
-    turns = 0
-    while not holds():
-        assert time.monotonic() < deadline
-        rig.engine.turn()
-        turns += 1
-    return turns
-
-
-def most_in_a_turn(rig: Rig, count: Callable[[], int], end: int) -> int:
-    """Makes turns until `count()` is `end`. Returns by how much one turn changed it at most."""
-    changes = [0]
-
-    def reached() -> bool:
-        changes.append(count())
-        return changes[-1] == end
-
-    changes[0] = count()
-    turns_until(rig, reached)
-    return max(abs(one - other) for one, other in itertools.pairwise(changes))
-
-
-def settle(rig: Rig) -> None:
-    """Makes turns until there is nothing to do."""
-    idle = 0
-    while idle < 3:
-        idle = 0 if rig.engine.turn() else idle + 1
-
-
-def client(rig: Rig, stack: ExitStack, data: bytes = b"", port: int = 0) -> socket.socket:
-    one = stack.enter_context(socket.create_connection(("127.0.0.1", port or rig.port), PATIENCE))
-    one.sendall(data)
-    return one
 
 
 def idle_backends(rig: Rig, stack: ExitStack, count: int) -> list[socket.socket]:

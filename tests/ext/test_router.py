@@ -134,6 +134,43 @@ def test_exact_beats_prefix_beats_shorter_prefix_beats_expression() -> None:
     assert winner(rules, "/no") == ""
 
 
+CALL = (("Content-Type", "application/grpc+proto"),)
+
+
+def test_a_call_meets_the_rules_for_calls_first() -> None:
+    """Even if others have a more specific hostname or path; a request that is no call meets only the others."""
+    rules = [
+        rule_at("ns/all", "PathPrefix", ""),
+        rule_at("ns/exact", "Exact", "/a.B/C", hostnames=("example.com",)),
+        rule_at("ns/service", "PathPrefix", "/a.B", calls=True),
+        rule_at("ns/method", "PathPrefix", "", method="D", calls=True),
+        rule_at("ns/header", "PathPrefix", "", headers=(ValueMatch("x-a", "1"),), calls=True),
+    ]
+    for path, fields, taken in [
+        ("/a.B/C", CALL, "ns/service"),
+        ("/a.B/D", CALL, "ns/service"),
+        ("/x/D", CALL, "ns/method"),
+        ("/x/E", CALL, "ns/all"),
+        ("/x/E", (*CALL, ("X-A", "1")), "ns/header"),
+        ("/x/D", (*CALL, ("X-A", "1")), "ns/method"),
+        ("/D", CALL, "ns/all"),
+        ("/a.B/C", (), "ns/exact"),
+        ("/x/D", (("Content-Type", "application/grpc-web"),), "ns/all"),
+    ]:
+        assert winner(rules, path, method="POST", headers=fields) == taken, path
+    assert winner(rules, "/a.B/C", headers=CALL) == "ns/exact"
+    assert winner(rules[2:], "/x/E", method="POST", headers=CALL) == ""
+
+
+def test_the_method_of_http_counts_after_the_rules_for_calls() -> None:
+    rules = [
+        rule_at("ns/post", "PathPrefix", "", method="POST"),
+        rule_at("ns/call", "PathPrefix", "", method="POST", calls=True),
+    ]
+    assert winner(rules, "/a/C", method="POST", headers=CALL) == "ns/post"
+    assert winner(rules, "/a/POST", method="POST", headers=CALL) == "ns/call"
+
+
 def test_longer_expressions_come_first() -> None:
     rules = [rule_at("ns/a", "RegularExpression", "/.*"), rule_at("ns/b", "RegularExpression", "/[0-9]+")]
     assert winner(rules, "/12") == "ns/b"
