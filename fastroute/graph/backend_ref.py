@@ -4,7 +4,6 @@ The order of checks is part of the contract: kind, grant, existence, port, then 
 grant allows is refused before the existence of its target is checked.
 """
 
-from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
@@ -14,8 +13,7 @@ from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
 from fastroute.graph.policy import policy_for
-from fastroute.graph.policy_unit import REASON
-from fastroute.graph.protocol import SPOKEN_IN_TLS, Protocol, protocol_of
+from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import BackendObjectReference
@@ -107,12 +105,6 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
     if policy is not None and protocol is not Protocol.OTHER:
         if withheld := reader.find(UNFULFILLED, policy.key):
             return Verdict(withheld=withheld)
-        if (Protocol.HTTP2 if referrer.over_http2 else protocol) not in SPOKEN_IN_TLS:
-            message = (
-                f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}, which needs HTTP/2. "
-                f"HTTP/2 over TLS to backends is not served yet, and nothing else is sent instead."
-            )
-            return Verdict(withheld=Withheld(reason=REASON, message=intern(message)))
         return Verdict()
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))

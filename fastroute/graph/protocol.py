@@ -41,7 +41,6 @@ NAMES: Mapping[str, Protocol] = {
     "wss": Protocol.TLS,
     "kubernetes.io/wss": Protocol.TLS,
 }
-SPOKEN_IN_TLS = frozenset({Protocol.HTTP1, Protocol.TLS})  # the protocols of ports that a BackendTLSPolicy can serve
 
 
 def protocol_of(port: ServicePort) -> Protocol:

@@ -116,7 +116,8 @@ def test_a_policy_counts_for_every_protocol_of_http(name: str) -> None:
     assert node.problem is None
     assert node.withheld is not None
     assert "BackendTLSPolicy infra/p cannot be fulfilled" in node.withheld.message
-    assert resolved(ref("echo"), port, tls_policy("p", "infra", "echo")).problem is None
+    served = resolved(ref("echo"), port, tls_policy("p", "infra", "echo"))
+    assert (served.problem, served.withheld) == (None, None)
 
 
 def test_and_for_no_other_protocol() -> None:
