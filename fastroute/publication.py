@@ -51,8 +51,7 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
-    """CA certificates that the next backends of this publication share: thousands may have the same 200 KiB."""
-
+    # CA certificates that the next backends of this publication share: thousands may have the same 200 KiB
     number: int
     pem: bytes
 
@@ -328,19 +327,13 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
     yield Begin(version, base)
     known: dict[bytes, int] = {}  # numbers of TrustAnchors
     for change in changes:
-        if isinstance(change, SetEndpoints):
-            yield from _divided(change)
-        elif isinstance(change, UpsertBackend):
-            yield from _sharing(change, known)
-        else:
-            yield change
+        yield from _divided(change) if isinstance(change, SetEndpoints) else _sharing(change, known)
     yield Commit(version)
 
 
-def _sharing(change: UpsertBackend, known: dict[bytes, int]) -> Iterator[TrustAnchors | UpsertBackend]:
-    """Without its trust anchors, which are sent once. `known`: those that were sent."""
-    tls = change.backend.tls
-    if tls is None or not tls.trust_anchors:
+def _sharing(change: Change, known: dict[bytes, int]) -> Iterator[TrustAnchors | Change]:
+    """A backend without its trust anchors, which are sent once. `known`: those that were sent."""
+    if not isinstance(change, UpsertBackend) or (tls := change.backend.tls) is None or not tls.trust_anchors:
         yield change
         return
     if tls.trust_anchors not in known:
@@ -352,13 +345,12 @@ def _sharing(change: UpsertBackend, known: dict[bytes, int]) -> Iterator[TrustAn
 
 def restored(change: UpsertBackend, anchors: Mapping[int, bytes]) -> UpsertBackend:
     """With its trust anchors. `anchors`: those of the publication, by number. ValueError: they are not among these."""
-    tls = change.backend.tls
-    if tls is None or not change.anchors:
+    if not change.anchors or change.backend.tls is None:
         return change
     if change.anchors not in anchors:
         raise ValueError(f"backend {change.id} has trust anchors that were not sent")
-    whole = msgspec.structs.replace(tls, trust_anchors=anchors[change.anchors])
-    return UpsertBackend(change.id, msgspec.structs.replace(change.backend, tls=whole))
+    tls = msgspec.structs.replace(change.backend.tls, trust_anchors=anchors[change.anchors])
+    return UpsertBackend(change.id, msgspec.structs.replace(change.backend, tls=tls))
 
 
 def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from graph.world import gateway, grant, listener, make, ref, replaced, route, service, tls_policy, world
+from graph.world import gateway, grant, listener, make, ref, replaced, route, service, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,36 +252,6 @@ def test_entries_of_other_controllers_stay_and_ours_are_made_anew() -> None:
     assert second["parentRef"]["name"] == "gw"
     without = msgspec.structs.replace(route("r", "red", parents=[]), status={"parents": [mine, theirs]})
     assert patch(ROUTE, gateway(), without).status == {"parents": [theirs]}
-
-
-def test_a_policy_has_an_entry_for_each_gateway() -> None:
-    theirs = {"controllerName": "example.com/other", "ancestorRef": {"name": "x"}, "conditions": [{"anything": 1}]}
-    mine = {"controllerName": OURS, "ancestorRef": {"name": "gone"}, "conditions": []}
-    policy = tls_policy("p", "red", "s", meta={"generation": 7}, status={"ancestors": [mine, theirs]})
-    gateways = [gateway(f"gw{number:02}", "infra", listener(port=81 + number)) for number in range(20)]
-    parents = [{"namespace": "infra", "name": one.metadata.name} for one in gateways]
-    objects = (*gateways, policy, service("s", "red"), route("r", "red", ref("s"), parents=parents))
-    found = patch(("BackendTLSPolicy", policy.key), *objects)
-    first, *own = found.status["ancestors"]
-    assert first == theirs
-    assert [entry["ancestorRef"]["name"] for entry in own] == [f"gw{number:02}" for number in range(15)]  # 16 in all
-    assert own[0] == {
-        "ancestorRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "infra", "name": "gw00"},
-        "controllerName": OURS,
-        "conditions": [
-            {
-                "type": type_,
-                "status": "True",
-                "reason": type_,
-                "message": message,
-                "observedGeneration": 7,
-            }
-            for type_, message in (
-                ("Accepted", "Applies to Service red/s."),
-                ("ResolvedRefs", "Every reference is resolved."),
-            )
-        ],
-    }
 
 
 def test_the_gravest_reason_comes_first_and_every_message_once() -> None:

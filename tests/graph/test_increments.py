@@ -263,7 +263,6 @@ REACHING = world(
     tls_policy("p0", "blue", "s0"),
     tls_policy("p1", "red", "s0", authorities=("m0",)),
     config_map("m0", "red", CA),
-    config_map("m1", "red", CA),
 )
 EDITS = {
     "a ListenerSet": listener_set("ls", "red", listener("more", 83)),
@@ -288,7 +287,6 @@ EDITS = {
     "a Service's port name": service("s0", "red", {"port": 80, "name": "http"}),
     "a Service's protocol": service("s0", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
     "a new policy": tls_policy("p", "red", "s0"),
-    "a policy of a port": tls_policy("p", "red", "s0", section="http"),
     "a policy's name": tls_policy("p0", "blue", "s0", validation={"hostname": "b.example.com"}),
     "a policy's reference": tls_policy("p1", "red", "s0", authorities=("m0", "nothing")),
     "CA certificates": config_map("m0", "red", OTHER_CA),
