@@ -7,7 +7,6 @@ from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.list cimport Link
-from fastroute.ext.tls.hello cimport NAME_MOST
 from fastroute.ext.tls.openssl cimport BIO, SSL
 from fastroute.ext.tls.secure cimport Secure
 from fastroute.ext.tls.verification cimport Dialogue, Verification
@@ -56,7 +55,7 @@ cdef struct Tls:                # one block of memory
     unsigned long error         # of libssl, if the handshake is broken
     uint16_t idle_records       # consecutive records without data
     uint16_t name_size
-    char name[NAME_MOST]        # the TLS server name, in lower case: it determined the listener
+    char name[0]                # name_size bytes: the TLS server name, in lower case; it determined the listener
 
 # NULL if there is no certificate, or if out of memory.
 cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil

@@ -92,7 +92,7 @@ cdef void pipe_free(Pipe *pipe) noexcept nogil:
 
 
 cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t size) noexcept nogil:
-    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST + size)
+    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) + size)
     cdef uint32_t longest
     if tls is NULL:
         return NULL
@@ -110,7 +110,7 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
 
 
 cdef Tls *tls_new_backend(Verification *verification, Pipe *pipe, uint64_t endpoint) noexcept nogil:
-    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls) - NAME_MOST)
+    cdef Tls *tls = <Tls *> calloc(1, sizeof(Tls))
     if tls is NULL:
         return NULL
     tls.dialogue.verification = verification
