@@ -19,7 +19,7 @@ from fastroute.resources.shapes import SHAPES
 from fastroute.settings import GraphSettings
 
 TEXT = (Path(__file__).parent.parent / "docs" / "fields.md").read_text()
-KINDS = ("Gateway", "ListenerSet", "HTTPRoute")
+KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "BackendTLSPolicy")
 
 
 class Row(NamedTuple):
