@@ -42,7 +42,7 @@ cdef int begin(Reactor r, Connection *p) noexcept nogil:
     session.eased = r.milliseconds
     session.unexplained = -PREFACE_SIZE
     buffers_note(SESSION_MEMORY)
-    settings[0] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, STREAMS_MOST)
+    settings[0] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, r.max_streams)
     settings[1] = nghttp2_settings_entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW)
     settings[2] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, r.head_limits.head)
     settings[3] = nghttp2_settings_entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1)

@@ -22,7 +22,7 @@ from fastroute.ext.reactor.connection cimport Connection
 
 
 cdef enum:
-    STREAMS_MOST = 128          # streams of a connection at the same time
+    STREAMS_MOST = 1000         # streams of a connection at the same time, if --max-streams is not lower
     STREAM_WINDOW = 262144      # bytes of content of a stream that the peer may send before some are taken
     CONNECTION_WINDOW = 1048576     # the same of all streams of a connection
     SESSION_MEMORY = 28672      # bytes that libnghttp2 allocates for an idle connection (1.52: 25,671 by mallinfo2), and some for
