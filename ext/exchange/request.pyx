@@ -20,11 +20,13 @@ from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.message.grpc cimport grpc_timeout, is_grpc
-from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
+from fastroute.ext.message.message cimport (
+    METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, VERSION_HTTP2, Field, Message, is_idempotent,
+)
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
-    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
+    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED, REASON_UPGRADE_IMPOSSIBLE,
 )
 from fastroute.ext.message.refusal cimport refusal_status
 from fastroute.ext.reactor.exchange cimport (
@@ -117,6 +119,8 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     x.target = &rule.targets[chosen]
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
+    if x.upgrades and x.version == VERSION_HTTP2 and has_streams(x.target.backend.key.protocol):
+        return answer_plainly(r, c, x, 502, REASON_UPGRADE_IMPOSSIBLE)
     if x.target.filters is not NULL:
         outcome = filtered(r, x, x.target.filters, message, &decision, &own)
         if outcome != FILTERED_ON:

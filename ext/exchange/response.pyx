@@ -19,7 +19,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.grpc cimport grpc_outcome
-from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
+from fastroute.ext.message.message cimport FIELD_DATE, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
@@ -194,6 +194,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if message.status == 101:
         return tunnel_begin(r, c, x, u, arrival)
+    if x.upgrades and x.version == VERSION_HTTP2 and message.status < 300:
+        return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it would mean that there is a tunnel
     close = is_leaving(r, c) or leaves_request_unread(r, x, u, arrival)
     backend_accept(r, u)
     content_begin(&x.response_body, message)

@@ -30,7 +30,7 @@ cdef nghttp2_option *_options
 
 cdef int begin(Reactor r, Connection *p) noexcept nogil:
     cdef Session *session = <Session *> calloc(1, sizeof(Session))
-    cdef nghttp2_settings_entry[4] settings
+    cdef nghttp2_settings_entry[5] settings
     if session is NULL:
         return -1
     if nghttp2_session_server_new2(&session.wire, _callbacks, <void *> r, _options) != 0:
@@ -46,7 +46,8 @@ cdef int begin(Reactor r, Connection *p) noexcept nogil:
     settings[1] = nghttp2_settings_entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW)
     settings[2] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, r.head_limits.head)
     settings[3] = nghttp2_settings_entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1)
-    if nghttp2_submit_settings(session.wire, NGHTTP2_FLAG_NONE, settings, 4) != 0 \
+    settings[4] = nghttp2_settings_entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1)
+    if nghttp2_submit_settings(session.wire, NGHTTP2_FLAG_NONE, settings, 5) != 0 \
             or nghttp2_session_set_local_window_size(session.wire, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0:
         return -1
     parent_owes(r, p, True)     # the preface
