@@ -232,7 +232,9 @@ class BackendTLS(msgspec.Struct, frozen=True, kw_only=True):
 class Backend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is spoken on connections to the endpoints of a backend: their pool key (ext/routing/poolkey)."""
 
-    protocol: str = "h1"  # HTTP/1.1; the workers know no other protocol yet
+    protocol: str = (
+        "h1"  # HTTP/1.1; or "h2": HTTP/2, with prior knowledge, or with TLS only if the backend agrees to it
+    )
     tls: BackendTLS | None = None
 
 

@@ -371,7 +371,6 @@ def test_features_of_what_is_not_served_are_not_claimed() -> None:
     unserved = (
         "TLS",
         "GRPC",
-        "H2C",
         "BackendTLSPolicy",
         "Misdirected",
     )

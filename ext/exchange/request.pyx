@@ -20,13 +20,12 @@ from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
 from fastroute.ext.message.grpc cimport grpc_timeout, is_grpc
-from fastroute.ext.message.message cimport (
-    METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, VERSION_HTTP2, Field, Message, is_idempotent,
-)
+from fastroute.ext.message.items cimport lists
+from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
     REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
-    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED, REASON_UPGRADE_IMPOSSIBLE,
+    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED, REASON_UPGRADE_UNSUPPORTED,
 )
 from fastroute.ext.message.refusal cimport refusal_status
 from fastroute.ext.reactor.exchange cimport (
@@ -42,7 +41,7 @@ from fastroute.ext.routing.retry cimport KEPT_MOST
 from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
 from fastroute.ext.sides.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Piece
-from fastroute.ext.sides.backend cimport backend_body, backend_takes_chunks
+from fastroute.ext.sides.backend cimport backend_body, backend_takes_chunks, backend_upgrades
 from fastroute.ext.sides.client cimport client_event, client_keep_rest, client_receive
 from fastroute.ext.tls.tls cimport Tls
 
@@ -119,8 +118,6 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     x.target = &rule.targets[chosen]
     if x.target.backend is NULL:
         return answer_plainly(r, c, x, x.target.status, x.target.reason)
-    if x.upgrades and x.version == VERSION_HTTP2 and has_streams(x.target.backend.key.protocol):
-        return answer_plainly(r, c, x, 502, REASON_UPGRADE_IMPOSSIBLE)
     if x.target.filters is not NULL:
         outcome = filtered(r, x, x.target.filters, message, &decision, &own)
         if outcome != FILTERED_ON:
@@ -252,6 +249,10 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
     verdict = decide(r, c, x, message)
     if verdict != VERDICT_ON:
         return verdict
+    if message.upgrade and not backend_upgrades(upstream_speaks(x.target.backend.key)):
+        if lists(message.protocols, b"websocket", 9):
+            return answer_plainly(r, c, x, 502, REASON_UPGRADE_UNSUPPORTED)
+        x.upgrades = False      # the backend gets a usual request
     if not x.request_body.complete:
         x.plain = wants_content(r, x)
         event = client_event(r, c, x, arrival)

@@ -42,6 +42,7 @@ from fastroute.ext.tls.tls cimport tls_fault
 cdef enum:
     SPARE = 16          # idle connections that are closed if no file descriptor is left
     UNUSABLE_MOST = 16  # unusable connections that a request closes
+    PARENTS_MOST = 256  # connections that carry streams, to one endpoint and with one key
     FORGOTTEN = 16      # connections that no backend may use and that a turn closes
 
 
@@ -145,12 +146,24 @@ cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey 
     return NULL
 
 
+cdef uint32_t count_parents(Reactor r, const Endpoint *endpoint, const PoolKey *key) noexcept nogil:
+    """Those with this key."""
+    cdef uint32_t index = endpoint.parents.first
+    cdef uint32_t count = 0
+    cdef const Connection *p
+    while index != 0:
+        p = slab_at(&r.slab, index)
+        index = p.parent.sibling.after
+        count += p.key == key
+    return count
+
+
 cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
     """A parent with room, established if possible, or else a new one; NULL if none could be started."""
     cdef Connection *p = find_parent(r, endpoint, key, STATE_PARENT, True)
     if p is NULL:
         p = find_parent(r, endpoint, key, STATE_CONNECTING, False)
-    if p is not NULL:
+    if p is not NULL or count_parents(r, endpoint, key) >= PARENTS_MOST:
         return p
     p = connect_socket(r, endpoint, key)
     if p is NULL:
@@ -192,8 +205,21 @@ cdef void begin_parent(Reactor r, Connection *p) noexcept nogil:
     p.parent.listed = True
 
 
+cdef void note_faults(Reactor r, Connection *p) noexcept nogil:
+    """Tells the streams of a parent why it could not be established."""
+    cdef uint16_t reason = upstream_fault(p)
+    cdef uint32_t index = p.parent.streams.first
+    cdef Connection *s
+    while index != 0:
+        s = slab_at(&r.slab, index)
+        index = s.stream.link.after
+        s.stream.fault = reason
+
+
 cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
     """Ends the streams of a parent that is about to be closed."""
+    if p.state == STATE_CONNECTING:
+        note_faults(r, p)
     if p.parent.listed:
         list_remove(&r.slab, &p.endpoint.parents, p, sibling_link)
         list_remove(&r.slab, &r.upstream_parents, p, parent_link)
@@ -239,6 +265,8 @@ cdef void note_fault(Reactor r, const Connection *u) noexcept nogil:
 
 cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
     cdef bint invalid
+    if u is not NULL and u.layer == LAYER_STREAM and u.stream.fault:
+        return u.stream.fault
     if u is NULL or u.layer != LAYER_SEALING or u.state != STATE_CONNECTING:
         return REASON_CONNECT_FAILED
     if u.tls is NULL:

@@ -8,11 +8,12 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 cdef enum:
     # Frames that do nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, RST_STREAM, unknown ones, DATA without
-    # content) are chores; requests and content that is sent make up for some. RESETS are streams that the client has reset
+    # content) are chores; requests and content that is sent make up for some. RESETS are streams that a client has reset
     # before their answers were complete, and those that are refused or malformed. Beyond these the connection ends.
     CHORES_MOST = 1000
     CHORES_RATE = 100           # that are forgotten each second
     CHORE_BYTES = 64            # of ignored frames that are one chore
+    REQUEST_MAKES_UP = 4        # chores
     RESETS_MOST = 500
     RESETS_RATE = 50
 

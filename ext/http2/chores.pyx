@@ -8,6 +8,8 @@ cdef void session_fail(Reactor r, Session *session, int failure) noexcept nogil:
     if not session.failed:
         session.failed = True
         session.failure = failure
+        if session.asks:
+            return              # the answers that fail are counted
         count(r.counters, FIXED_HTTP2_FAILED + failure, 1)
 
 
@@ -18,7 +20,8 @@ cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t re
         forget_some(&session.resets, seconds * RESETS_RATE)
         session.eased = r.milliseconds
     session.chores += chores
-    session.resets += resets
+    if not session.asks:        # there, each follows a request of a client
+        session.resets += resets
     if session.chores > CHORES_MOST:
         session_fail(r, session, HTTP2_CHORES)
     elif session.resets > RESETS_MOST:

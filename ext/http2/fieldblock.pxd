@@ -13,6 +13,9 @@ cdef enum:
 # Appends a field at `used`, with its name in lower case. Returns the bytes in use then, or 0 if `room` is too small.
 cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil
 
+# The same; the value is the parts, one after another.
+cdef uint32_t put_joined(char *out, uint32_t used, uint32_t room, Slice name, const Slice *parts, int count) noexcept nogil
+
 cdef inline bint next_field(const char **at, const char *end, Slice *name, Slice *value) noexcept nogil:
     """Reads the field at `at`, and moves `at` to the next one. False: there is none."""
     cdef uint32_t[2] sizes

@@ -2,34 +2,40 @@
 
 A block of fields is collected in the Session, because only one can be open at a time, and goes to its stream when it is
 complete. Of a block that exceeds a limit the rest is decoded, because the state of the compression depends on it, but not
-kept. The stream is answered with 431.
+kept. A client is answered with 431, and that of a backend with 502.
+
+Heads of interim answers of a backend follow one another in `Stream.head`, and the final one is the last.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memchr, memcmp
 
-from fastroute.ext.http2.chores cimport forget_some, session_fail, session_spend
+from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some, session_fail, session_spend
 from fastroute.ext.http2.fieldblock cimport SIZES, put_field
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport note_windows, reset
 from fastroute.ext.http2.session cimport FRAME_HEAD, RESETS_KEPT, Session, session_of
-from fastroute.ext.memory.buffer cimport Buffer, buffer_free, buffer_reserve
+from fastroute.ext.http2.upstream cimport status_of
+from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.refusal cimport REFUSAL_FIELDS_TOO_MANY, REFUSAL_HEAD_TOO_LARGE, REFUSAL_TRAILERS_TOO_LARGE
+from fastroute.ext.message.refusal cimport (
+    REFUSAL_ANSWER_MALFORMED, REFUSAL_ARENA_FULL, REFUSAL_FIELDS_TOO_MANY, REFUSAL_HEAD_TOO_LARGE, REFUSAL_INTERIM_TOO_LARGE,
+    REFUSAL_TRAILERS_TOO_LARGE,
+)
 from fastroute.ext.reactor.connection cimport Connection, handle_of, slab_at, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, HTTP2_VIOLATION, count
-from fastroute.ext.reactor.parent cimport CAUSE_VIOLATION, parent_leave
+from fastroute.ext.reactor.parent cimport CAUSE_CANCELLED, CAUSE_VIOLATION, parent_leave
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.reactor.stream cimport (
-    stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_wake,
+    stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_refused, stream_wake,
 )
 
 cdef enum:
     BLOCK_FACTOR = 4            # a block of fields this many times larger than a head may be ends the connection
     BLOCKS_MOST = 2097152       # bytes of heads that have arrived and were not taken, of all streams of a connection
+    HEADS_FACTOR = 2            # heads of a stream of a backend that were not taken are at most this many times larger
     FIELD_MORE = 4              # bytes of a field in HTTP/1 besides name and value: limits count them
     SETTINGS_CHORES = 5
-    REQUEST_MAKES_UP = 4        # chores
 
 
 cdef inline Connection *find(Reactor r, const Session *session, int32_t id) noexcept nogil:
@@ -71,7 +77,7 @@ cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint
         return NGHTTP2_ERR_CALLBACK_FAILURE
     session.block_size = <uint32_t> size
     if name[0] != c':':
-        if not r.head_limits.keep_underscores and memchr(name, c'_', name_size) is not NULL:
+        if not (session.asks or r.head_limits.keep_underscores) and memchr(name, c'_', name_size) is not NULL:
             return 0            # see drop_underscores of HTTP/1
         if not is_further_crumb(session, frame, name, name_size):
             session.block_fields += 1
@@ -123,6 +129,48 @@ cdef int take_head(Reactor r, Connection *p, Session *session, const nghttp2_fra
     return 0
 
 
+cdef void refuse_answer(Reactor r, Connection *p, Connection *s, int refusal) noexcept nogil:
+    """The answer of a backend is not used: its client gets 502."""
+    s.stream.refusal = <uint16_t> refusal
+    reset(r, p, s, CAUSE_CANCELLED)
+    stream_broken(r, p, s)
+
+
+cdef void take_answer(Reactor r, Connection *p, Session *session, Connection *s) noexcept nogil:
+    """The head of an interim or of the final answer."""
+    cdef Buffer *heads = &s.stream.head
+    cdef const char *block = buffer_bytes(&session.block)
+    cdef uint32_t size = buffer_size(&session.block)
+    if session.refusal:
+        refuse_answer(r, p, s, session.refusal)
+        return
+    if buffer_size(heads) + size > HEADS_FACTOR * r.head_limits.head or p.parent.heads + size > BLOCKS_MOST:
+        refuse_answer(r, p, s, REFUSAL_INTERIM_TOO_LARGE if buffer_size(heads) else REFUSAL_HEAD_TOO_LARGE)
+        return
+    s.stream.final = status_of(block, size) >= 200
+    if buffer_size(heads) == 0:
+        give_block(session, heads)
+    elif buffer_append(heads, block, size) < 0:
+        refuse_answer(r, p, s, REFUSAL_ARENA_FULL)
+        return
+    p.parent.heads += heads.room - s.stream.heads
+    s.stream.heads = heads.room
+    s.readable = True
+    stream_wake(r, s)
+
+
+cdef void take_of_backend(Reactor r, Connection *p, Session *session, const nghttp2_frame *frame) noexcept nogil:
+    cdef Connection *s = find(r, session, frame.hd.stream_id)
+    if s is NULL or s.stream.over or s.ended:
+        return
+    if s.stream.final:
+        take_trailers(r, session, s)
+        return
+    take_answer(r, p, session, s)
+    if frame.hd.flags & NGHTTP2_FLAG_END_STREAM and not s.stream.over:
+        stream_ended(r, s)
+
+
 cdef void take_trailers(Reactor r, Session *session, Connection *s) noexcept nogil:
     if session.refusal:
         s.stream.refusal = REFUSAL_TRAILERS_TOO_LARGE
@@ -135,6 +183,9 @@ cdef void take_trailers(Reactor r, Session *session, Connection *s) noexcept nog
 cdef int take_block(Reactor r, Connection *p, Session *session, const nghttp2_frame *frame) noexcept nogil:
     cdef Connection *s
     session.open = False
+    if session.asks:
+        take_of_backend(r, p, session, frame)
+        return 0
     if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
         return take_head(r, p, session, frame)
     s = find(r, session, frame.hd.stream_id)
@@ -163,12 +214,24 @@ cdef bint is_reused(const Session *session, const nghttp2_frame_hd *head) noexce
             and not was_reset(session, head.stream_id))
 
 
+cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *head) noexcept nogil:
+    if head.type == NGHTTP2_PUSH_PROMISE:       # our SETTINGS have come before the first request (RFC 9113 section 8.4)
+        session_fail(r, session, HTTP2_VIOLATION)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+    if head.length and (head.type == NGHTTP2_DATA or head.type == NGHTTP2_HEADERS):
+        if nghttp2_session_get_stream_user_data(session.wire, head.stream_id) is not NULL:
+            return 0
+    return session_spend(r, session, 1, 0)
+
+
 cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Reactor r) noexcept nogil:
     cdef Session *session = session_of(r.speaking)
     session.fruitful = False
     session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
     if head.type == NGHTTP2_SETTINGS:
         return session_spend(r, session, SETTINGS_CHORES, 0)
+    if session.asks:
+        return begin_of_backend(r, session, head)
     if (head.type == NGHTTP2_HEADERS and is_reused(session, head)) \
             or (head.type == NGHTTP2_PRIORITY and head.stream_id == 0):
         session_fail(r, session, HTTP2_VIOLATION)
@@ -181,9 +244,15 @@ cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Rea
 cdef int on_invalid_frame(nghttp2_session *wire, const nghttp2_frame *frame, int error, Reactor r) noexcept nogil:
     """libnghttp2 resets the stream."""
     cdef Session *session = session_of(r.speaking)
+    cdef Connection *s
     if frame.hd.type != NGHTTP2_HEADERS:
         return 0
     session.open = False
+    if session.asks:
+        s = find(r, session, frame.hd.stream_id)
+        if s is not NULL and not s.stream.over:
+            refuse_answer(r, r.speaking, s, REFUSAL_ANSWER_MALFORMED)
+        return 0
     count(r.counters, FIXED_HTTP2_FAILED + (HTTP2_REFUSED if error == NGHTTP2_ERR_REFUSED_STREAM else HTTP2_MALFORMED), 1)
     return session_spend(r, session, 0, 1)
 
@@ -197,6 +266,8 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
         return take_block(r, p, session, frame)
     if frame.hd.type == NGHTTP2_SETTINGS:
         session.preface = session.resized = True
+        if session.asks:
+            p.parent.most = nghttp2_session_get_remote_settings(wire, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
         return 0
     if frame.hd.type == NGHTTP2_GOAWAY:
         parent_leave(r, p)
@@ -213,7 +284,10 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
         elif not session.fruitful and frame.hd.length:
             return session_spend(r, session, 1, 0)      # padding only
     elif frame.hd.type == NGHTTP2_RST_STREAM:
-        stream_broken(r, p, s)
+        if session.asks and frame.rst_stream.error_code == NGHTTP2_REFUSED_STREAM and not s.stream.final:
+            stream_refused(r, p, s)
+        else:
+            stream_broken(r, p, s)
         return session_spend(r, session, 0, 0 if s.stream.said_end else 1)
     elif frame.hd.type == NGHTTP2_WINDOW_UPDATE:
         stream_can_send(r, p, s, frame.window_update.window_size_increment)
@@ -235,12 +309,24 @@ cdef int on_content(nghttp2_session *wire, uint8_t flags, int32_t id, const uint
     return 0
 
 
+cdef void end_of_backend(Reactor r, Connection *p, Connection *s, uint32_t code) noexcept nogil:
+    """After a GOAWAY, streams with higher numbers were not processed. Otherwise the answer was malformed."""
+    if code == NGHTTP2_REFUSED_STREAM and not s.stream.final:
+        stream_refused(r, p, s)
+        return
+    if not s.ended:
+        s.stream.refusal = REFUSAL_ANSWER_MALFORMED
+    stream_broken(r, p, s)
+
+
 cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, Reactor r) noexcept nogil:
     """Both sides have ended the stream, or one has reset it: libnghttp2 itself too, if the peer violated the protocol."""
     cdef Session *session = session_of(r.speaking)
     cdef Connection *s = find(r, session, id)
     if code == NGHTTP2_NO_ERROR:
         forget_some(&session.resets, 1)
+    elif s is not NULL and not s.stream.over and session.asks:
+        end_of_backend(r, r.speaking, s, code)
     elif s is not NULL and not s.stream.over:
         stream_broken(r, r.speaking, s)
         return session_spend(r, session, 0, 1)

@@ -30,9 +30,11 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
         NGHTTP2_RST_STREAM
         NGHTTP2_SETTINGS
         NGHTTP2_PING
+        NGHTTP2_PUSH_PROMISE
         NGHTTP2_GOAWAY
         NGHTTP2_WINDOW_UPDATE
         NGHTTP2_HCAT_REQUEST                # which head HEADERS are
+        NGHTTP2_SETTINGS_ENABLE_PUSH
         NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
         NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE
         NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
@@ -86,9 +88,12 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     void nghttp2_option_set_no_closed_streams(nghttp2_option *option, int value)
     void nghttp2_option_set_max_settings(nghttp2_option *option, size_t value)
     void nghttp2_option_set_max_outbound_ack(nghttp2_option *option, size_t value)
+    void nghttp2_option_set_peer_max_concurrent_streams(nghttp2_option *option, uint32_t value)
     void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst, uint64_t rate)
     void nghttp2_option_set_max_send_header_block_length(nghttp2_option *option, size_t value)
     int nghttp2_session_server_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
+                                    const nghttp2_option *option)
+    int nghttp2_session_client_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
                                     const nghttp2_option *option)
     void nghttp2_session_del(nghttp2_session *session)
     ssize_t nghttp2_session_mem_recv(nghttp2_session *session, const uint8_t *data, size_t size)
@@ -101,6 +106,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     int32_t nghttp2_session_get_remote_window_size(nghttp2_session *session)
     int nghttp2_session_get_stream_remote_close(nghttp2_session *session, int32_t id)
     int32_t nghttp2_session_get_last_proc_stream_id(nghttp2_session *session)
+    uint32_t nghttp2_session_get_remote_settings(nghttp2_session *session, int id)
     int nghttp2_session_set_local_window_size(nghttp2_session *session, uint8_t flags, int32_t id, int32_t size)
     int nghttp2_session_consume(nghttp2_session *session, int32_t id, size_t size)
     int nghttp2_session_consume_connection(nghttp2_session *session, size_t size)
@@ -116,6 +122,8 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
                                const nghttp2_nv *fields, size_t count, void *data)
     int nghttp2_submit_response(nghttp2_session *session, int32_t id, const nghttp2_nv *fields, size_t count,
                                 const nghttp2_data_provider *provider)
+    int32_t nghttp2_submit_request(nghttp2_session *session, const void *priority, const nghttp2_nv *fields, size_t count,
+                                   const nghttp2_data_provider *provider, void *data)
     int nghttp2_submit_trailer(nghttp2_session *session, int32_t id, const nghttp2_nv *fields, size_t count)
     # The last argument of every callback, `void *`, is the Reactor: the `data` of every session. Casts hide the difference,
     # because the type of a Python object cannot be cast without the GIL.

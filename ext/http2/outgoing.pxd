@@ -12,6 +12,7 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 cdef int gather(Reactor r, Connection *p) noexcept nogil
 cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil
+cdef int open(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil
 cdef int end(Reactor r, Connection *p, Connection *s) noexcept nogil
 cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
 cdef int credit(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
@@ -29,6 +30,13 @@ cdef int session_flush(Reactor r, Connection *s) noexcept nogil
 # Keeps trailers, which are sent with the end of the stream. `used`: bytes of `r.outgoing` that are in use. Returns 0, or -1
 # if there is no room for them.
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil
+
+# Submits a request on a stream to a backend. `ends`: no content follows. Its block of `size` bytes must remain until the next
+# call of session_opened, or until content is sent. Returns 0, or -1 if that is impossible.
+cdef int session_request(Reactor r, Connection *s, const char *block, uint32_t size, bint ends) noexcept nogil
+# Puts the request into the batch. If the backend has just reduced the number of streams that it accepts, the stream is
+# refused here. Returns 0, or -1 if the stream is broken.
+cdef int session_opened(Reactor r, Connection *s) noexcept nogil
 
 # Notes the windows as libnghttp2 has them.
 cdef void note_windows(Connection *p, Connection *s) noexcept nogil

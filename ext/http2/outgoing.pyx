@@ -4,18 +4,19 @@ Content is offered to libnghttp2 only while it is sent: a stream has no content 
 streams is that of the engine, and no byte is copied twice.
 """
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uintptr_t
 
-from fastroute.ext.http2.chores cimport forget_some
+from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
 from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.reactor.connection cimport handle_of
 from fastroute.ext.reactor.parent cimport (
-    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add,
+    CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add, parent_leave, parent_owes,
 )
 from fastroute.ext.reactor.reactor cimport queue
-from fastroute.ext.reactor.stream cimport parent_of
+from fastroute.ext.reactor.stream cimport parent_of, stream_refused
 
 cdef enum:
     FRAME_LEAST = 16384         # bytes of content in a frame, except in the last one
@@ -97,6 +98,8 @@ cdef int send_trailers(Reactor r, Connection *p, Connection *s) noexcept nogil:
 
 
 cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil:
+    if s.stream.id == 0:
+        return 0                # nothing of it was sent
     queue(r, p)
     nghttp2_session_set_stream_user_data(session_of(p).wire, s.stream.id, NULL)
     return nghttp2_submit_rst_stream(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, CODES[cause])
@@ -113,8 +116,8 @@ cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil:
     """GOAWAY twice (RFC 9113 section 6.8): the first one refuses no stream that the client may have begun just now."""
     cdef nghttp2_session *wire = session_of(p).wire
     queue(r, p)
-    if not finally_:
-        return nghttp2_submit_shutdown_notice(wire)
+    if not finally_:            # only a server sends two
+        return nghttp2_submit_shutdown_notice(wire) if not session_of(p).asks else 0
     return nghttp2_submit_goaway(wire, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(wire), NGHTTP2_NO_ERROR,
                                  NULL, 0)
 
@@ -122,7 +125,10 @@ cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil:
 cdef void note_windows(Connection *p, Connection *s) noexcept nogil:
     cdef nghttp2_session *wire = session_of(p).wire
     p.parent.window = nghttp2_session_get_remote_window_size(wire)
-    s.stream.window = nghttp2_session_get_stream_remote_window_size(wire, s.stream.id)
+    if s.stream.id:
+        s.stream.window = nghttp2_session_get_stream_remote_window_size(wire, s.stream.id)
+    else:
+        s.stream.window = nghttp2_session_get_remote_settings(wire, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE)
 
 
 # --- what a client's side asks for
@@ -173,6 +179,62 @@ cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers
     if size == 0 and has_fields(trailers):
         return -1
     return buffer_append(&s.stream.parting, r.outgoing + used, size)
+
+
+# --- what a backend's side asks for
+
+
+cdef int session_request(Reactor r, Connection *s, const char *block, uint32_t size, bint ends) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    cdef uint32_t used = r.arena.used
+    cdef nghttp2_data_provider provider
+    cdef size_t count
+    cdef nghttp2_nv *fields
+    cdef int32_t id
+    if p is NULL or s.stream.over:
+        return -1
+    fields = list_fields(block, size, &count, &r.arena)
+    if fields is NULL:
+        return -1
+    provider.source.ptr = NULL
+    provider.read_callback = <Read> <void *> read_offered
+    id = nghttp2_submit_request(session_of(p).wire, NULL, fields, count, NULL if ends else &provider,
+                                <void *> <uintptr_t> handle_of(s))
+    r.arena.used = used
+    if id < 0:                  # out of memory, or of numbers
+        parent_leave(r, p)
+        stream_refused(r, p, s)
+        return 0
+    s.stream.id = <uint32_t> id
+    s.stream.headed = True
+    s.stream.said_end = ends
+    begin_to_speak(r, p)
+    forget_some(&session_of(p).chores, REQUEST_MAKES_UP)
+    return 0
+
+
+cdef void begin_to_speak(Reactor r, Connection *p) noexcept nogil:
+    """From now on the backend owes its preface."""
+    queue(r, p)
+    if p.parent.silent:
+        p.parent.silent = False
+        parent_owes(r, p, not session_of(p).preface)
+
+
+cdef int session_opened(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    if p is NULL or gather(r, p) < 0:
+        return -1
+    if not s.stream.over and nghttp2_session_get_stream_user_data(session_of(p).wire, s.stream.id) is NULL:
+        reset(r, p, s, CAUSE_CANCELLED)     # it still waits in libnghttp2
+        stream_refused(r, p, s)
+    return 0
+
+
+cdef int open(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil:
+    if session_request(r, s, fields, size, last and buffer_size(&s.stream.parting) == 0) < 0:
+        return -1
+    return session_opened(r, s)
 
 
 # --- callbacks

@@ -3,5 +3,6 @@
 from fastroute.ext.reactor.parent cimport StreamProtocol
 
 
-# Fills in the row. Raises MemoryError.
-cdef int http2_parent(StreamProtocol *protocol) except -1
+# Fill in the rows: of connections of clients, and to backends.
+cdef void http2_parent(StreamProtocol *protocol) noexcept
+cdef void http2_backend_parent(StreamProtocol *protocol) noexcept

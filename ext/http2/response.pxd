@@ -9,6 +9,8 @@ from fastroute.ext.message.message cimport Message
 
 # Writes the head of an answer. Returns its bytes, or 0 if `room` is too small.
 cdef uint32_t write_response(char *out, uint32_t room, const Message *message) noexcept nogil
+# Appends the fields of the message that go on at `used`. Returns the bytes in use then, or 0 if `room` is too small.
+cdef uint32_t put_fields(char *out, uint32_t used, uint32_t room, const Message *message) noexcept nogil
 # Writes trailers. Returns their bytes; 0 if no field is forwarded (has_fields) or `room` is too small.
 cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) noexcept nogil
 # Whether any field of the message is forwarded.

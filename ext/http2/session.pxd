@@ -12,7 +12,7 @@
 # No window opens by itself: the peer may send more content when the other side of an exchange has taken some. A stream puts
 # content into its parent's batch only as the windows of the peer allow, so libnghttp2 never holds content.
 #
-# So far only the side of the server: clients are the peers. The side towards backends will use the same Session.
+# Towards a backend the gateway is the client of the session: Session.asks.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -22,9 +22,14 @@ from fastroute.ext.reactor.connection cimport Connection
 
 
 cdef enum:
-    STREAMS_MOST = 1000         # streams of a connection at the same time, if --max-streams is not lower
-    STREAM_WINDOW = 262144      # bytes of content of a stream that the peer may send before some are taken
+    STREAMS_MOST = 128          # streams of a connection to a backend at the same time
+    ACCEPTED_MOST = 1000        # the same of a client, if --max-streams is not lower
+    STREAM_WINDOW = 262144      # bytes of content of a stream that a client may send before some are taken
     CONNECTION_WINDOW = 1048576     # the same of all streams of a connection
+    # The streams of a connection to a backend belong to different clients, and one that reads slowly must not delay others.
+    # So the windows of all streams fit into that of the connection.
+    ANSWER_WINDOW = 131072
+    ANSWERS_WINDOW = STREAMS_MOST * ANSWER_WINDOW
     SESSION_MEMORY = 28672      # bytes that libnghttp2 allocates for an idle connection (1.52: 25,671 by mallinfo2), and some for
                                 # the tables of HPACK
     PREFACE_SIZE = 24
@@ -38,6 +43,7 @@ cdef enum Offer:                # what follows the content that a stream offers
 
 cdef struct Session:            # of one parent
     nghttp2_session *wire
+    uint8_t asks                # the peer is a backend
     Buffer block                # the fields of the block that is being received
     uint32_t block_fields
     uint32_t block_size         # bytes of it, decoded, also of fields that were not kept

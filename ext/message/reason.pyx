@@ -10,7 +10,7 @@ NAMES[:] = [
     b"body_timeout", b"body_too_large", b"client_closed", b"preflight", b"tunnel_idle", b"overloaded",
     b"misdirected", b"drained", b"options_asterisk", b"max_forwards", b"backend_tls_policy",
     b"loop_detected", b"body_too_slow", b"upstream_too_slow", b"buffers_full",
-    b"upstream_tls_failed", b"upstream_certificate_invalid", b"upload_timeout", b"upgrade_impossible",
+    b"upstream_tls_failed", b"upstream_certificate_invalid", b"upload_timeout", b"upgrade_unsupported",
 ]
 if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
     raise AssertionError("every LocalReason has one name, and a number below those of refusals")

@@ -55,11 +55,12 @@ cdef enum:
 
 cdef struct Stream:             # what a stream owns (stream.pxd); one block of memory
     uint64_t parent             # handle; 0: the parent has ended
-    uint32_t id                 # the protocol's number
+    uint32_t id                 # the protocol's number; 0: it has none yet
     Link link                   # list of the parent's streams (Parent.streams)
     uint8_t over                # nothing can be sent any more: reset, or the parent has ended
     uint8_t said_end            # the end of what the gateway sends was framed
     uint8_t refused             # the peer has not processed it
+    uint16_t fault              # upstream: LocalReason for which its parent was not established
     uint32_t credit             # bytes that were taken and not announced to the peer yet
     uint32_t untaken            # bytes sent for which the peer has not opened the window again
     int64_t window              # bytes of content that the peer accepts now
@@ -70,8 +71,10 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     Buffer tail                 # fields after it, `tail_fields` of them
     Buffer parting              # fields to be sent after the content
     uint32_t tail_fields
-    uint16_t refusal            # why `head` or `tail` is refused; 0: it is not
+    uint32_t opening            # bytes at the beginning of `output` that are fields to be sent before the content
+    uint16_t refusal            # why `head` or `tail` is refused, or the rest of the stream; 0: it is not
     uint8_t headed              # fields before the content were sent
+    uint8_t final               # upstream: the last head of the answer has arrived
     uint8_t bodiless            # no content may be sent
     uint8_t waits               # its answer waits until the batch of the parent has room
 
@@ -80,6 +83,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint32_t memory             # bytes of it, included in buffers_total
     List streams                # its streams
     uint32_t count
+    uint32_t most               # streams that the peer accepts at the same time
     List ready                  # those that have work to do without an event
     Buffer batch                # frames that the next write sends
     int64_t window              # bytes of content of all streams that the peer accepts now

@@ -38,7 +38,8 @@ cdef enum Cause:                # why a stream is reset
 
 cdef struct StreamProtocol:     # functions of a protocol with streams, for any number of parents
     uint8_t messages            # Protocol (message/protocol.pxd) of the Messages on its streams
-    uint32_t streams_most       # of one parent
+    uint32_t streams_most       # that the gateway opens on one parent; the peer may accept fewer (Parent.most)
+    uint32_t accepted_most      # that a client may open on one, if --max-streams is not lower
     uint32_t input_most         # bytes of one stream that are received and not taken
     uint32_t inputs_most        # of all streams of one parent
     # Sets `state` of a new parent, and may put frames into its batch. Returns 0, or -1 if out of memory.
@@ -49,11 +50,14 @@ cdef struct StreamProtocol:     # functions of a protocol with streams, for any 
     int64_t (*take)(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil
     # Puts all frames that wait into the batch; called before each write. Returns 0, or -1 if the parent must end.
     int (*gather)(Reactor r, Connection *p) noexcept nogil
-    # Gives a stream that the gateway opens its number. Returns 0, or -1 if the parent has no more.
+    # Prepares a stream that the gateway opens. Returns 0, or -1 if the parent can have no more.
     int (*name)(Reactor r, Connection *p, Connection *s) noexcept nogil
     # Puts frames with `size` bytes of content of the stream into the batch; subtracts them from the windows. `last`: no
     # more follows; may then also do what `end` does, and set `said_end`. Returns 0, or -1 if the stream is broken.
     int (*send)(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil
+    # Begins a stream with the `size` bytes of fields that were put before its content (Stream.opening). `last`: no content
+    # follows. NULL: the protocol has no fields. Returns like `send`.
+    int (*open)(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil
     # The stream sends no more content.
     int (*end)(Reactor r, Connection *p, Connection *s) noexcept nogil
     int (*reset)(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil

@@ -29,6 +29,7 @@ cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
     if p.parent is NULL:
         return -1
     p.parent.protocol = protocol
+    p.parent.most = protocol_at(protocol).streams_most
     if p.state != STATE_CONNECTING:
         p.state = STATE_PARENT
     p.parent.resting = p.side == SIDE_DOWNSTREAM
@@ -56,7 +57,7 @@ cdef uint32_t parent_room(const Connection *p) noexcept nogil:
 
 cdef bint parent_has_room(const Connection *p) noexcept nogil:
     return not (p.parent.leaving or p.parent.over or p.ended or p.failed) \
-        and p.parent.count < protocol_at(p.parent.protocol).streams_most
+        and p.parent.count < min(protocol_at(p.parent.protocol).streams_most, p.parent.most)
 
 
 cdef bint parent_can_read(const Connection *p) noexcept nogil:

@@ -77,7 +77,7 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
 
 cdef Connection *stream_accept(Reactor r, Connection *p, uint32_t id, int64_t window) noexcept nogil:
     cdef Connection *s
-    if p.side != SIDE_DOWNSTREAM or p.parent.count >= min(protocol_of(p).streams_most, r.max_streams) \
+    if p.side != SIDE_DOWNSTREAM or p.parent.count >= min(protocol_of(p).accepted_most, r.max_streams) \
             or (p.parent.leaving and r.milliseconds >= p.parent.leave_until):
         return NULL
     s = new(r, p)
@@ -285,8 +285,22 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size, bi
     return room
 
 
+cdef int open_stream(Reactor r, Connection *s, bint last) noexcept nogil:
+    """Sends the fields at the beginning of the output."""
+    cdef Connection *p = parent_of(r, s)
+    cdef uint32_t size = s.stream.opening
+    s.stream.opening = 0
+    if s.stream.over or p is NULL \
+            or protocol_of(p).open(r, p, s, buffer_bytes(&s.output), size, last and buffer_size(&s.output) == size) < 0:
+        return -1
+    buffer_consume(&s.output, size)
+    return 0
+
+
 cdef int flush_output(Reactor r, Connection *s, bint last) noexcept nogil:
     cdef int64_t sent
+    if s.stream.opening and open_stream(r, s, last) < 0:
+        return -1
     if buffer_size(&s.output) == 0:
         return 0
     sent = frame(r, s, buffer_bytes(&s.output), buffer_size(&s.output), last)
@@ -297,7 +311,10 @@ cdef int flush_output(Reactor r, Connection *s, bint last) noexcept nogil:
 
 
 cdef int flush_stream(Reactor r, Connection *s) noexcept nogil:
-    return flush_output(r, s, s.ending)
+    cdef int outcome = flush_output(r, s, s.ending)
+    if outcome == 0 and s.ending and s.side == SIDE_UPSTREAM and buffer_size(&s.output) == 0:
+        half_close_stream(r, s)
+    return outcome
 
 
 cdef int transmit_stream(Reactor r, Connection *s, iovec *parts, int count) noexcept nogil:
@@ -355,7 +372,7 @@ cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
     cdef Stream *t = s.stream
     if p is not NULL:
         if not t.over and not (t.said_end and s.ended):
-            protocol_of(p).reset(r, p, s, CAUSE_DONE if t.said_end else CAUSE_CANCELLED)
+            protocol_of(p).reset(r, p, s, CAUSE_DONE if t.said_end and s.side == SIDE_DOWNSTREAM else CAUSE_CANCELLED)
         t.over = True
         if buffer_size(&t.input):
             protocol_of(p).credit(r, p, s, buffer_size(&t.input))

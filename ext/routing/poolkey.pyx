@@ -3,11 +3,11 @@
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOL_HTTP2_BACKEND
 from fastroute.ext.tls.anchors cimport Anchors
 from fastroute.ext.tls.verification cimport verification_free, verification_new, verification_without
 
-cdef dict NAMES = {"h1": PROTOCOL_HTTP1}    # by snapshot.Backend.protocol
+cdef dict NAMES = {"h1": PROTOCOL_HTTP1, "h2": PROTOCOL_HTTP2_BACKEND}     # by snapshot.Backend.protocol
 
 
 cdef int protocol_name(str name, uint8_t protocol) except -1:
@@ -83,7 +83,8 @@ cdef class PoolKeys:
             try:
                 yield from self.loading(backend.tls.trust_anchors)
                 keyed.anchors = self.anchors[backend.tls.trust_anchors]
-                keyed.key.verification = verification_new(backend.tls, keyed.anchors)
+                keyed.key.verification = verification_new(backend.tls, keyed.anchors,
+                                                             keyed.key.protocol == PROTOCOL_HTTP2_BACKEND)
             except ValueError:
                 keyed.key.verification = verification_without()
                 self.keys[content] = keyed

@@ -17,6 +17,9 @@ cdef BackendSide *backend_side(uint8_t protocol) noexcept nogil
 # Whether pieces of a request body may be in chunks with this Protocol.
 cdef bint backend_takes_chunks(uint8_t protocol) noexcept nogil
 
+# Whether a request can ask for another protocol on its connection (RFC 9110 section 7.8).
+cdef bint backend_upgrades(uint8_t protocol) noexcept nogil
+
 # --- operations. A request is aborted by upstream_close.
 
 # Sends the head of a request that request_begin has kept, and the first piece of its body. Returns 0, or -1 if the

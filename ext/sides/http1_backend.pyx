@@ -173,7 +173,7 @@ cdef void accept(Reactor r, Connection *u) noexcept nogil:
     body_restart(&u.frames, &r.head)
 
 
-cdef bint has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil:
+cdef bint has_all(Reactor r, const Connection *u, const Arrival *arrival, bint *exact) noexcept nogil:
     cdef Body body
     cdef long taken = 0
     body_start(&body, r.head.framing, r.head.message.content_length)
@@ -185,6 +185,7 @@ cdef bint has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil
 
 cdef void http1_backend(BackendSide *side) noexcept:
     side.takes_chunks = True
+    side.upgrades = True
     side.send = send
     side.queue_head = queue_head
     side.body = body

@@ -17,7 +17,7 @@ from fastroute.ext.memory.buffer cimport (
     buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport BODY_UNKNOWN, VERSION_HTTP10, Message
+from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, METHOD_HEAD, VERSION_HTTP10, Message
 from fastroute.ext.reactor.connection cimport LAYER_SOCKET, STATE_HEAD, STATE_IDLE, Connection
 from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, CODING_NONE, Exchange, exchange_keep_trailers
 from fastroute.ext.reactor.inet cimport iovec
@@ -224,10 +224,25 @@ cdef bint interim(Reactor r, Connection *c, Exchange *x, const Message *message,
     return size != 0
 
 
+cdef inline bint is_bodiless(const Exchange *x, const Message *message) noexcept nogil:
+    """Whether the client expects no body (RFC 9112 section 6.3), whatever the fields say."""
+    return message.status < 200 or message.status == 204 or message.status == 304 or x.method == METHOD_HEAD
+
+
+cdef uint32_t head_without_body(Reactor r, Exchange *x, const Message *message, bint to_http10) noexcept nogil:
+    """HTTP/2 ends an answer with its head, and HTTP/1 states that its body is empty."""
+    cdef Message stated = message[0]
+    stated.declared = BODY_LENGTH
+    stated.content_length = 0
+    return write_response(r.outgoing, r.outgoing_size, &stated, x.close, to_http10)
+
+
 cdef uint32_t head(Reactor r, Connection *c, Exchange *x, const Message *message, bint close) noexcept nogil:
     cdef bint to_http10 = x.version == VERSION_HTTP10
     x.close = close or not x.keep_alive
     x.coding = CODING_NONE
+    if message.declared == BODY_NONE and not is_bodiless(x, message):
+        return head_without_body(r, x, message, to_http10)
     if message.has_body and message.declared == BODY_UNKNOWN:
         x.coding = CODING_CLOSE if to_http10 else CODING_CHUNKS
         x.close = x.close or to_http10

@@ -27,6 +27,7 @@ cdef struct ClientSide:
 
 cdef struct BackendSide:
     uint8_t takes_chunks        # pieces may be in chunks
+    uint8_t upgrades            # requests can ask for another protocol
     # operations
     int (*send)(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil
     int (*queue_head)(Reactor r, Connection *u, const Message *message) noexcept nogil
@@ -35,5 +36,5 @@ cdef struct BackendSide:
     int (*receive)(Reactor r, Connection *u, uint32_t room, Arrival *arrival) noexcept nogil
     int (*event)(Reactor r, Connection *u, const Exchange *x, Arrival *arrival) noexcept nogil
     void (*accept)(Reactor r, Connection *u) noexcept nogil
-    bint (*has_all)(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil
+    bint (*has_all)(Reactor r, const Connection *u, const Arrival *arrival, bint *exact) noexcept nogil
     void (*forget)(Connection *u, const Arrival *arrival) noexcept nogil

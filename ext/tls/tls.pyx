@@ -172,11 +172,16 @@ cdef int progress(Tls *tls, int outcome) noexcept nogil:
     return PROGRESS_CLOSED if error == SSL_ERROR_ZERO_RETURN else PROGRESS_BROKEN
 
 
+cdef bint has_agreed(const Tls *tls) noexcept nogil:
+    """False: HTTP/2 is required, and the backend has not agreed to it (RFC 9113 section 3.2)."""
+    return tls.dialogue.verification is NULL or not tls.dialogue.verification.http2 or tls_speaks_http2(tls)
+
+
 cdef int tls_handshake(Tls *tls) noexcept nogil:
     cdef int outcome = SSL_do_handshake(tls.ssl)
     weigh(tls)
     if outcome == 1:
-        return PROGRESS_DONE
+        return PROGRESS_DONE if has_agreed(tls) else PROGRESS_BROKEN
     outcome = progress(tls, outcome)
     if tls.dialogue.verification is not NULL and (outcome == PROGRESS_BROKEN or outcome == PROGRESS_CLOSED):
         verification_forget(&tls.dialogue)
@@ -193,6 +198,8 @@ cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil:
         return X509_verify_cert_error_string(verified)
     if text is not NULL:
         return text
+    if not SSL_in_init(tls.ssl) and not has_agreed(tls):
+        return b"the backend does not agree to HTTP/2 (ALPN)"
     return b"the connection was closed"
 
 

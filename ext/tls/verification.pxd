@@ -5,7 +5,7 @@
 # one of these instead. The common name is never looked at (RFC 9525 section 2). A session is resumed only with the same
 # Verification and endpoint, for an hour after its certificate was verified, and while this certificate is valid.
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.tls.anchors cimport Anchors
 from fastroute.ext.tls.openssl cimport SSL, SSL_CTX, SSL_SESSION
@@ -21,6 +21,7 @@ cdef struct Kept:               # the newest session of an endpoint
 
 cdef struct Verification:
     SSL_CTX *context            # NULL: it could not be made; every connection fails
+    uint8_t http2               # a connection whose backend does not agree to HTTP/2 fails
     const char *server_name     # sent as SNI; NULL: none, because it is an address
     uint32_t hosts_count
     uint32_t uris_count
@@ -33,8 +34,9 @@ cdef struct Dialogue:           # of one connection; its libssl connection refer
     uint64_t endpoint           # its identity
     int64_t verified            # Unix seconds; 0: not yet
 
-# From a snapshot.BackendTLS. ValueError: the client certificate or a name cannot be used; MemoryError.
-cdef Verification *verification_new(tls, Anchors anchors) except NULL
+# From a snapshot.BackendTLS. `http2`: the backend must agree to HTTP/2 (ALPN). ValueError: the client certificate or a name
+# cannot be used; MemoryError.
+cdef Verification *verification_new(tls, Anchors anchors, bint http2) except NULL
 # One with which every connection fails.
 cdef Verification *verification_without() except NULL
 cdef void verification_free(Verification *verification) noexcept nogil

@@ -31,6 +31,7 @@ cdef enum:
     OURS = 0                    # index of the application's data of a libssl connection
 
 cdef const char *ALPN = b"\x08http/1.1"
+cdef const char *ALPN_HTTP2 = b"\x02h2"
 
 
 cdef int64_t seconds_now() noexcept nogil:
@@ -56,7 +57,7 @@ cdef Verification *verification_without() except NULL:
     return verification
 
 
-cdef Verification *verification_new(tls, Anchors anchors) except NULL:
+cdef Verification *verification_new(tls, Anchors anchors, bint http2) except NULL:
     cdef list hosts = [host_rule(each) for each in tls.subject_names]
     cdef list uris = [plain(uri) for uri in tls.subject_uris]
     cdef bytes server_name = plain(tls.server_name)
@@ -76,6 +77,7 @@ cdef Verification *verification_new(tls, Anchors anchors) except NULL:
         for one in uris:
             verification.uris[verification.uris_count] = copied(&at, one)
             verification.uris_count += 1
+        verification.http2 = http2
         verification.server_name = copied(&at, server_name)
         verification.context = client_context_new()
         set_rules(verification, anchors)
@@ -104,6 +106,7 @@ cdef bytes host_rule(str name):
 cdef int set_rules(Verification *verification, Anchors anchors) except -1:
     cdef X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(verification.context)
     cdef bint named = verification.hosts_count + verification.uris_count == 0
+    cdef const char *alpn = ALPN_HTTP2 if verification.http2 else ALPN
     cdef int known = 1
     X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
     # A CA that is named as an anchor needs no issuer.
@@ -114,8 +117,8 @@ cdef int set_rules(Verification *verification, Anchors anchors) except -1:
         verification.server_name = NULL     # RFC 6066 section 3
     elif named:
         known = X509_VERIFY_PARAM_set1_host(rules, verification.server_name, 0)
-    if known != 1 or SSL_CTX_set_alpn_protos(verification.context, <const unsigned char *> ALPN,
-                                             <unsigned int> strlen(ALPN)) != 0:
+    if known != 1 or SSL_CTX_set_alpn_protos(verification.context, <const unsigned char *> alpn,
+                                             <unsigned int> strlen(alpn)) != 0:
         raise MemoryError
     SSL_CTX_set1_cert_store(verification.context, anchors.store)
     SSL_CTX_set_verify(verification.context, SSL_VERIFY_PEER, NULL)

@@ -12,7 +12,7 @@ from fastroute.graph.protocol import Protocol
 from fastroute.place import Transport
 from fastroute.snapshot import Backend, Endpoint
 
-SPOKEN = {Protocol.HTTP1: Backend(protocol="h1")}
+SPOKEN = {Protocol.HTTP1: Backend(protocol="h1"), Protocol.HTTP2: Backend(protocol="h2")}
 
 
 def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:

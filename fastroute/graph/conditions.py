@@ -75,14 +75,13 @@ def external_name(service: Key, field: str) -> Problem:
 
 
 def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
-    message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP/1.1 is."
+    message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP over TCP is."
     return Problem(
         condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
     )
 
 
 WHY_NOT_SPOKEN = {
-    Protocol.HTTP2: "which means HTTP/2 without TLS. HTTP/2 to backends is not served yet, only HTTP/1.1 is",
     Protocol.TLS: "which means TLS. TLS to backends is not served yet, and nothing is sent in cleartext instead",
     Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http",
 }

@@ -24,7 +24,7 @@ from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch,
 from fastroute.resources.httproute import HTTP_ROUTE, HTTPRoute
 
 KIND = HTTP_ROUTE
-SPOKEN = frozenset({Protocol.HTTP1})  # protocols that are supported to backends
+SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})  # protocols that are supported to backends
 MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route changes
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
 MOST_STEPS_OF_A_ROUTE = 300_000  # to judge these expressions: about 40 ms in one pass of the main loop
@@ -189,6 +189,7 @@ FEATURES: Features = {
     "HTTPRoute303RedirectStatusCode": None,
     "HTTPRoute307RedirectStatusCode": None,
     "HTTPRoute308RedirectStatusCode": None,
+    "HTTPRouteBackendProtocolH2C": None,
     "HTTPRouteBackendProtocolWebSocket": None,
     "HTTPRouteBackendRequestHeaderModification": None,
     "HTTPRouteBackendTimeout": None,

@@ -294,12 +294,20 @@ def test_endpoints_change_without_any_rule() -> None:
 
 def test_a_port_whose_protocol_is_not_served_has_no_backend() -> None:
     """Not even if a policy is why it gets no requests: no worker may send HTTP/1.1 to it."""
-    h2c, policy = "ports: [{name: http, port: 80, appProtocol: h2c}]", "ports: [{name: http, port: 80}]"
-    before, after = increment(big_world(service("apples/echo-3", 18003).replace(policy, h2c)))
+    tls, policy = "ports: [{name: http, port: 80, appProtocol: tls}]", "ports: [{name: http, port: 80}]"
+    before, after = increment(big_world(service("apples/echo-3", 18003).replace(policy, tls)))
     gone = {"apples/echo-3:80"}
     assert before.snapshot.backends.keys() - after.snapshot.backends.keys() == gone
     assert before.snapshot.endpoints.keys() - after.snapshot.endpoints.keys() == gone
     assert {backend.status for rule in after.snapshot.rules.values() for backend in rule.backends} == {None, 500}
+
+
+def test_the_protocol_of_a_port_is_that_of_its_backend() -> None:
+    h2c, none = "ports: [{name: http, port: 80, appProtocol: h2c}]", "ports: [{name: http, port: 80}]"
+    before, after = increment(big_world(service("apples/echo-3", 18003).replace(none, h2c)))
+    assert after.snapshot.rules is before.snapshot.rules
+    assert before.snapshot.backends["apples/echo-3:80"] == Backend(protocol="h1")
+    assert after.snapshot.backends["apples/echo-3:80"] == Backend(protocol="h2")
 
 
 def test_a_grant_changes_the_rules_that_need_it_alone() -> None:

@@ -166,6 +166,7 @@ FORMS: dict[str, list[Sequence[Resource]]] = {
             service(namespace, 80, 81),
             service(namespace, 81),
             service(namespace, 80, protocol="h2c"),
+            service(namespace, 80, protocol="tls"),
             service(namespace, 80, protocol="http"),
         ]
         for namespace in ("apples", "bananas")

@@ -28,6 +28,7 @@ def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
 
 ECHO = service("echo", "red")
 H2C = service("echo", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"})
+TLS = service("echo", "red", {"port": 80, "appProtocol": "tls"})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ H2C = service("echo", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"})
         (ref("echo", "red"), [grant("g", "red", "infra")], "BackendNotFound", ".name"),
         (ref("echo", "red", port=81), [ECHO, grant("g", "red", "infra")], "BackendNotFound", ".port"),
         (ref("echo", "red", port=None), [ECHO, grant("g", "red", "infra")], "BackendNotFound", ".port"),
-        (ref("echo", "red"), [H2C, grant("g", "red", "infra")], "UnsupportedProtocol", ".port"),
+        (ref("echo", "red"), [TLS, grant("g", "red", "infra")], "UnsupportedProtocol", ".port"),
         (
             ref("echo", "red"),
             [service("echo", "red", {"port": 80, "protocol": "UDP"}), grant("g", "red", "infra")],
@@ -98,12 +99,12 @@ FOREIGN = ("mysql", "redis", "tcp", "smtp", "htps")
 MIRRORED = [{"type": "RequestMirror", "requestMirror": {"backendRef": ref("echo")}}]
 
 
-@pytest.mark.parametrize("name", [*PLAIN, *UNKNOWN])
-def test_what_is_http_1_1_is_forwarded(name: str | None) -> None:
+@pytest.mark.parametrize("name", [*PLAIN, *UNKNOWN, *CLEARTEXT_HTTP2])
+def test_what_is_http_without_tls_is_forwarded(name: str | None) -> None:
     assert resolved(ref("echo"), speaking(name)).resolved
 
 
-@pytest.mark.parametrize("name", [*CLEARTEXT_HTTP2, *SECURE, *FOREIGN])
+@pytest.mark.parametrize("name", [*SECURE, *FOREIGN])
 def test_no_other_protocol_is_spoken_in_its_place(name: str) -> None:
     problem = resolved(ref("echo"), speaking(name)).problem
     assert problem is not None
@@ -111,7 +112,7 @@ def test_no_other_protocol_is_spoken_in_its_place(name: str) -> None:
     assert name in problem.message
 
 
-@pytest.mark.parametrize("name", [*CLEARTEXT_HTTP2, *SECURE, *FOREIGN])
+@pytest.mark.parametrize("name", [*SECURE, *FOREIGN])
 def test_nor_to_mirrors(name: str) -> None:
     mirrored = route("r", "infra", rules=[{"filters": MIRRORED}])
     graph = build_graph(world(gateway(), mirrored, speaking(name)), GraphSettings())
@@ -226,8 +227,8 @@ def test_a_message_about_a_wrong_port_names_few_ports() -> None:
 
 
 def test_equal_messages_about_references_are_one_string() -> None:
-    refs = [ref("many", port=1), ref("echo", "red"), ref("absent"), ref("h2c")]
-    objects = service("many", "infra", 80), service("h2c", "infra", {"port": 80, "appProtocol": "h2c"})
+    refs = [ref("many", port=1), ref("echo", "red"), ref("absent"), ref("tls")]
+    objects = service("many", "infra", 80), service("tls", "infra", {"port": 80, "appProtocol": "tls"})
     routes = [route(name, "infra", *refs, *refs) for name in ("a", "b")]
     graph = build_graph(world(gateway(), *objects, *routes), GraphSettings())
     found = [problem for one in graph.routes.values() for problem in one.problems]

@@ -1,4 +1,5 @@
-"""What matters to users, over HTTP/1.1 and over HTTP/2: one table of cases, each sent over both, plain and with TLS."""
+"""What matters to users, over HTTP/1.1 and over HTTP/2: one table of cases, each sent over both, plain and with TLS, to
+backends of both."""
 
 import re
 from collections.abc import Callable
@@ -7,9 +8,11 @@ from typing import NamedTuple
 
 import pytest
 from http2.client import Fields, client
+from http2.conftest import Towards
+from http2.server import Channel
 from msgspec.structs import replace
 from peer import Peer
-from rig import OK, Rig, Script, backends, connect, rule, running, saying, soon
+from rig import OK, Rig, Script, connect, rule, running, saying, soon
 
 from fastroute.snapshot import (
     Cors,
@@ -166,8 +169,11 @@ def recording(heads: list[str], answer: bytes) -> Script:
     async def script(peer: Peer) -> None:
         head, _ = await peer.request()
         heads.append(head.decode())
-        await peer.send(answer)
-        if b"Connection: close" in answer or answer.startswith(b"nonsense"):
+        if answer.startswith(b"nonsense") and isinstance(peer, Channel):
+            await peer.link.raw(answer)
+        else:
+            await peer.send(answer)
+        if b"Connection: close" in answer or answer.startswith(b"nonsense") or isinstance(peer, Channel):
             return
         await script(peer)
 
@@ -175,14 +181,14 @@ def recording(heads: list[str], answer: bytes) -> Script:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_a_case(name: str, ask: Callable, transport: str) -> None:
+async def test_a_case(name: str, ask: Callable, towards: Towards, transport: str) -> None:
     case = CASES[name]
     heads: list[str] = []
     async with (
-        backends(recording(heads, case.answer)) as [backend],
+        towards.backends(recording(heads, case.answer)) as [backend],
         running(served(case), installation="mine", log=True) as rig,
     ):
-        rig.put("b", backend.port)
+        towards.put(rig, "b", backend.port)
         reply = await ask(rig, case.sent)
         assert reply.status == case.status, reply
         if case.body is not None:
@@ -201,7 +207,7 @@ async def test_a_case(name: str, ask: Callable, transport: str) -> None:
         assert line["status"] == case.status
 
 
-async def test_mirrors_and_retries(ask: Callable) -> None:
+async def test_mirrors_and_retries(ask: Callable, towards: Towards) -> None:
     copies: list[str] = []
     heads: list[str] = []
     answers = [b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", OK]
@@ -213,9 +219,9 @@ async def test_mirrors_and_retries(ask: Callable) -> None:
             await peer.send(answers[min(len(heads) - 1, 1)])
 
     served = rule("b", filters=[Mirror(backend="m")], retry=Retry(attempts=2, codes=(503,), backoff_ms=1))
-    async with backends(failing, recording(copies, OK)) as [backend, mirror], running(served) as rig:
-        rig.put("b", backend.port)
-        rig.put("m", mirror.port)
+    async with towards.backends(failing, recording(copies, OK)) as [backend, mirror], running(served) as rig:
+        towards.put(rig, "b", backend.port)
+        towards.put(rig, "m", mirror.port)
         reply = await ask(rig, Sent("PUT", body=b"hello"))
         assert (reply.status, reply.body) == (200, b"ok")
         assert len(heads) == 2
@@ -225,12 +231,12 @@ async def test_mirrors_and_retries(ask: Callable) -> None:
 
 
 @pytest.mark.parametrize("header", [False, True])
-async def test_sessions(ask: Callable, header: bool) -> None:
+async def test_sessions(ask: Callable, towards: Towards, header: bool) -> None:
     """The token of an answer leads to the same endpoint."""
     session = Session(name="sticky", key=bytes(16), header=header)
     scripts = [saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % i) for i in range(4)]
-    async with backends(*scripts) as ends, running(replace(rule("b"), session=session)) as rig:
-        rig.put("b", *(end.port for end in ends))
+    async with towards.backends(*scripts) as ends, running(replace(rule("b"), session=session)) as rig:
+        towards.put(rig, "b", *(end.port for end in ends))
         first = await ask(rig, Sent())
         if header:
             fields = [("sticky", first.fields["sticky"])]
@@ -242,32 +248,32 @@ async def test_sessions(ask: Callable, header: bool) -> None:
 
 
 @pytest.mark.parametrize("option", ["request_timeout_ms", "backend_timeout_ms"])
-async def test_timeouts(ask: Callable, option: str) -> None:
+async def test_timeouts(ask: Callable, towards: Towards, option: str) -> None:
     async def silent(peer: Peer) -> None:
         await peer.request()
         await peer.rest()
 
-    async with backends(silent) as [backend], running(rule("b", **{option: 300}), held=True) as rig:
-        rig.put("b", backend.port)
+    async with towards.backends(silent) as [backend], running(rule("b", **{option: 300}), held=True) as rig:
+        towards.put(rig, "b", backend.port)
         reply, seconds = await rig.timed(lambda: ask(rig, Sent()))
         assert reply.status == 504
         assert 0.3 <= seconds < 0.6
 
 
-async def test_no_endpoint(ask: Callable) -> None:
+async def test_no_endpoint(ask: Callable, towards: Towards) -> None:
     async with running(rule("b")) as rig:
-        rig.put("b")
+        towards.put(rig, "b")
         assert (await ask(rig, Sent())).status == 503
 
 
-async def test_an_early_answer(ask: Callable) -> None:
+async def test_an_early_answer(ask: Callable, towards: Towards) -> None:
     """The client gets the answer of a backend that does not read the body."""
 
     async def hasty(peer: Peer) -> None:
         await peer.head()
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n")
 
-    async with backends(hasty) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
+    async with towards.backends(hasty) as [backend], running(rule("b")) as rig:
+        towards.put(rig, "b", backend.port)
         reply = await ask(rig, Sent("POST", body=b"x" * 1000))
         assert (reply.status, reply.body) == (413, b"no\n")

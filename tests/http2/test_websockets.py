@@ -17,7 +17,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.extensions import PerMessageDeflate
 
 from fastroute.settings import Limits
-from fastroute.snapshot import ValueMatch
+from fastroute.snapshot import Backend, ValueMatch
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -205,6 +205,16 @@ async def test_a_backend_that_does_not_accept(name: str) -> None:
             await session.until(lambda: ask.reset is not None)  # the client has not ended the stream
         await gone(rig)
         assert rig.lines()[0]["reason"] == ("upstream_malformed" if status == 502 else None)
+
+
+async def test_a_backend_that_speaks_http2() -> None:
+    async with backends(silence) as [backend], running(rule("b"), log=True) as rig:
+        rig.upstreams.speak("b", Backend(protocol="h2"))
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask_with(head(), end=False)).response())[0] == 502
+            assert backend.connections == 0
+        assert [line["reason"] for line in rig.lines()] == ["upgrade_unsupported"]
 
 
 async def test_what_comes_before_the_answer_goes_through() -> None:

@@ -322,7 +322,7 @@ cdef void backend_accept(Reactor r, Connection *u) noexcept nogil:
     u.scanned = not received.has_body
 
 
-cdef bint backend_has_all(Reactor r, const Arrival *arrival, bint *exact) noexcept nogil:
+cdef bint backend_has_all(Reactor r, const Connection *u, const Arrival *arrival, bint *exact) noexcept nogil:
     exact[0] = True
     return not received.has_body
 

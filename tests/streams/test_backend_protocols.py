@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from http2.client import client
 from rig import OK, Peer, Rig, backends, connect, quiet, rule, running, soon
 from securebackend import either, like
 from streams.frames import framed
@@ -140,20 +139,3 @@ async def loading(rig: Rig, path: str, answered: list[int], over: Callable[[], b
     while not over():
         await client.send(random.choice(methods) % path.encode())
         answered.append((await client.response())[0])
-
-
-async def test_a_websocket_over_http2_needs_a_backend_of_http1(use: Callable[..., None]) -> None:
-    asked = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":path", "/"),
-        (":authority", "a"),
-    ]
-    async with backends(Either()) as [backend], running(rule("b"), log=True) as rig:
-        use(rig, "b")
-        rig.put("b", backend.port)
-        async with client(rig.port) as session:
-            assert (await (await session.ask_with(asked, end=False)).response())[0] == 502
-            assert backend.connections == 0
-        assert [line["reason"] for line in rig.lines()] == ["upgrade_impossible"]

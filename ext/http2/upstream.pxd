@@ -1,0 +1,20 @@
+# Messages to and from backends over HTTP/2: a request to a block of fields, and the block of an answer to a Message (RFC 9113
+# section 8.3).
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.limits cimport HeadLimits
+from fastroute.ext.message.message cimport Message
+
+
+# Writes the head of a request. Returns its bytes, or 0 if `room` is too small.
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil
+# Reads the head of an answer that libnghttp2 has accepted, to a request of `method` (MethodName). `ends`: no content follows.
+# The Message points into the block and the arena. Returns 0, or -Refusal.
+cdef int read_answer(Message *message, Slice block, bint ends, uint8_t method, const HeadLimits *limits,
+                     Arena *arena) noexcept nogil
+# The status with which a block begins; 0: it begins with none, so it is no head.
+cdef uint32_t status_of(const char *block, uint32_t size) noexcept nogil
+# The bytes of the first head in `blocks`, which are heads one after another.
+cdef uint32_t first_head(const char *blocks, uint32_t size) noexcept nogil

@@ -1,0 +1,170 @@
+"""Messages to and from backends over HTTP/2; see upstream.pxd.
+
+libnghttp2 has checked of every answer what RFC 9113 section 8 demands: names in lower case, octets of names and values, one
+valid :status before all other fields, no connection-specific fields, one Content-Length, which agrees with the content.
+Here the same limits and rules apply as for answers of HTTP/1.
+"""
+
+from libc.stdint cimport uint16_t
+from libc.string cimport memset, strlen
+
+from fastroute.ext.http2.fieldblock cimport next_field, put_field, put_joined
+from fastroute.ext.http2.response cimport put_fields
+from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
+from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.fieldname cimport field_name
+from fastroute.ext.message.fieldname import HOP_FIELDS
+from fastroute.ext.message.limits cimport FIELDS_SPARE
+from fastroute.ext.message.message cimport (
+    BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, DROPPED_HERE, FIELD_CONTENT_LENGTH, FIELD_COUNT, METHOD_HEAD, SCHEME_HTTPS, Field,
+)
+from fastroute.ext.message.number cimport count_bytes
+from fastroute.ext.message.octet cimport OCTET_TOKEN, is_text, run_over, run_over_field
+from fastroute.ext.message.refusal cimport (
+    REFUSAL_ARENA_FULL, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_NAME_INVALID, REFUSAL_LENGTH_REPEATED,
+    REFUSAL_STATUS_INVALID,
+)
+from fastroute.ext.message.status cimport status_phrase
+
+cdef uint8_t dropped[FIELD_COUNT]
+
+
+def _lay_out():
+    for known in HOP_FIELDS:
+        dropped[known] = DROPPED_HERE
+
+
+_lay_out()
+
+
+# --- requests
+
+
+cdef uint32_t put_path(char *out, uint32_t used, uint32_t room, const Message *message) noexcept nogil:
+    """Returns the bytes in use; 0 if the room is too small."""
+    cdef Slice[3] parts
+    parts[0] = message.path
+    parts[1] = Slice(b"?", 1)
+    parts[2] = message.query
+    return put_joined(out, used, room, Slice(b":path", 5), parts, 3 if message.has_query else 1)
+
+
+cdef uint32_t put_pseudo(char *out, uint32_t room, const Message *message) noexcept nogil:
+    """Returns the bytes in use; 0 if the room is too small."""
+    cdef Slice scheme = Slice(b"https", 5) if message.scheme == SCHEME_HTTPS else Slice(b"http", 4)
+    cdef uint32_t used = put_field(out, 0, room, Slice(b":method", 7), message.method)
+    if used:
+        used = put_field(out, used, room, Slice(b":scheme", 7), scheme)
+    if used and message.authority.size:
+        used = put_field(out, used, room, Slice(b":authority", 10), message.authority)
+    return put_path(out, used, room, message) if used else 0
+
+
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil:
+    cdef char[DECIMAL_MOST] digits
+    cdef uint32_t used = put_pseudo(out, room, message)
+    if used:
+        used = put_fields(out, used, room, message)
+    if used and message.declared == BODY_LENGTH:
+        used = put_field(out, used, room, Slice(b"content-length", 14), decimal(digits, message.content_length))
+    if used and message.te_trailers:
+        used = put_field(out, used, room, Slice(b"te", 2), Slice(b"trailers", 8))
+    if used and message.mark.size:
+        used = put_field(out, used, room, Slice(b"fastroute-loop", 14), message.mark)
+    return used
+
+
+# --- answers
+
+
+cdef uint32_t status_of(const char *block, uint32_t size) noexcept nogil:
+    cdef const char *at = block
+    cdef Slice name, value
+    cdef uint32_t status = 0
+    cdef uint32_t i
+    if not next_field(&at, block + size, &name, &value) or not is_text(name.data, name.size, b":status", 7) \
+            or value.size != 3:
+        return 0
+    for i in range(3):
+        status = status * 10 + <uint32_t> (value.data[i] - c'0')
+    return status
+
+
+cdef uint32_t first_head(const char *blocks, uint32_t size) noexcept nogil:
+    cdef const char *at = blocks
+    cdef const char *start
+    cdef Slice name, value
+    next_field(&at, blocks + size, &name, &value)       # its :status
+    while at != blocks + size:
+        start = at
+        next_field(&at, blocks + size, &name, &value)
+        if name.size and name.data[0] == c':':
+            return <uint32_t> (start - blocks)          # that of the next one
+    return size
+
+
+cdef int take_fields(Message *message, Slice block, Slice *length, const HeadLimits *limits) noexcept nogil:
+    """Returns how many Content-Length fields there are, or -Refusal."""
+    cdef const char *at = block.data
+    cdef const char *end = block.data + block.size
+    cdef Field *field = message.fields
+    cdef Slice name, value
+    cdef int lengths = 0
+    while next_field(&at, end, &name, &value):
+        if name.size and name.data[0] == c':':
+            continue
+        if message.fields_count == limits.fields:
+            return -REFUSAL_FIELDS_TOO_MANY
+        if name.size == 0 or run_over(name.data, name.data + name.size, OCTET_TOKEN) != name.data + name.size:
+            return -REFUSAL_FIELD_NAME_INVALID
+        if run_over_field(value.data, value.data + value.size) != value.data + value.size:
+            return -REFUSAL_CONTROL_BYTE
+        memset(field, 0, sizeof(Field))
+        field.name = name
+        field.value = value
+        field.known = field_name(name.data, name.size)
+        field.dropped = dropped[field.known]
+        if field.known == FIELD_CONTENT_LENGTH:
+            lengths += 1
+            length[0] = value
+        message.fields_count += 1
+        field += 1
+    return lengths
+
+
+cdef int settle_body(Message *message, int lengths, Slice length, bint ends, uint8_t method) noexcept nogil:
+    """What the answer says about its body (RFC 9110 section 6.4.1). Returns 0, or -Refusal."""
+    cdef bint bodiless = message.status < 200 or message.status == 204
+    cdef int refusal
+    message.declared = BODY_NONE if ends or bodiless else BODY_UNKNOWN
+    if lengths > 1:
+        return -REFUSAL_LENGTH_REPEATED
+    if lengths and not bodiless:
+        message.declared = BODY_LENGTH
+        refusal = count_bytes(length, &message.content_length)
+        if refusal:
+            return refusal
+    bodiless = bodiless or message.status == 304 or method == METHOD_HEAD
+    if bodiless and lengths == 0:
+        message.declared = BODY_NONE
+    message.has_body = not (ends or bodiless)
+    return 0
+
+
+cdef int read_answer(Message *message, Slice block, bint ends, uint8_t method, const HeadLimits *limits,
+                     Arena *arena) noexcept nogil:
+    cdef Slice length = Slice(NULL, 0)
+    cdef int lengths
+    memset(message, 0, sizeof(Message))
+    message.status = <uint16_t> status_of(block.data, block.size)
+    if message.status < 100 or message.status == 101:   # HTTP/2 has no 101 (RFC 9113 section 8.6)
+        return -REFUSAL_STATUS_INVALID
+    message.reason.data = status_phrase(message.status)
+    message.reason.size = <uint32_t> strlen(message.reason.data)
+    message.keep_alive = True
+    message.fields_room = limits.fields + FIELDS_SPARE
+    message.fields = <Field *> arena_take(arena, message.fields_room * <uint32_t> sizeof(Field))
+    if message.fields is NULL:
+        return -REFUSAL_ARENA_FULL
+    lengths = take_fields(message, block, &length, limits)
+    return settle_body(message, lengths, length, ends, method) if lengths >= 0 else lengths

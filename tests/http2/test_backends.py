@@ -1,0 +1,269 @@
+"""HTTP/2 towards backends: streams of one connection, windows, trailers, ends."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from h2.settings import SettingCodes
+from http2.client import client
+from http2.server import CANCEL, Channel, Link, spoken
+from rig import GET, OK, Backend, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
+from securebackend import secured, showing, tls_to
+
+from fastroute import snapshot
+
+HTTP2 = snapshot.Backend(protocol="h2")
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+LARGE = 1_000_000
+STREAM_WINDOW = 131_072
+
+
+class Gate:
+    """A script that answers when `open` is set."""
+
+    def __init__(self) -> None:
+        self.open = trio.Event()
+        self.waiting: list[Channel] = []
+        self.links: list[Link] = []
+
+    async def __call__(self, peer: Peer) -> None:
+        assert isinstance(peer, Channel)
+        await peer.request()
+        self.waiting.append(peer)
+        await self.open.wait()
+        await peer.send(OK)
+
+
+@asynccontextmanager
+async def serving(
+    script: Callable[[Any], Awaitable[None]], links: list[Link] | None = None, **options: Any
+) -> AsyncIterator[tuple[Rig, Backend]]:
+    """A rig whose rule has one HTTP/2 backend; `options`: of `spoken` and of `running`."""
+    settings, credits = options.pop("settings", None), options.pop("credits", True)
+    async with (
+        backends(spoken(script, links, settings=settings, credits=credits)) as [backend],
+        running(rule("b"), log=True, **options) as rig,
+    ):
+        rig.upstreams.speak("b", HTTP2)
+        rig.put("b", backend.port)
+        yield rig, backend
+
+
+async def asked(rig: Rig, request: bytes = GET) -> Peer:
+    peer = await connect(rig.port)
+    await peer.send(request)
+    return peer
+
+
+async def test_requests_share_a_connection() -> None:
+    gate = Gate()
+    async with serving(gate, gate.links) as (rig, backend):
+        peers = [await asked(rig) for _ in range(20)]
+        await soon(lambda: len(gate.waiting) == 20)
+        assert backend.connections == 1
+        assert rig.counters.fixed()["streams_upstream"] == 20
+        gate.open.set()
+        assert [(await peer.response())[0] for peer in peers] == [200] * 20
+        await soon(lambda: rig.counters.fixed()["streams_upstream"] == 0)
+        assert gate.links[0].settings[SettingCodes.ENABLE_PUSH] == 0
+
+
+async def test_a_full_connection_is_not_used() -> None:
+    gate = Gate()
+    async with serving(gate, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}) as (rig, backend):
+        peers = []
+        for number in range(1, 6):
+            peers.append(await asked(rig))
+            await soon(lambda number=number: len(gate.waiting) == number)  # type: ignore[misc]
+        assert backend.connections == 3
+        gate.open.set()
+        assert [(await peer.response())[0] for peer in peers] == [200] * 5
+        await soon(lambda: rig.engine.statistics().upstream_idle == 3)
+
+
+async def test_trailers_of_http1_and_http2() -> None:
+    """Both directions, from and to both protocols."""
+    seen = []
+
+    async def script(peer: Channel) -> None:
+        await peer.request()
+        seen.append(list(peer.trailers))
+        await peer.send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-After: 1\r\nHost: x\r\n\r\n"
+        )
+
+    async with serving(script) as (rig, _):
+        peer = await asked(
+            rig,
+            b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nab\r\n0\r\nX-Sum: 1\r\nHost: x\r\n\r\n",
+        )
+        assert b"transfer-encoding: chunked" in (await peer.head()).lower()
+        assert await peer.until(b"\r\n\r\n") == b"2\r\nok\r\n0\r\nx-after: 1\r\n\r\n"
+        assert seen.pop() == [("x-sum", "1")]
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", body=b"ab", end=False)
+            await ask.finish([("x-sum", "2"), ("host", "x")])
+            assert (await ask.response())[2] == b"ok"
+            assert ask.trailers == [("x-after", "1")]
+        assert seen == [[("x-sum", "2")]]
+
+
+async def test_what_is_sent() -> None:
+    found = []
+
+    async def script(peer: Channel) -> None:
+        await peer.request()
+        found.append(peer.fields)
+        await peer.send(OK)
+
+    async with serving(script) as (rig, _):
+        peer = await asked(
+            rig,
+            b"GET /a%2Fb?c HTTP/1.1\r\nHost: A.com\r\nTE: trailers, gzip\r\nConnection: TE, X-Hop\r\nX-Hop: 1\r\n"
+            b"Keep-Alive: 1\r\nX-Mixed: Case\r\nUpgrade: foo\r\n\r\n",
+        )
+        assert (await peer.response())[0] == 200
+        [fields] = found
+        assert fields[:4] == [(":method", "GET"), (":scheme", "http"), (":authority", "A.com"), (":path", "/a%2Fb?c")]
+        names = {name for name, _ in fields[4:]}
+        assert names == {"te", "x-mixed", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}
+        assert ("te", "trailers") in fields
+        assert ("x-mixed", "Case") in fields
+
+
+async def test_a_websocket_is_not_possible() -> None:
+    async with serving(answering) as (rig, backend):
+        peer = await asked(
+            rig,
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+        )
+        assert (await peer.response())[0] == 502
+        assert rig.lines()[-1]["reason"] == "upgrade_unsupported"
+        assert backend.connections == 0
+
+
+@pytest.mark.parametrize("request_", [GET, POST], ids=["GET", "POST"])
+async def test_a_client_that_goes_away_cancels_its_stream(request_: bytes) -> None:
+    gate = Gate()
+    async with serving(gate, gate.links) as (rig, backend):
+        gone, stays = await asked(rig, request_), await asked(rig, request_)
+        await soon(lambda: len(gate.waiting) == 2)
+        await gone.reset()
+        await soon(lambda: any(channel.cause is not None for channel in gate.waiting))
+        assert [channel.cause for channel in gate.waiting if channel.cause is not None] == [CANCEL]
+        gate.open.set()
+        assert (await stays.response())[0] == 200
+        assert backend.connections == 1
+
+
+async def test_a_slow_backend_holds_the_upload() -> None:
+    """The windows of the backend open as it reads, and what the client sends waits."""
+    links: list[Link] = []
+    body = bytes(range(256)) * (LARGE // 256)
+    go = trio.Event()
+    got = []
+
+    async def script(peer: Channel) -> None:
+        await peer.head()
+        await go.wait()
+        got.append(await peer.exactly(len(body)))
+        await peer.send(OK)
+
+    async with serving(script, links) as (rig, _):
+        peer = await connect(rig.port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                peer.send, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            await soon(lambda: bool(links and links[0].channels))
+            await quiet()
+            channel = links[0].channels[1]
+            assert len(channel.arrived) <= 65535
+            go.set()
+            assert (await peer.response())[0] == 200
+        assert got == [body]
+
+
+async def test_a_slow_client_holds_only_its_own_answer() -> None:
+    sent = 0
+
+    async def script(peer: Channel) -> None:
+        nonlocal sent
+        head, _ = await peer.request()
+        if b"/small" in head:
+            await peer.send(OK)
+            return
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        while True:
+            await peer.send(bytes(16384))
+            sent += 16384
+
+    async with serving(script) as (rig, backend), AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(client(rig.port, credits=False)) for _ in range(8)]
+        slow = [await session.ask() for session in sessions]
+        await soon(lambda: all(one.body for one in slow))
+        await quiet()
+        # Of each stream the client's window, one read, and the window of the backend's stream.
+        assert sent <= 8 * (65535 + 65536 + STREAM_WINDOW + 16384)
+        peer = await asked(rig, b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await peer.response())[2] == b"ok"
+        assert backend.connections == 1
+
+
+@pytest.mark.parametrize("alpn", [("h2",), ("h2", "http/1.1"), ("http/1.1",), ()], ids=str)
+async def test_tls_must_lead_to_http2(alpn: tuple[str, ...]) -> None:
+    to = tls_to()
+    async with (
+        backends(secured(showing(alpn=alpn), spoken(answering))) as [backend],
+        running(rule("b"), log=True) as rig,
+    ):
+        rig.upstreams.speak("b", snapshot.Backend(protocol="h2", tls=to.tls))
+        rig.put("b", backend.port)
+        peer = await asked(rig)
+        status = (await peer.response())[0]
+        if "h2" in alpn:
+            assert status == 200
+        else:
+            assert status == 502
+            assert rig.lines()[-1]["reason"] == "upstream_tls_failed"
+
+
+async def test_a_changed_protocol_uses_a_new_connection() -> None:
+    async with (
+        backends(spoken(answering), answering) as [new, old],
+        running(rule("b")) as rig,
+    ):
+        rig.put("b", old.port)
+        peer = await asked(rig)
+        assert (await peer.response())[0] == 200
+        rig.upstreams.speak("b", HTTP2)
+        rig.put("b", new.port)
+        await peer.send(GET)
+        assert (await peer.response())[0] == 200
+        rig.upstreams.speak("b", snapshot.Backend())
+        rig.put("b", old.port)
+        await peer.send(GET)
+        assert (await peer.response())[0] == 200
+        assert (new.connections, old.connections) in {(1, 1), (1, 2)}
+        await soon(lambda: new.open == 0)
+
+
+async def test_an_answer_without_a_body_that_ends_with_its_head() -> None:
+    """HTTP/2 needs no Content-Length for it, and HTTP/1.1 does."""
+
+    async def script(peer: Channel) -> None:
+        await peer.request()
+        await peer.answer([(":status", "200"), ("x-a", "b")], end=True)
+
+    async with serving(script) as (rig, _):
+        peer = await asked(rig)
+        status, fields, body = await peer.response()
+        assert (status, fields["content-length"], fields["x-a"], body) == (200, "0", "b", b"")
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            status, fields, body = await ask.response()
+            assert (status, body) == (200, b"")
+            assert "content-length" not in fields
