@@ -202,6 +202,7 @@ cdef const char *session(Reactor r, Turns *turns, const uint8_t *data, size_t si
     cdef int[2] pair
     cdef uint32_t used = put(0, PREFACE, <uint32_t> strlen(PREFACE))
     cdef uint32_t sent = 0
+    cdef uint64_t before = buffers_total()      # of other engines of this process
     cdef int _
     while input.at < input.end:
         used = put_frame(used, &input)
@@ -223,7 +224,7 @@ cdef const char *session(Reactor r, Turns *turns, const uint8_t *data, size_t si
             recv(pair[1], discarded, sizeof(discarded), MSG_DONTWAIT)
     close(pair[1])
     for _ in range(ROUNDS):
-        if r.downstreams == 0 and r.exchanges == 0 and r.carried == 0 and buffers_total() == 0:
+        if r.downstreams == 0 and r.exchanges == 0 and r.carried == 0 and buffers_total() <= before:
             return NULL
         turn(r, turns)
         serve(which)
