@@ -14,7 +14,7 @@ from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share
-from fastroute.graph.entries import full_conditions, named_parents
+from fastroute.graph.entries import entries_by_object, full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
 
 _STATUS_STYLES = {"True": "", "False": "red"}
@@ -123,8 +123,8 @@ def _conditioned(document: dict[str, Any]) -> Iterator[tuple[str, list[dict[str,
     for listener in status.get("listeners", []):
         routes = _counted(listener["attachedRoutes"], "route")
         yield f"{name} listener {listener['name']} ({routes})", full_conditions(listener)
-    for parent in named_parents(status):
-        yield f"{name} at {_parent(parent['parentRef'], metadata)}", full_conditions(parent)
+    for ref, entry in entries_by_object(status):
+        yield f"{name} at {_parent(ref, metadata)}", full_conditions(entry)
 
 
 def _object_name(document: dict[str, Any]) -> str:

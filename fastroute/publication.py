@@ -50,9 +50,16 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
     duration: int = 0  # slot in http_request_duration_seconds
 
 
-class UpsertBackend(msgspec.Struct, frozen=True, tag="upsert_backend"):
+class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
+    # CA certificates that the next backends of this publication share: thousands may have the same 200 KiB
+    number: int
+    pem: bytes
+
+
+class UpsertBackend(msgspec.Struct, frozen=True, tag="upsert_backend", omit_defaults=True):
     id: str
     backend: Backend
+    anchors: int = 0  # in a message: the number of the TrustAnchors that are left out in its `tls`; 0: none are
 
 
 class RemoveBackend(msgspec.Struct, frozen=True, tag="remove_backend"):
@@ -200,6 +207,7 @@ class WriteLog(msgspec.Struct, frozen=True, tag="write_log"):
 Downward = (
     Start
     | Begin
+    | TrustAnchors
     | Change
     | MoreEndpoints
     | Commit
@@ -317,9 +325,32 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
             yield update
             return
     yield Begin(version, base)
+    known: dict[bytes, int] = {}  # numbers of TrustAnchors
     for change in changes:
-        yield from _divided(change) if isinstance(change, SetEndpoints) else (change,)
+        yield from _divided(change) if isinstance(change, SetEndpoints) else _sharing(change, known)
     yield Commit(version)
+
+
+def _sharing(change: Change, known: dict[bytes, int]) -> Iterator[TrustAnchors | Change]:
+    """A backend without its trust anchors, which are sent once. `known`: those that were sent."""
+    if not isinstance(change, UpsertBackend) or (tls := change.backend.tls) is None or not tls.trust_anchors:
+        yield change
+        return
+    if tls.trust_anchors not in known:
+        known[tls.trust_anchors] = len(known) + 1
+        yield TrustAnchors(len(known), tls.trust_anchors)
+    bare = msgspec.structs.replace(change.backend, tls=msgspec.structs.replace(tls, trust_anchors=b""))
+    yield UpsertBackend(change.id, bare, known[tls.trust_anchors])
+
+
+def restored(change: UpsertBackend, anchors: Mapping[int, bytes]) -> UpsertBackend:
+    """With its trust anchors. `anchors`: those of the publication, by number. ValueError: they are not among these."""
+    if not change.anchors or change.backend.tls is None:
+        return change
+    if change.anchors not in anchors:
+        raise ValueError(f"backend {change.id} has trust anchors that were not sent")
+    tls = msgspec.structs.replace(change.backend.tls, trust_anchors=anchors[change.anchors])
+    return UpsertBackend(change.id, msgspec.structs.replace(change.backend, tls=tls))
 
 
 def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:

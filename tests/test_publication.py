@@ -29,6 +29,7 @@ from fastroute.publication import (
     SetEndpoints,
     Start,
     TicketKeys,
+    TrustAnchors,
     UpsertBackend,
     UpsertCertificate,
     UpsertListener,
@@ -38,6 +39,7 @@ from fastroute.publication import (
     difference,
     encode,
     publication,
+    restored,
 )
 from fastroute.settings import Limits
 from fastroute.shortage import Short
@@ -194,6 +196,24 @@ def test_endpoints_alone_are_one_message() -> None:
 )
 def test_anything_else_has_a_begin_and_a_commit(base: int, changes: tuple[Change, ...]) -> None:
     assert list(publication(7, base, changes)) == [Begin(7, base), *changes, Commit(7)]
+
+
+def test_trust_anchors_are_sent_once() -> None:
+    """Thousands of backends may have the same 200 KiB of CA certificates."""
+    other = msgspec.structs.replace(SECURED[0], trust_anchors=b"another CA")
+    system = msgspec.structs.replace(SECURED[0], trust_anchors=b"")
+    backends = [Backend(), *(Backend(tls=tls) for tls in (SECURED[0], SECURED[1], other, system, SECURED[0]))]
+    changes = [UpsertBackend(f"infra/{number}:80", backend) for number, backend in enumerate(backends)]
+    _, *messages, _ = publication(1, 0, changes)
+    sent = [message for message in messages if isinstance(message, TrustAnchors)]
+    assert sent == [TrustAnchors(1, b"CA"), TrustAnchors(2, b"another CA")]
+    rest = [message for message in messages if isinstance(message, UpsertBackend)]
+    assert [message.anchors for message in rest] == [0, 1, 1, 2, 0, 1]
+    assert "CA" not in str(rest)
+    anchors = {one.number: one.pem for one in sent}
+    assert [restored(message, anchors) for message in rest] == changes
+    with pytest.raises(ValueError, match="infra/1:80 has trust anchors that were not sent"):
+        restored(rest[1], {})
 
 
 def test_a_publication_may_be_empty() -> None:

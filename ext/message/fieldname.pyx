@@ -1,6 +1,4 @@
 """The names of fields that a proxy must interpret itself; see fieldname.pxd.
-
-They are found by a perfect hash over the length and three octets.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
@@ -14,7 +12,7 @@ from fastroute.ext.message.message cimport (
     FIELD_UPGRADE, FIELD_X_FORWARDED_CLIENT_CERT, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID,
 )
-from fastroute.ext.message.octet cimport is_text, lower
+from fastroute.ext.message.octet cimport lower
 
 NAMES = {
     FIELD_HOST: b"host",
@@ -69,27 +67,9 @@ CLAIMS = (
 CLAIM_PREFIXES = (b"x-forwarded-", b"x-ssl-client-")
 
 cdef enum:
-    NAME_MOST = 24              # bytes of the longest known name
-    NAMES_MOST = 96             # known names, including the empty one
     PREFIXES = 2
-    CELLS = 512                 # of the perfect hash: the upper 9 of 32 bits
 
-cdef struct Name:
-    Slice text                  # in lower case
-    uint8_t known               # FieldName
-
-cdef Name names[NAMES_MOST]     # the first one is empty: no name
 cdef Slice prefixes[PREFIXES]   # of names that are FIELD_CLAIM
-cdef uint8_t cells[CELLS]       # index into `names` by hash
-cdef uint32_t factor            # makes the hash perfect
-
-
-cdef inline uint32_t cell_of(const char *name, uint32_t size) noexcept nogil:
-    """A hash of the size and the first, the middle and the last octet, with letters in lower case and '_' in the middle
-    as '-'. `size` > 0."""
-    cdef uint32_t ends = <uint32_t> (name[0] | 0x20) << 8 | <uint32_t> (name[size - 1] | 0x20)
-    cdef uint32_t middle = c'-' if name[size >> 1] == c'_' else name[size >> 1] | 0x20
-    return ((size << 24 | middle << 16 | ends) * factor) >> 23
 
 
 cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexcept nogil:
@@ -101,57 +81,42 @@ cdef bint is_mimicked(const char *name, const char *known, uint32_t size) noexce
     return True
 
 
-cdef uint8_t name_by_prefix(const char *name, uint32_t size) noexcept nogil:
-    """Of a name that is not in `names`."""
+cdef uint8_t unknown_name(const char *name, uint32_t size, const KnownName *known) noexcept nogil:
     cdef uint32_t i
-    if name[0] | 0x20 != c'x':          # as all prefixes begin
-        return FIELD_OTHER
+    if known.text.size == size and is_mimicked(name, known.text.data, size):
+        return FIELD_MIMIC
     for i in range(<uint32_t> PREFIXES):
         if size > prefixes[i].size and is_mimicked(name, prefixes[i].data, prefixes[i].size):
             return FIELD_CLAIM if memchr(name, c'_', size) == NULL else FIELD_MIMIC
     return FIELD_OTHER
 
 
-cdef uint8_t field_name(const char *name, uint32_t size) noexcept nogil:
-    cdef const Name *known
-    if size == 0:
-        return FIELD_OTHER
-    if size > NAME_MOST:
-        return name_by_prefix(name, size)
-    known = &names[cells[cell_of(name, size)]]
-    if is_text(name, size, known.text.data, known.text.size):
-        return known.known
-    if known.text.size == size and is_mimicked(name, known.text.data, size):
-        return FIELD_MIMIC
-    return name_by_prefix(name, size)
-
-
 cdef bint fill_cells() noexcept:
     """False: two names share a cell."""
     cdef uint32_t i, cell
-    memset(cells, 0, sizeof(cells))
+    memset(name_cells, 0, sizeof(name_cells))
     for i in range(1, <uint32_t> NAMES_MOST):
-        if names[i].text.size == 0:
+        if known_names[i].text.size == 0:
             break
-        cell = cell_of(names[i].text.data, names[i].text.size)
-        if cells[cell]:
+        cell = cell_of(known_names[i].text.data, known_names[i].text.size)
+        if name_cells[cell]:
             return False
-        cells[cell] = <uint8_t> i
+        name_cells[cell] = <uint8_t> i
     return True
 
 
 def _lay_out():
     """Fills the tables, and searches for a factor for which no two names share a cell."""
-    global factor
+    global name_factor
     listed = [(name, known) for known, name in NAMES.items()] + [(name, FIELD_CLAIM) for name in CLAIMS]
     if len(listed) >= NAMES_MOST or max(len(name) for name, _ in listed) > NAME_MOST:
         raise AssertionError("NAMES_MOST or NAME_MOST is too small")
     for i, (name, known) in enumerate(listed, 1):
-        names[i] = Name(Slice(<const char *> name, <uint32_t> len(name)), <uint8_t> known)
+        known_names[i] = KnownName(Slice(<const char *> name, <uint32_t> len(name)), <uint8_t> known)
     for i, name in enumerate(CLAIM_PREFIXES):
         prefixes[i] = Slice(<const char *> name, <uint32_t> len(name))
     for candidate in range(0x9e3779b1, 0x9e3779b1 + 20000, 2):
-        factor = candidate
+        name_factor = candidate
         if fill_cells():
             return
     raise AssertionError("no factor makes the hash of field names perfect: more CELLS are needed")

@@ -62,7 +62,8 @@ FOLLOWED = (
     Followed(GROUP, "ListenerSet", "listenersets", has_status=True),
     *(Followed(GROUP, kind.name, kind.plural, needed=kind.is_needed, has_status=True) for kind in ROUTES.values()),
     Followed(GROUP, "ReferenceGrant", "referencegrants", needed=True),
-    Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True),  # without it, backends would get cleartext
+    # Without policies, backends would get cleartext.
+    Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True, has_status=True),
     Followed("", "Namespace", "namespaces", needed=True, labels=True),
     Followed("", "Service", "services", needed=True),
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),

@@ -13,6 +13,7 @@ from fastroute.place import Transport
 from fastroute.snapshot import Backend, Endpoint
 
 SPOKEN = {Protocol.HTTP1: Backend(protocol="h1"), Protocol.HTTP2: Backend(protocol="h2")}
+SPOKEN_IN_TLS = {Protocol.HTTP1: "h1", Protocol.TLS: "h1", Protocol.HTTP2: "h2"}
 
 
 def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:
@@ -28,5 +29,10 @@ def endpoints_of(
 
 
 def _backend(node: BackendNode | None) -> Backend | None:
-    """None: no rule forwards requests to it, because what it speaks is not served."""
-    return SPOKEN.get(node.protocol) if node and node.transport is Transport.TCP else None
+    """None: no rule forwards requests to it: what it speaks is not served, or its policy cannot be fulfilled."""
+    if node is None or node.transport is not Transport.TCP:
+        return None
+    if node.applied is None:
+        return SPOKEN.get(node.protocol)
+    protocol = SPOKEN_IN_TLS.get(node.protocol)
+    return Backend(protocol=protocol, tls=node.applied.tls) if protocol and node.applied.tls else None

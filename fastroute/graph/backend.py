@@ -8,11 +8,12 @@ from fastroute.graph import conditions, ration
 from fastroute.graph.age import age
 from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, is_over_http2, over_http2, parts_of
 from fastroute.graph.change import kept
-from fastroute.graph.dependency import CONCERNS
+from fastroute.graph.dependency import CONCERNS, POLICIES
 from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of
 from fastroute.graph.forbidden import refused_of
 from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
+from fastroute.graph.policies import concerned_services, tls_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.graph.ration import Demand, Rations
 from fastroute.graph.unit import Made, Unit
@@ -86,6 +87,8 @@ def _changed(memo: Memo, last: Memo, owners: Set[Key], made: Made) -> Set[str]:
     ids = {backend for id_, unit in made.items() for u in (unit, last.units.get(id_)) for backend in _backend_ids(u)}
     services, exclusion = memo.resources.services, memo.exclusion
     owners = owners | changed_keys(last.resources.services, services)
+    old, new = last.indexes.get(POLICIES, {}), memo.indexes[POLICIES]
+    owners |= concerned_services(last.policies, memo.policies, old, new)
     if exclusion.forbidden is not last.exclusion.forbidden:
         owners |= exclusion.suspects | last.exclusion.suspects
     for owner in owners:
@@ -153,5 +156,6 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
         port=port.port,
         endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
         protocol=Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port),
+        applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies),
         concerns=tuple(concerns),
     )

@@ -4,12 +4,11 @@ The order of checks is part of the contract: kind, grant, existence, port, then 
 grant allows is refused before the existence of its target is checked.
 """
 
-from sys import intern
 from typing import NamedTuple
 
 from fastroute.graph import conditions
 from fastroute.graph.backend_id import backend_id, find_port, over_http2
-from fastroute.graph.dependency import CONCERNS, SERVICES, Reader
+from fastroute.graph.dependency import CONCERNS, SERVICES, UNFULFILLED, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import BackendRefNode, Problem, Withheld
 from fastroute.graph.permission import refusal
@@ -20,8 +19,6 @@ from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import BackendObjectReference
 from fastroute.resources.http_rule import HTTPBackendRef
 from fastroute.resources.meta import Key
-
-TLS_NOT_SERVED = "backend_tls_policy"  # the reason in logs and metrics (ext/message/reason)
 
 
 class Referrer(NamedTuple):
@@ -106,11 +103,9 @@ def _judge_port(referrer: Referrer, service: Key, port: ServicePort, field: str,
     protocol = protocol_of(port)
     policy = policy_for(service, port, reader)
     if policy is not None and protocol is not Protocol.OTHER:
-        message = (
-            f"BackendTLSPolicy {policy.key} applies to port {port.port} of Service {service}. TLS to backends is not "
-            f"served yet, and nothing is sent in cleartext instead."
-        )
-        return Verdict(withheld=Withheld(reason=TLS_NOT_SERVED, message=intern(message)))
+        if withheld := reader.find(UNFULFILLED, policy.key):
+            return Verdict(withheld=withheld)
+        return Verdict()
     if protocol not in referrer.spoken:
         return Verdict(conditions.unsupported_app_protocol(service, port, protocol, field))
     return Verdict()

@@ -1,8 +1,8 @@
 """build_graph: connects all objects that users applied into one graph. Pure; rebuilds only what a change affects.
 
-The stages, in order: classes, grants, certificates, Gateways and ListenerSets with their listeners, then each route
-separately (references resolved, parents evaluated), then backends with their endpoints, then again the routes to
-backends with endpoints that are not used, then the attachments of each listener.
+The stages, in order: classes, grants, certificates, policies, Gateways and ListenerSets with their listeners, then each
+route separately (references resolved, parents evaluated), then backends with their endpoints, then again the routes to
+backends with endpoints that are not used, then the attachments of each listener, and the ancestors of policies.
 The Memo of the previous graph contains the parts and what they were built from. Only objects that are not identical to
 those of the last build, and the routes that depend on one of them, are rebuilt. If a result is equal to the previous
 one, the previous object is kept, so that the compiler and the statuses see no change either.
@@ -15,12 +15,14 @@ from collections.abc import Mapping, Set
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
+from fastroute.graph.ancestry import count_reach, judge_policies
 from fastroute.graph.attachment import attach_all, connect_all
 from fastroute.graph.backend import Supply, build_backends, count_users
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
 from fastroute.graph.dependency import (
     CONCERNS,
+    CONFIG_MAPS,
     GATEWAYS,
     GRANTS,
     LISTENER_SETS,
@@ -28,6 +30,7 @@ from fastroute.graph.dependency import (
     POLICIES,
     SECRETS,
     SERVICES,
+    UNFULFILLED,
     Indexes,
     changed_entries,
 )
@@ -46,9 +49,10 @@ from fastroute.graph.gatewayclass import build_classes
 from fastroute.graph.grant import UnreadGrants, index_grants
 from fastroute.graph.memo import Memo
 from fastroute.graph.node import GatewayClassNode, Graph
+from fastroute.graph.policies import Policies, resolve_policies
 from fastroute.graph.policy import index_policies
 from fastroute.graph.secured import Secured, secure
-from fastroute.graph.unit import Made, admit_units, build_units, judged_units, stale_units
+from fastroute.graph.unit import Limits, Made, admit_units, build_units, judged_units, stale_units
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -64,6 +68,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     classes = _build_classes(resources, last, touched)
     objects = _index_objects(resources, last, touched)
     secured, families = _build_holders(resources, classes, objects, last, touched)
+    policies = _resolve_policies(resources, objects, last, touched)
     owners = slice_owners(last.resources, resources, touched.slices)
     slices = build_slices(last.resources, resources, touched.slices, last.slices)
     exclusion = _exclude(slices, owners, families, last)
@@ -71,6 +76,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         **objects,
         GATEWAYS: families.gateways,
         LISTENER_SETS: families.listener_sets,
+        UNFULFILLED: policies.withheld,
         CONCERNS: last.indexes.get(CONCERNS, {}),
     }
     changed = changed_entries(last.indexes, indexes)
@@ -83,6 +89,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         families=families,
         secured=secured,
         indexes=indexes,
+        policies=policies,
         slices=slices,
         exclusion=exclusion,
         users=count_users(last, made),
@@ -91,15 +98,20 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     made |= _concern_units(memo, last, supply, made)
     limits = admit_units(last.limits, last.units, made)
     made |= judged_units(last.limits, limits, last.units, made)
-    memo = msgspec.structs.replace(
+    return _graph(_completed(memo, last, supply, limits, made), last, before, supply, made)
+
+
+def _completed(memo: Memo, last: Memo, supply: Supply, limits: Limits, made: Made) -> Memo:
+    """With what follows from the routes and the backends."""
+    return msgspec.structs.replace(
         memo,
-        indexes={**indexes, CONCERNS: supply.concerns},
+        indexes={**memo.indexes, CONCERNS: supply.concerns},
         units=replaced(last.units, made),
         attached=attach_all(last, made),
+        reach=count_reach(memo, last, made),
         limits=limits,
         rations=supply.rations,
     )
-    return _graph(memo, last, before, supply, made)
 
 
 def _concern_units(memo: Memo, last: Memo, supply: Supply, made: Made) -> Made:
@@ -123,6 +135,7 @@ def _graph(memo: Memo, last: Memo, before: Graph, supply: Supply, made: Made) ->
         routes=replaced(before.routes, nodes),
         parents=replaced(before.parents, parents),
         backends=supply.backends,
+        policies=judge_policies(memo, last, before.policies),
         grants=memo.indexes[GRANTS],
         certificates=_certificates(memo, last, before),
         memo=memo,
@@ -142,12 +155,18 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
         grants = UnreadGrants(why)
     before, after = last.resources.backend_tls_policies, resources.backend_tls_policies
     return {
+        CONFIG_MAPS: resources.config_maps,
         GRANTS: grants,
         NAMESPACES: resources.namespaces,
         POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
         SECRETS: resources.secrets,
         SERVICES: resources.services,
     }
+
+
+def _resolve_policies(resources: Resources, objects: Indexes, last: Memo, touched: Touched) -> Policies:
+    changed = changed_entries({CONFIG_MAPS: last.indexes.get(CONFIG_MAPS, {})}, {CONFIG_MAPS: objects[CONFIG_MAPS]})
+    return resolve_policies(resources.backend_tls_policies, touched.policies, objects, changed, last.policies)
 
 
 def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mapping[Key, GatewayClassNode]:

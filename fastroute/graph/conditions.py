@@ -82,7 +82,8 @@ def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> 
 
 
 WHY_NOT_SPOKEN = {
-    Protocol.TLS: "which means TLS. TLS to backends is not served yet, and nothing is sent in cleartext instead",
+    Protocol.TLS: "which means TLS, but no BackendTLSPolicy says how to verify it, and nothing is sent in cleartext "
+    "instead. Create a BackendTLSPolicy for the Service",
     Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http",
 }
 

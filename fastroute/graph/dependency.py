@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from fastroute.difference import changed_keys
 from fastroute.graph.grant import GrantSpace
-from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, ListenerSetNode
-from fastroute.resources.core import Namespace, Secret, Service
+from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, ListenerSetNode, Withheld
+from fastroute.resources.core import ConfigMap, Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 
@@ -48,8 +48,10 @@ class Index(Generic[K, V]):
 SERVICES = Index[Key, Service]("Service", attrgetter("spec"))
 NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
+CONFIG_MAPS = Index[Key, ConfigMap]("ConfigMap", lambda config_map: (config_map.data, config_map.omission))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
 POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
+UNFULFILLED = Index[Key, Withheld]("unfulfilled BackendTLSPolicy")  # only of policies that cannot be fulfilled
 CONCERNS = Index[str, tuple[Concern, ...]]("EndpointSlice")  # by backend; only of those that have some
 GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes
 LISTENER_SETS = Index[Key, ListenerSetNode]("ListenerSet")  # likewise

@@ -25,10 +25,17 @@ def full_conditions(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def named_parents(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of a route's status that have a controllerName and a valid parentRef."""
-    return [entry for entry in entries(status, "parents", "controllerName") if _names_parent(entry.get("parentRef"))]
+    return [entry for entry in entries(status, "parents", "controllerName") if _names_object(entry.get("parentRef"))]
 
 
-def _names_parent(ref: Any) -> bool:
+def entries_by_object(status: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The entries of a route's or policy's status, each with its valid parentRef or ancestorRef."""
+    parents = [(entry["parentRef"], entry) for entry in named_parents(status)]
+    ancestors = entries(status, "ancestors", "controllerName")
+    return parents + [(ref, entry) for entry in ancestors if _names_object(ref := entry.get("ancestorRef"))]
+
+
+def _names_object(ref: Any) -> bool:
     try:
         msgspec.convert(ref, ParentReference)
     except msgspec.ValidationError:

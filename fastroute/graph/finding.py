@@ -33,6 +33,8 @@ def _problems(graph: Graph) -> Iterator[Finding]:
         yield from _of(kind, holder.source, holder.problems)
         for listener in holder.listeners:
             yield from _of(kind, holder.source, listener.problems)
+    for policy in graph.policies.values():
+        yield from _of("BackendTLSPolicy", policy.source, policy.problems)
     for id_, route in graph.routes.items():
         parents = graph.parents[id_]
         for parent in parents:

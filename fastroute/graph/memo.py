@@ -9,6 +9,7 @@ from fastroute.graph.endpoint import Slices
 from fastroute.graph.family import Families
 from fastroute.graph.forbidden import Exclusion
 from fastroute.graph.node import Attachment, GatewayClassNode, GatewayNode, ListenerSetNode, RouteId
+from fastroute.graph.policies import Policies
 from fastroute.graph.ration import Rations
 from fastroute.graph.route import ListenerId
 from fastroute.graph.secured import Secured
@@ -27,12 +28,14 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     families: Families = Families()  # before routes are attached
     secured: Secured = Secured()
     indexes: Indexes = {}  # what nodes depend on
+    policies: Policies = Policies()
     slices: Slices = {}
     exclusion: Exclusion = Exclusion()
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     limits: Limits = Limits()
     users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
+    reach: Mapping[Key, Mapping[Key, int]] = {}  # the Gateways that reach a Service (ancestry.py)
     rations: Mapping[str, Rations] = {}  # endpoints of backends, by namespace
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 

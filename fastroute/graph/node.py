@@ -25,10 +25,11 @@ from fastroute.place import Place, Transport
 from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key
+from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.route_kinds import ROUTES, hostnames_of
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
-from fastroute.snapshot import Endpoint, ListenerTLS, Mode
+from fastroute.snapshot import BackendTLS, Endpoint, ListenerTLS, Mode
 
 RouteId = tuple[str, Key]  # (kind, key)
 HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
@@ -51,6 +52,13 @@ class Withheld(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str  # as in logs and metrics: "backend_tls_policy"
     message: str
+
+
+class Applied(NamedTuple):
+    """The BackendTLSPolicy that applies to a port of a Service."""
+
+    policy: Key
+    tls: BackendTLS | None  # None: it cannot be fulfilled, so the port gets no requests
 
 
 class Refusal(NamedTuple):
@@ -76,6 +84,7 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     protocol: Protocol = Protocol.HTTP1
+    applied: Applied | None = None  # None: no policy applies
     concerns: tuple[Concern, ...] = ()
 
 
@@ -288,6 +297,15 @@ class ParentNode(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]  # of this parent only: NotAllowedByListeners, NoMatchingParent, …
 
 
+class PolicyNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A BackendTLSPolicy with a target that a managed Gateway reaches through a route."""
+
+    source: BackendTLSPolicy
+    ancestors: tuple[Key, ...]  # these Gateways, sorted
+    scope: str  # what it applies to, as text
+    problems: tuple[Problem, ...]
+
+
 class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
     source: GatewayClass
     bundle_version: str | None = None  # of the installed CRDs
@@ -306,6 +324,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     routes: Mapping[RouteId, RouteNode]  # with a managed parent, or with an entry of fastroute in their status
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
     backends: Mapping[str, BackendNode]  # by id: all backends of resolved backendRefs and mirrors of routes
+    policies: Mapping[Key, PolicyNode] = {}
     grants: Grants = {}
     certificates: Mapping[str, CertificateNode] = {}  # by id: all certificates of resolved certificateRefs of listeners
     memo: Any = None  # private to build.py: what the next build starts from

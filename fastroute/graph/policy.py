@@ -1,8 +1,8 @@
 """BackendTLSPolicies: which policy applies to a port of a Service (GEP-1897).
 
 A policy applies to Services of its own namespace. A policy for a port (`sectionName`, the port's name) has precedence
-over one for the whole Service, then the older policy has precedence. TLS to backends is not served yet, so a port with
-a policy gets no requests: a policy applies even if it cannot be fulfilled, and cleartext is never used instead of TLS.
+over one for the whole Service, then the older policy has precedence. A policy applies even if it cannot be fulfilled:
+cleartext is never used instead of TLS.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from fastroute.resources.core import ServicePort
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 
-Policies = Mapping[Section, tuple[BackendTLSPolicy, ...]]  # those that target the section, oldest first; at least one
+Sections = Mapping[Section, tuple[BackendTLSPolicy, ...]]  # those that target the section, oldest first; at least one
 WHOLE = ""  # instead of the name of a port: the whole Service
 
 
@@ -22,8 +22,8 @@ def index_policies(
     before: Mapping[Key, BackendTLSPolicy],
     after: Mapping[Key, BackendTLSPolicy],
     touched: frozenset[Key],
-    last: Policies,
-) -> Policies:
+    last: Sections,
+) -> Sections:
     """The index of `after`: `last`, that of `before`, with only the policies `touched` updated."""
     new: dict[Section, list[BackendTLSPolicy]] = {}
     for key in touched:
@@ -44,7 +44,7 @@ def sections_of(policy: BackendTLSPolicy) -> frozenset[Section]:
     return frozenset(
         (Key(home, target.name), target.section_name or WHOLE)
         for target in policy.spec.target_refs
-        if (target.group, target.kind) == ("", "Service")
+        if target.is_service
     )
 
 
@@ -52,4 +52,11 @@ def policy_for(service: Key, port: ServicePort, reader: Reader) -> BackendTLSPol
     """Which policy applies to a port of a Service. However many there are, at most two sections are looked up."""
     found = reader.find(POLICIES, (service, port.name)) if port.name else None
     found = found or reader.find(POLICIES, (service, WHOLE))
+    return found[0] if found else None
+
+
+def winner_of(service: Key, port: str, sections: Sections) -> BackendTLSPolicy | None:
+    """The same without a Reader. `port`: its name."""
+    found = sections.get((service, port)) if port else None
+    found = found or sections.get((service, WHOLE))
     return found[0] if found else None

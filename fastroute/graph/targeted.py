@@ -1,4 +1,4 @@
-"""Policies that target managed objects and are not served: finds them and describes the effect on each target.
+"""Policies with targets at which they have no effect: finds those that target managed objects, and says why.
 
 Policies for objects of other controllers are not reported. A Service counts as managed if a managed route sends
 requests to it.
@@ -71,14 +71,16 @@ def _tls_not_served(policy: BackendTLSPolicy, target: PolicyTarget, targets: Tar
             f"A BackendTLSPolicy applies only to Services: it has no effect on {target.kind} {key}.",
         )
     section = target.section_name
-    if section is not None and section not in targets.ports[key]:
-        message = f"Service {key} has no port named {section}: the policy applies to none of its ports."
-        return "PolicyTargetNotFound", message
-    ports = f"Service {key}" if section is None else f"port {section} of Service {key}"
-    message = (
-        f"TLS to backends is not served yet: requests for {ports} are answered with 500, none is sent in cleartext."
-    )
-    return "PolicyNotServed", message
+    if section is None or section in targets.ports[key] or _is_reported(policy, targets):
+        return None
+    message = f"Service {key} has no port named {section}: the policy applies to none of its ports."
+    return "PolicyTargetNotFound", message
+
+
+def _is_reported(policy: BackendTLSPolicy, targets: Targets) -> bool:
+    """Whether the status of the policy says that it has no target."""
+    node = targets.graph.policies.get(policy.key)
+    return node is not None and any(problem.reason == "TargetNotFound" for problem in node.problems)
 
 
 def _key(namespace: str, target: PolicyTarget) -> Key:

@@ -1,4 +1,4 @@
-"""The core kinds we read: Namespace, Service, EndpointSlice, Secret."""
+"""The core kinds we read: Namespace, Service, EndpointSlice, Secret, ConfigMap."""
 
 from typing import Any
 
@@ -71,6 +71,8 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
 
 CHAIN, KEY = "tls.crt", "tls.key"
 MOST_CHARACTERS = 262_144  # of base64 in one of these
+AUTHORITIES = "ca.crt"  # CA certificates in a ConfigMap
+MOST_AUTHORITIES = 524_288  # characters of it
 
 
 class Secret(Resource, frozen=True, kw_only=True):
@@ -101,3 +103,25 @@ class Secret(Resource, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("key", str(self.key))]
+
+
+class ConfigMap(Resource, frozen=True, kw_only=True):
+    data: dict[str, str] = {}
+    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the ConfigMap
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.data.values()))
+
+    def without_data(self, omission: str) -> "ConfigMap":
+        return msgspec.structs.replace(self, data={}, omission=omission)
+
+    def trimmed(self) -> "ConfigMap":
+        """Only what may be CA certificates, as for a Secret."""
+        text = self.data.get(AUTHORITIES)
+        if text is not None and len(text) > MOST_AUTHORITIES:
+            return self.without_data(
+                f"has {len(text):,} characters in {AUTHORITIES} (maximum {MOST_AUTHORITIES:,}): keep only the CAs that "
+                "issue certificates of these backends"
+            )
+        return msgspec.structs.replace(self, data={} if text is None else {AUTHORITIES: text}, omission="")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.resources import cel
-from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import (
     MalformedError,
@@ -75,6 +75,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
     ("", "Service"): Kind(Service, ("v1",)),
     ("", "Secret"): Kind(Secret, ("v1",)),
+    ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
     ("", "Endpoints"): Kind(Endpoints, ("v1",)),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
 }
@@ -279,7 +280,7 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
         resource = msgspec.convert(filled, kind.type)
     except msgspec.ValidationError as error:  # not covered by the schema
         return None, (Fault((), str(error)),)
-    if isinstance(resource, Secret):
+    if isinstance(resource, Secret | ConfigMap):
         resource = resource.trimmed()
     faults = tuple(islice(cel.faults(value["kind"], resource, source.text.pause), MOST_FAULTS))
     return (None, faults) if faults else (resource, ())

@@ -53,15 +53,51 @@ class PolicyTarget(Typed, frozen=True):
     kind: str = ""
     section_name: str | None = None  # for a Service, the name of a port; None: the whole object
 
+    @property
+    def is_service(self) -> bool:
+        return (self.group, self.kind) == ("", "Service")
+
+
+class LocalReference(Typed, frozen=True):
+    """An object in the namespace of the object that refers to it."""
+
+    name: str
+    group: str
+    kind: str
+
+
+class SubjectAltName(Typed, frozen=True):
+    type: str  # Hostname, URI
+    hostname: str | None = None
+    uri: str | None = None
+
+
+class Validation(
+    Typed,
+    frozen=True,
+    rename={
+        "authorities": "caCertificateRefs",
+        "well_known": "wellKnownCACertificates",
+        "subject_alt_names": "subjectAltNames",
+    },
+):
+    """How the certificate of a backend is verified."""
+
+    hostname: str
+    authorities: tuple[LocalReference, ...] = ()
+    well_known: str | None = None
+    subject_alt_names: tuple[SubjectAltName, ...] = ()
+
 
 class BackendTLSPolicySpec(Typed, frozen=True):
     target_refs: tuple[PolicyTarget, ...]
-    validation: dict[str, Any] = {}  # not served yet
+    validation: Validation | None = None  # None: the policy breaks the schema, see `unusable_policy`
     options: dict[str, str] = {}
 
 
 class BackendTLSPolicy(Resource, frozen=True, kw_only=True):
     spec: BackendTLSPolicySpec
+    status: dict[str, Any] = {}
 
 
 def unusable_policy(value: dict[str, Any], key: Key, origin: Origin) -> BackendTLSPolicy | None:

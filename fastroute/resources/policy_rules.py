@@ -29,19 +29,19 @@ _TARGET_REFS = (
 _VALIDATION = (
     must(
         "caCertificateRefs and wellKnownCACertificates must not both be set",
-        lambda validation: not (validation.get("caCertificateRefs") and validation.get("wellKnownCACertificates")),
+        lambda validation: not (validation.authorities and validation.well_known),
     ),
     must(
         "caCertificateRefs or wellKnownCACertificates must be set",
-        lambda validation: bool(validation.get("caCertificateRefs") or validation.get("wellKnownCACertificates")),
+        lambda validation: bool(validation.authorities or validation.well_known),
     ),
 )
 
 
 def _name_is_there(kind: str, field: str) -> Iterator[Rule]:
-    yield must(f"{field} must be set when type is {kind}", lambda name: name["type"] != kind or bool(name.get(field)))
+    yield must(f"{field} must be set when type is {kind}", lambda name: name.type != kind or bool(getattr(name, field)))
     yield must(
-        f"{field} must not be set unless type is {kind}", lambda name: name["type"] == kind or not name.get(field)
+        f"{field} must not be set unless type is {kind}", lambda name: name.type == kind or not getattr(name, field)
     )
 
 

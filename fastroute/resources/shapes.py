@@ -27,6 +27,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),
     ("", "Service"): kind(name=SERVICE_NAME, spec=SERVICE),
     ("", "Secret"): kind(type=ANY, data=DATA, stringData=DATA, immutable=Flag()),
+    ("", "ConfigMap"): kind(data=DATA, binaryData=DATA, immutable=Flag()),
     ("", "Endpoints"): kind(subsets=SUBSETS),
     ("discovery.k8s.io", "EndpointSlice"): kind(
         "addressType", addressType=Text(choices=("IPv4", "IPv6", "FQDN")), endpoints=ENDPOINTS, ports=ENDPOINT_PORTS

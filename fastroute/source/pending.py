@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
-from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key, Resource
@@ -36,6 +36,7 @@ PARTS = ("matches", "backend_refs", "filters")  # of the rules of a route
 PER_UNIT = 4  # such parts
 ENDPOINTS_PER_UNIT = 50
 SECRET = 10  # units: its certificate is parsed and its key is checked
+CONFIG_MAP = 10  # units, if it has CA certificates, which are parsed
 LISTENERS_PER_UNIT = 30  # unchanged listeners of a Gateway and its ListenerSets
 EXPRESSION = 4  # units: it is compiled and its automaton is built
 DEPENDENCIES: dict[Any, int] = {
@@ -45,6 +46,7 @@ DEPENDENCIES: dict[Any, int] = {
             ReferenceGrant,
             Namespace,
             GatewayClass,
+            ConfigMap,
             BackendTLSPolicy,
             Secret,
             EndpointSlice,
@@ -269,6 +271,8 @@ def size(resource: Resource | None) -> int:
     if isinstance(resource, EndpointSlice):
         ports = max(1, len(resource.ports or ()))
         return min(1 + ports * len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT, LARGEST)
+    if isinstance(resource, ConfigMap):
+        return CONFIG_MAP if resource.data else 1
     return SECRET if isinstance(resource, Secret) else 1
 
 

@@ -20,10 +20,17 @@ from fastroute.snapshot import Bound, Outcome
 from fastroute.status.condition import state
 from fastroute.status.gatewayclass import gateway_class_status
 from fastroute.status.holder import holder_status
+from fastroute.status.policy import policy_status
 from fastroute.status.route import route_status
 
 ObjectId = tuple[str, Key]  # (kind, key)
-READ = ("GatewayClass", "Gateway", "ListenerSet", *sorted(ROUTES))  # the kinds, in the order of output
+READ = (
+    "GatewayClass",
+    "Gateway",
+    "ListenerSet",
+    *sorted(ROUTES),
+    "BackendTLSPolicy",
+)  # the kinds, in the order of output
 
 
 class Statuses(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -54,6 +61,7 @@ def build_statuses(
         changes[id_] = _kept(known.get(id_), gateway_class_status(gateway_class))
     _add_holders(changes, graph, outcome, last)
     _add_routes(changes, graph, last)
+    _add_policies(changes, graph, last)
     return Statuses(patches=replaced(known, changes), graph=graph, outcome=outcome)
 
 
@@ -123,6 +131,13 @@ def _add_routes(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last:
             changes[id_] = _kept(known.get(id_), status)
         else:
             changes[id_] = None
+
+
+def _add_policies(changes: dict[ObjectId, StatusPatch | None], graph: Graph, last: Statuses | None) -> None:
+    known: Mapping[ObjectId, StatusPatch] = last.patches if last else {}
+    for key in changed_keys(last.graph.policies if last else {}, graph.policies):
+        id_, node = ("BackendTLSPolicy", key), graph.policies.get(key)
+        changes[id_] = _kept(known.get(id_), policy_status(node, graph.controller_name)) if node else None
 
 
 def _programmed(patch: StatusPatch) -> frozenset[str]:

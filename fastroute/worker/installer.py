@@ -34,11 +34,13 @@ from fastroute.publication import (
     RemoveRule,
     SetEndpoints,
     Trouble,
+    TrustAnchors,
     Unlisten,
     UpsertBackend,
     UpsertCertificate,
     UpsertListener,
     UpsertRule,
+    restored,
 )
 from fastroute.snapshot import Backend, Endpoint
 from fastroute.worker.slices import Slices
@@ -72,11 +74,12 @@ class Installer:
         self._unlistens: list[SlotSocket] = []
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
         self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
+        self._anchors: dict[int, bytes] = {}  # of this publication, by number
         self._spoken: dict[str, Backend] = {}  # changed backends whose endpoints have not changed so far
         self._waste: list[Iterator[None]] = []  # frees the replaced objects in steps, after the Ack
 
     async def obey(
-        self, message: Change | MoreEndpoints | Begin | Commit | EndpointUpdate
+        self, message: Change | MoreEndpoints | TrustAnchors | Begin | Commit | EndpointUpdate
     ) -> Ack | Refused | Trouble | None:
         """Applies `message`; returns the message to send back, if any."""
         match message:
@@ -126,6 +129,7 @@ class Installer:
         self._begun = message
         self._begin_installation()
         self._trouble = ""
+        self._anchors = {}
         if message.base not in (0, self._version):
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
             return
@@ -135,14 +139,16 @@ class Installer:
         for id in () if message.base else tuple(self._shown):
             self._remove_certificate(id)
 
-    async def _change(self, builder: TableBuilder, change: Change | MoreEndpoints) -> Trouble | None:
+    async def _change(self, builder: TableBuilder, change: Change | MoreEndpoints | TrustAnchors) -> Trouble | None:
         match change:
             case UpsertCertificate():
                 return await self._put_certificate(change)
             case RemoveCertificate():
                 self._remove_certificate(change.id)
+            case TrustAnchors():
+                self._anchors[change.number] = change.pem
             case UpsertBackend():
-                return await self._put_backend(change)
+                return await self._put_backend(restored(change, self._anchors))
             case UpsertRule():
                 await self._in_steps(builder.putting_rule(change.rule, change.slots))
             case MoreEndpoints():
@@ -228,6 +234,7 @@ class Installer:
     async def _commit(self, version: int) -> Ack | Refused:
         tables = await self._finish()
         self._begun = None
+        self._anchors = {}
         for key in self._unlistens:
             self._shut(key)
             await self._slices.step_aside()

@@ -48,7 +48,7 @@ FORBIDDEN = 60.0  # s until a forbidden write is tried again
 YOUNG_FORBIDDEN = 2.0  # s, the same, in the first SETTLING seconds
 SETTLING = 20.0  # s; an API server that has just started forbids everything until it has loaded its RBAC roles
 TOO_LARGE = ("request is too large", "message larger than max")  # messages of etcd and of its client
-WITH_PARENTS = tuple(ROUTES)  # kinds whose status contains entries of several controllers
+WITH_PARENTS = (*ROUTES, "BackendTLSPolicy")  # kinds whose status contains entries of several controllers
 
 _log = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from fastroute.resources.route_kinds import ROUTES
 from fastroute.status import OUR_TYPES
 from fastroute.status.stated import stated_conditions
 from fastroute.writing.merge import Ours
+from fastroute.writing.room import REFERENCE
 
 ACTIONS = {ACCEPTED: "Attach", RESOLVED_REFS: "ResolveReferences", PROGRAMMED: "Program", CONFLICTED: "Attach"}
 BEGINNINGS = {  # by kind: the condition, and the prefix of its part, that reports a beginning; "" is the object itself
-    **dict.fromkeys(ROUTES, (ACCEPTED, "at ")),
+    **dict.fromkeys((*ROUTES, "BackendTLSPolicy"), (ACCEPTED, "at ")),
     "Gateway": (PROGRAMMED, ""),
     "ListenerSet": (ACCEPTED, ""),
 }
@@ -46,8 +47,11 @@ def transitions(kind: str, held: Mapping[str, Any], merged: Mapping[str, Any], o
 
 
 def _ours(status: Mapping[str, Any], ours: Ours) -> Iterator[tuple[tuple[str, str], tuple[str, str, str]]]:
-    parents = [entry for entry in status.get("parents") or () if entry.get("controllerName") == ours.controller_name]
-    for at, said in stated_conditions({**status, "parents": parents}):
+    own = {
+        name: [entry for entry in status.get(name) or () if entry.get("controllerName") == ours.controller_name]
+        for name in REFERENCE
+    }
+    for at, said in stated_conditions({**status, **own}):
         if at[1] in OUR_TYPES:
             yield at, said
 

@@ -6,8 +6,9 @@ from unittest import mock
 
 import msgspec
 import pytest
-from graph.secrets import plain_secret, secret
+from graph.secrets import chain, plain_secret, secret
 from graph.world import (
+    config_map,
     endpoint_slice,
     gateway,
     grant,
@@ -34,7 +35,7 @@ from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
 from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
-from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
@@ -59,6 +60,7 @@ team = st.sampled_from(TEAMS)
 number = st.sampled_from((0, 1))
 BY_LABEL = {"from": "Selector", "selector": {"matchLabels": {"open": "yes"}}}
 OTHER = "example.com/other"
+CA, OTHER_CA = (chain("ca", number=number).decode() for number in (0, 1))
 
 
 def parents(draw: Any) -> list[Any]:
@@ -76,7 +78,7 @@ def edits(draw: Any) -> Any:
         st.sampled_from(
             (
                 *(Gateway, ListenerSet, HTTPRoute, HTTPRoute, GRPCRoute, Service, EndpointSlice),
-                *(ReferenceGrant, Namespace, GatewayClass, Secret, BackendTLSPolicy),
+                *(ReferenceGrant, Namespace, GatewayClass, Secret, BackendTLSPolicy, BackendTLSPolicy, ConfigMap),
             )
         )
     )
@@ -113,7 +115,11 @@ def edits(draw: Any) -> Any:
             thing = endpoint_slice(f"e{index}", home, owner, *addresses, ports=ports)
         case _ if kind is BackendTLSPolicy:
             section = draw(st.sampled_from((None, "p80", "none")))
-            thing = tls_policy(f"p{index}", home, f"s{draw(number)}", section=section)
+            services = draw(st.lists(st.sampled_from(("s0", "s1")), min_size=1, max_size=2, unique=True))
+            names = draw(st.lists(st.sampled_from(("m0", "m1")), max_size=2))
+            thing = tls_policy(f"p{index}", home, *services, section=section, authorities=names)
+        case _ if kind is ConfigMap:
+            thing = config_map(f"m{index}", home, draw(st.sampled_from((None, "", CA, f"{CA}{CA}", OTHER_CA))))
         case _ if kind is ReferenceGrant:
             to = draw(st.sampled_from((None, "s0", "c0")))
             referrer = draw(st.sampled_from(("HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet")))
@@ -160,7 +166,7 @@ def applied(resources: Resources, edit: Any) -> Resources:
     return removed(resources, *edit) if isinstance(edit, tuple) else replaced(resources, edit)
 
 
-PARTS = ("classes", "gateways", "listener_sets", "routes", "parents", "backends", "certificates")
+PARTS = ("classes", "gateways", "listener_sets", "routes", "parents", "backends", "certificates", "policies")
 
 
 def shown(graph: Graph) -> dict[str, Any]:
@@ -255,6 +261,8 @@ REACHING = world(
     endpoint_slice("e0", "red", "s0", "10.0.0.1"),
     grant("g0", "blue", "red", "s0"),
     tls_policy("p0", "blue", "s0"),
+    tls_policy("p1", "red", "s0", authorities=("m0",)),
+    config_map("m0", "red", CA),
 )
 EDITS = {
     "a ListenerSet": listener_set("ls", "red", listener("more", 83)),
@@ -279,6 +287,10 @@ EDITS = {
     "a Service's port name": service("s0", "red", {"port": 80, "name": "http"}),
     "a Service's protocol": service("s0", "red", {"port": 80, "appProtocol": "kubernetes.io/h2c"}),
     "a new policy": tls_policy("p", "red", "s0"),
+    "a policy's name": tls_policy("p0", "blue", "s0", validation={"hostname": "b.example.com"}),
+    "a policy's reference": tls_policy("p1", "red", "s0", authorities=("m0", "nothing")),
+    "CA certificates": config_map("m0", "red", OTHER_CA),
+    "CA certificates that cannot be read": config_map("m0", "red", "x"),
     "a policy of another Service": tls_policy("p0", "blue", "s9"),
     "a new Service": service("s2", "red"),
     "a slice's endpoints": endpoint_slice("e0", "red", "s0", "10.0.0.2"),
@@ -296,6 +308,7 @@ REMOVALS = {
     "a grant": (ReferenceGrant, Key("blue", "g0")),
     "a Service": (Service, Key("red", "s0")),
     "a policy": (BackendTLSPolicy, Key("blue", "p0")),
+    "CA certificates": (ConfigMap, Key("red", "m0")),
     "a slice": (EndpointSlice, Key("red", "e0")),
 }
 

@@ -1,4 +1,4 @@
-"""BackendTLSPolicies: their ports get no cleartext requests, and a change of a policy affects only its routes."""
+"""BackendTLSPolicies: which applies to which port; its ports get no cleartext requests; what a change affects."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from fastroute.compiler.compile import compile_snapshot
 from fastroute.graph.build import build_graph
 from fastroute.graph.dependency import POLICIES, Reader, Section
 from fastroute.graph.finding import find_problems
-from fastroute.graph.node import BackendRefNode
-from fastroute.graph.policy import Policies, index_policies, policy_for
+from fastroute.graph.node import BackendNode, BackendRefNode
+from fastroute.graph.policy import Sections, index_policies, policy_for, winner_of
 from fastroute.resources.decode import decode
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
@@ -44,8 +44,16 @@ def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
     return build_graph(world(gateway(), one, *others), SETTINGS).routes[kind, one.key].rules[0].backend_refs[0]
 
 
+def backend(written: Any, *others: Resource) -> BackendNode:
+    [found] = build_graph(world(gateway(), route("r", "infra", written), *others), SETTINGS).backends.values()
+    return found
+
+
+UNFULFILLED = ("nothing",)  # a ConfigMap that does not exist
+
+
 @pytest.mark.parametrize(
-    ("policy", "port", "withheld"),
+    ("policy", "port", "applies"),
     [
         (tls_policy("p", "infra", "echo"), 80, True),
         (tls_policy("p", "infra", "echo"), 443, True),
@@ -57,11 +65,12 @@ def resolved(written: Any, *others: Resource, **more: Any) -> BackendRefNode:
         (tls_policy("p", "red", "echo"), 80, False),
     ],
 )
-def test_for_which_ports_a_policy_is(policy: BackendTLSPolicy, port: int, withheld: bool) -> None:
-    node = resolved(ref("echo", port=port), ECHO, policy)
-    assert node.resolved
-    assert (node.withheld is not None) is withheld
-    assert node.withheld is None or "BackendTLSPolicy infra/p applies to port" in node.withheld.message
+def test_for_which_ports_a_policy_is(policy: BackendTLSPolicy, port: int, applies: bool) -> None:
+    plain = service("echo", "infra", WEB, {**SECURE, "appProtocol": "http"})
+    node = backend(ref("echo", port=port), plain, policy)
+    assert (node.applied is not None) is applies
+    assert node.applied is None or (node.applied.policy, node.applied.tls is not None) == (policy.key, True)
+    assert resolved(ref("echo", port=port), ECHO, policy).withheld is None
 
 
 BOTH = {80, 443}
@@ -102,11 +111,13 @@ def test_a_policy_that_breaks_the_schema_is_not_ignored(old: str, new: str, port
 
 @pytest.mark.parametrize("name", ["", "http", "h2c", "grpc", "https", "h2", "kubernetes.io/wss", "example.com/custom"])
 def test_a_policy_counts_for_every_protocol_of_http(name: str) -> None:
-    node = resolved(
-        ref("echo"), service("echo", "infra", {"port": 80, "appProtocol": name}), tls_policy("p", "infra", "echo")
-    )
+    port = service("echo", "infra", {"port": 80, "appProtocol": name})
+    node = resolved(ref("echo"), port, tls_policy("p", "infra", "echo", authorities=UNFULFILLED))
     assert node.problem is None
     assert node.withheld is not None
+    assert "BackendTLSPolicy infra/p cannot be fulfilled" in node.withheld.message
+    served = resolved(ref("echo"), port, tls_policy("p", "infra", "echo"))
+    assert (served.problem, served.withheld) == (None, None)
 
 
 def test_and_for_no_other_protocol() -> None:
@@ -121,7 +132,7 @@ def test_and_for_no_other_protocol() -> None:
 def test_a_target_of_another_group_or_kind_is_no_service(change: dict[str, str]) -> None:
     target = {"group": "", "kind": "Service", "name": "echo", **change}
     spec = {"targetRefs": [target], "validation": {"hostname": "a.example.com"}}
-    assert resolved(ref("echo"), ECHO, make(BackendTLSPolicy, "infra", "p", spec)).withheld is None
+    assert backend(ref("echo"), ECHO, make(BackendTLSPolicy, "infra", "p", spec)).applied is None
 
 
 def test_a_policy_for_a_port_comes_first_then_the_older_one() -> None:
@@ -129,16 +140,12 @@ def test_a_policy_for_a_port_comes_first_then_the_older_one() -> None:
         return tls_policy(name, "infra", "echo", meta={"creationTimestamp": f"2026-01-0{day}T00:00:00Z"}, **more)
 
     policies = [aged("a", 3), aged("b", 2), aged("c", 4, section="web")]
-    whole = resolved(ref("echo", port=443), ECHO, *policies).withheld
-    port = resolved(ref("echo", port=80), ECHO, *policies).withheld
-    assert whole is not None
-    assert "infra/b" in whole.message
-    assert port is not None
-    assert "infra/c" in port.message
+    applied = [backend(ref("echo", port=port), ECHO, *policies).applied for port in (443, 80)]
+    assert [one and one.policy.name for one in applied] == ["b", "c"]
 
 
 def test_a_refused_reference_is_refused_whatever_the_policy() -> None:
-    policy = tls_policy("p", "red", "echo")
+    policy = tls_policy("p", "red", "echo", authorities=UNFULFILLED)
     node = resolved(ref("echo", "red"), service("echo", "red"), policy)
     assert node.problem is not None
     assert (node.problem.reason, node.withheld) == ("RefNotPermitted", None)
@@ -147,7 +154,8 @@ def test_a_refused_reference_is_refused_whatever_the_policy() -> None:
 
 
 def test_grpc_routes_obey_policies_too() -> None:
-    assert resolved(ref("echo"), ECHO, tls_policy("p", "infra", "echo"), type_=GRPCRoute).withheld is not None
+    policy = tls_policy("p", "infra", "echo", authorities=UNFULFILLED)
+    assert resolved(ref("echo"), ECHO, policy, type_=GRPCRoute).withheld is not None
 
 
 MIRRORED = [{"type": "RequestMirror", "requestMirror": {"backendRef": ref("echo")}}]
@@ -164,8 +172,8 @@ TWO = (
 
 
 def test_the_share_answers_500_and_nothing_is_mirrored() -> None:
-    graph = build_graph(world(*TWO, tls_policy("p", "infra", "echo")), SETTINGS)
-    assert find_problems(graph) == ()
+    graph = build_graph(world(*TWO, tls_policy("p", "infra", "echo", authorities=UNFULFILLED)), SETTINGS)
+    assert {problem.kind for problem in find_problems(graph)} == {"BackendTLSPolicy"}
     rules = {rule.route: rule for rule in compile_snapshot(graph).snapshot.rules.values()}
     shares = [(b.backend, b.weight, b.status, b.reason) for b in rules["infra/r"].backends]
     assert shares == [("infra/echo:80", 1, 500, "backend_tls_policy"), ("infra/other:80", 3, None, None)]
@@ -177,7 +185,7 @@ def test_the_share_answers_500_and_nothing_is_mirrored() -> None:
 def test_a_policy_touches_only_the_routes_that_use_its_services() -> None:
     before_world = world(*TWO, route("else", "infra", ref("other")))
     before = build_graph(before_world, SETTINGS)
-    with_policy = replaced(before_world, tls_policy("p", "infra", "echo"))
+    with_policy = replaced(before_world, tls_policy("p", "infra", "echo", authorities=UNFULFILLED))
     after = build_graph(with_policy, SETTINGS, before)
     assert {id_[1].name for id_ in after.routes if after.routes[id_] is not before.routes[id_]} == {"r", "m"}
     moved = build_graph(replaced(with_policy, tls_policy("p", "infra", "nobody")), SETTINGS, after)
@@ -186,7 +194,18 @@ def test_a_policy_touches_only_the_routes_that_use_its_services() -> None:
     assert moved.routes["HTTPRoute", Key("infra", "else")] is before.routes["HTTPRoute", Key("infra", "else")]
 
 
-def indexed(policies: Policies) -> dict[str, list[str]]:
+def test_a_policy_that_is_fulfilled_changes_no_route() -> None:
+    """Only the backend."""
+    before = build_graph(world(*TWO), SETTINGS)
+    after = build_graph(replaced(before.memo.resources, tls_policy("p", "infra", "echo")), SETTINGS, before)
+    assert [after.routes[id_] == node for id_, node in before.routes.items()] == [True, True]
+    assert {id_ for id_, node in after.backends.items() if node is not before.backends[id_]} == {"infra/echo:80"}
+    was, now = compile_snapshot(before).snapshot, compile_snapshot(after).snapshot
+    assert now.rules == was.rules
+    assert now.backends["infra/echo:80"].tls is not None
+
+
+def indexed(policies: Sections) -> dict[str, list[str]]:
     return {f"{service}:{port}": [one.metadata.name for one in found] for (service, port), found in policies.items()}
 
 
@@ -221,6 +240,8 @@ def test_a_reference_looks_at_two_policies_however_many_target_its_service(amoun
     assert [policy and policy.metadata.name for policy in found] == [None, "secure"]
     assert policies.count == 3
     assert len(reader.dependencies) == 3
+    assert [winner_of(ECHO.key, port.name, policies) for port in ECHO.spec.ports] == found
+    assert policies.count == 6
 
 
 def test_a_policy_for_another_port_touches_no_route() -> None:

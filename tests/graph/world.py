@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fastroute import difference
-from fastroute.resources.core import EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
@@ -33,6 +33,7 @@ MAPPINGS: Mapping[type[Resource], str] = {
     EndpointSlice: "endpoint_slices",
     Endpoints: "endpoints",
     Secret: "secrets",
+    ConfigMap: "config_maps",
 }
 
 
@@ -139,7 +140,18 @@ def namespace(name: str, **labels: str) -> Namespace:
 
 
 def tls_policy(name: str, namespace: str, *services: str, section: str | None = None, **more: Any) -> BackendTLSPolicy:
-    """A BackendTLSPolicy for Services of its namespace; `section` is the name of a Service port."""
+    """A BackendTLSPolicy for Services of its namespace; `section` is the name of a Service port, `authorities` are
+    caCertificateRefs: names of ConfigMaps, or plain values."""
     targets = [{"group": "", "kind": "Service", "name": service, "sectionName": section} for service in services]
-    spec = {"targetRefs": targets, "validation": {"hostname": "a.example.com", "wellKnownCACertificates": "System"}}
+    verified = {"hostname": "a.example.com", "wellKnownCACertificates": "System"}
+    if authorities := more.pop("authorities", ()):
+        refs = [{"group": "", "kind": "ConfigMap", "name": one} if isinstance(one, str) else one for one in authorities]
+        verified = {"hostname": "a.example.com", "caCertificateRefs": refs}
+    validation = {**verified, **more.pop("validation", {})}
+    spec = {"targetRefs": targets, "validation": validation, "options": more.pop("options", {})}
     return make(BackendTLSPolicy, namespace, name, spec, **more)
+
+
+def config_map(name: str, namespace: str, authorities: str | None = None) -> ConfigMap:
+    """A ConfigMap with these CA certificates as PEM."""
+    return make(ConfigMap, namespace, name, data={} if authorities is None else {"ca.crt": authorities})

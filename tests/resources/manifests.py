@@ -128,6 +128,15 @@ stringData:
   tls.key: hello
 """
 
+CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: authorities
+data:
+  ca.crt: hello
+"""
+
 NAMESPACE = """\
 apiVersion: v1
 kind: Namespace
@@ -195,6 +204,7 @@ EVERY_KIND = {
     "EndpointSlice": ENDPOINT_SLICE,
     "Endpoints": ENDPOINTS,
     "Secret": SECRET,
+    "ConfigMap": CONFIG_MAP,
     "Namespace": NAMESPACE,
 }
 

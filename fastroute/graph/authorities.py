@@ -1,0 +1,87 @@
+"""CA certificates of ConfigMaps: validates the content of a ConfigMap once, with the loader that workers use (ext).
+
+`ca.crt` contains one or several PEM certificates. They are trust anchors: a backend is trusted if one of them issued
+its certificate, directly or not. Comments and repeated certificates are dropped.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fastroute.ext.tls.anchors import ANCHORS_MOST, judge_anchors
+from fastroute.graph.certificate import BEGIN, LINES, UNREADABLE
+from fastroute.resources.core import AUTHORITIES, ConfigMap
+from fastroute.resources.meta import Key
+
+PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
+MEND = f"write each certificate of {AUTHORITIES} as its issuer gave it, {LINES}"
+
+
+class AuthoritiesNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A ConfigMap with CA certificates, or the reason why it has none that can be used."""
+
+    source: ConfigMap
+    pem: bytes = b""
+    mistake: str | None = None  # "has no ca.crt"
+
+
+class _MistakeError(Exception):
+    """What is wrong, as text that follows "ConfigMap ns/name"."""
+
+
+class Shelf:
+    """ConfigMaps that were judged: `known` by earlier builds, `judged` in this one."""
+
+    def __init__(self, known: Mapping[Key, AuthoritiesNode]) -> None:
+        self.judged: dict[Key, AuthoritiesNode] = {}
+        self._known = known
+
+    def authorities(self, source: ConfigMap) -> AuthoritiesNode:
+        known = self.judged.get(source.key) or self._known.get(source.key)
+        if known is not None and (known.source.data, known.source.omission) == (source.data, source.omission):
+            return known
+        self.judged[source.key] = made = judge(source)
+        return made
+
+
+def judge(source: ConfigMap) -> AuthoritiesNode:
+    try:
+        return AuthoritiesNode(source=source, pem=_judged(source))
+    except _MistakeError as error:
+        return AuthoritiesNode(source=source, mistake=str(error))
+    except Exception:  # parsers raise undocumented exceptions, and one ConfigMap must not break the whole configuration
+        return AuthoritiesNode(source=source, mistake=f"has something in {AUTHORITIES} that cannot be read")
+
+
+def _judged(source: ConfigMap) -> bytes:
+    if source.omission:
+        raise _MistakeError(source.omission)
+    if AUTHORITIES not in source.data:
+        raise _MistakeError(f"has no {AUTHORITIES}, which must contain CA certificates as PEM")
+    text = source.data[AUTHORITIES].encode()
+    if not text.strip():
+        raise _MistakeError(f"has nothing in {AUTHORITIES}")
+    if (count := text.count(BEGIN)) > ANCHORS_MOST:
+        raise _MistakeError(f"has {count:,} certificates in {AUTHORITIES} (maximum {ANCHORS_MOST:,})")
+    try:
+        certificates = x509.load_pem_x509_certificates(text)
+    except UNREADABLE:
+        raise _MistakeError(f"has no readable PEM certificates in {AUTHORITIES}: {MEND}") from None
+    if count != len(certificates):
+        raise _MistakeError(f"has {count} certificates in {AUTHORITIES} of which {len(certificates)} are whole: {MEND}")
+    pem = b"".join(dict.fromkeys(each.public_bytes(Encoding.PEM) for each in certificates))
+    try:
+        judge_anchors(pem)
+    except ValueError as error:
+        raise _MistakeError(f"has content in {AUTHORITIES} that OpenSSL rejects ({error})") from None
+    return pem
+
+
+def merged(pems: list[bytes]) -> bytes:
+    """The certificates of several ConfigMaps, each once."""
+    if len(pems) == 1:
+        return pems[0]
+    return b"".join(dict.fromkeys(one for pem in pems for one in PEM.findall(pem)))

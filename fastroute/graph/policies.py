@@ -1,0 +1,111 @@
+"""All BackendTLSPolicies, resolved; only what was touched is resolved again.
+
+A ConfigMap that no policy refers to is never read. The next stage decides which policies apply to something that is
+served (ancestry.py).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from fastroute.difference import changed_keys, replaced
+from fastroute.graph.authorities import AuthoritiesNode, Shelf
+from fastroute.graph.change import kept
+from fastroute.graph.dependency import CONFIG_MAPS, POLICIES, Dependencies, Indexes, Reader
+from fastroute.graph.node import Applied, Withheld
+from fastroute.graph.policy import Sections, sections_of, winner_of
+from fastroute.graph.policy_unit import PolicyUnit, resolve_policy
+from fastroute.resources.core import ServicePort
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import BackendTLSPolicy
+from fastroute.snapshot import BackendTLS
+
+
+class Policies(msgspec.Struct, frozen=True, eq=False):
+    """What each policy demands."""
+
+    units: Mapping[Key, PolicyUnit] = {}
+    tls: Mapping[Key, BackendTLS] = {}  # of those that can be fulfilled
+    withheld: Mapping[Key, Withheld] = {}  # of the others
+    targeting: Mapping[Key, frozenset[Key]] = {}  # the policies that target a Service, by Service
+    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps that were read
+
+
+def resolve_policies(
+    policies: Mapping[Key, BackendTLSPolicy],
+    touched: frozenset[Key],
+    indexes: Indexes,
+    changed: Dependencies,
+    last: Policies,
+) -> Policies:
+    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here."""
+    shelf = Shelf(last.authorities)
+    stale = set(touched)
+    if changed:
+        stale |= {key for key, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
+    if not stale:
+        return last
+    made = {key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale}
+    units = replaced(last.units, made)
+    tls = {key: kept(last.tls.get(key), unit.tls) if unit and unit.tls else None for key, unit in made.items()}
+    said = {
+        key: kept(last.withheld.get(key), unit.withheld) if unit and unit.withheld else None
+        for key, unit in made.items()
+    }
+    return Policies(
+        units=units,
+        tls=replaced(last.tls, tls),
+        withheld=replaced(last.withheld, said),
+        targeting=_targeting(made, last),
+        authorities=_authorities(units, made, shelf, last, indexes),
+    )
+
+
+def _targeting(made: Mapping[Key, PolicyUnit | None], last: Policies) -> Mapping[Key, frozenset[Key]]:
+    changes: dict[Key, frozenset[Key]] = {}
+    for key, unit in made.items():
+        old = _services_of(last.units[key]) if key in last.units else frozenset()
+        new = _services_of(unit) if unit else frozenset()
+        for service in old - new:
+            changes[service] = changes.get(service, last.targeting.get(service, frozenset())) - {key}
+        for service in new - old:
+            changes[service] = changes.get(service, last.targeting.get(service, frozenset())) | {key}
+    return replaced(last.targeting, {service: keys or None for service, keys in changes.items()})
+
+
+def _services_of(unit: PolicyUnit) -> frozenset[Key]:
+    return frozenset(service for service, _ in sections_of(unit.source))
+
+
+def _authorities(
+    units: Mapping[Key, PolicyUnit], made: Iterable[Key], shelf: Shelf, last: Policies, indexes: Indexes
+) -> Mapping[Key, AuthoritiesNode]:
+    """The nodes of the ConfigMaps that at least one policy refers to now."""
+    if not shelf.judged and _read_for(made, units) == _read_for(made, last.units):
+        there = indexes[CONFIG_MAPS]
+        return replaced(last.authorities, dict.fromkeys(key for key in _read_for(made, units) if key not in there))
+    wanted = _read_for(units, units)
+    there = indexes[CONFIG_MAPS]
+    gone = [key for key in {**last.authorities, **shelf.judged} if key not in wanted or key not in there]
+    return replaced(last.authorities, {**shelf.judged, **dict.fromkeys(gone)})
+
+
+def _read_for(keys: Iterable[Key], units: Mapping[Key, PolicyUnit]) -> set[Key]:
+    """The ConfigMaps that were read for these policies."""
+    return set[Key]().union(*(CONFIG_MAPS.keys_in(units[key].dependencies) for key in keys if key in units))
+
+
+def concerned_services(last: Policies, now: Policies, old: Sections, new: Sections) -> set[Key]:
+    """The Services of which a port may use TLS in a different way than before."""
+    found = {service for service, _ in POLICIES.changed(old, new)}
+    for key in changed_keys(last.tls, now.tls):
+        for policies in (last, now):
+            if key in policies.units:
+                found |= _services_of(policies.units[key])
+    return found
+
+
+def tls_for(service: Key, port: ServicePort, sections: Sections, policies: Policies) -> Applied | None:
+    """The policy that applies to a port, and what it demands. None: there is no policy."""
+    policy = winner_of(service, port.name, sections)
+    return None if policy is None else Applied(policy.key, policies.tls.get(policy.key))

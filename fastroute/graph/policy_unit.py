@@ -1,0 +1,105 @@
+"""What one BackendTLSPolicy demands (GEP-1897): how connections to its targets use TLS, or why it cannot be fulfilled.
+
+A policy that cannot be fulfilled still applies: its targets get no requests, and nothing is sent in cleartext instead.
+If only some caCertificateRefs resolve, the policy is fulfilled with these: a backend whose certificate was issued by
+another CA is not trusted.
+"""
+
+from collections.abc import Iterator
+from sys import intern
+
+import msgspec
+
+from fastroute.ext.tls.anchors import ANCHORS_MOST
+from fastroute.graph import policy_conditions
+from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
+from fastroute.graph.certificate import BEGIN
+from fastroute.graph.dependency import CONFIG_MAPS, Dependencies, Reader
+from fastroute.graph.node import Problem, Withheld
+from fastroute.graph.tls import PREFIX
+from fastroute.resources.meta import Key
+from fastroute.resources.policy import BackendTLSPolicy, LocalReference, Validation
+from fastroute.snapshot import BackendTLS
+
+REASON = "backend_tls_policy"  # in logs and metrics (ext/message/reason)
+SYSTEM = "System"
+
+
+class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
+    """Either `tls` or `withheld` is set."""
+
+    source: BackendTLSPolicy
+    tls: BackendTLS | None
+    withheld: Withheld | None
+    problems: tuple[Problem, ...]
+    dependencies: Dependencies
+
+
+def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf) -> PolicyUnit:
+    validation = source.spec.validation
+    if validation is None:
+        return _unfulfilled(source, (policy_conditions.breaks_schema(),), reader)
+    anchors, unresolved = _anchors(source.metadata.namespace, validation, reader, shelf)
+    mistakes = (*_mistakes(validation), *_option_problems(source.spec.options), *unresolved)
+    if any(problem.condition == "Accepted" for problem in mistakes):
+        return _unfulfilled(source, mistakes, reader)
+    names = validation.subject_alt_names
+    tls = BackendTLS(
+        server_name=validation.hostname,
+        trust_anchors=anchors,
+        subject_names=tuple(name.hostname for name in names if name.hostname is not None),
+        subject_uris=tuple(name.uri for name in names if name.uri is not None),
+    )
+    return PolicyUnit(source, tls, None, mistakes, reader.dependencies)
+
+
+def _unfulfilled(source: BackendTLSPolicy, problems: tuple[Problem, ...], reader: Reader) -> PolicyUnit:
+    why = " ".join(dict.fromkeys(problem.message for problem in problems))
+    message = f"BackendTLSPolicy {source.key} cannot be fulfilled, and nothing is sent in cleartext instead. {why}"
+    return PolicyUnit(source, None, Withheld(reason=REASON, message=intern(message)), problems, reader.dependencies)
+
+
+def _mistakes(validation: Validation) -> Iterator[Problem]:
+    if validation.well_known not in (None, SYSTEM):
+        yield policy_conditions.unknown_well_known(validation.well_known, "spec.validation.wellKnownCACertificates")
+    for index, name in enumerate(validation.subject_alt_names):
+        if name.uri is not None and not (name.uri.isascii() and name.uri.isprintable() and " " not in name.uri):
+            yield policy_conditions.unusable_uri(name.uri, f"spec.validation.subjectAltNames[{index}].uri")
+
+
+def _option_problems(options: dict[str, str]) -> Iterator[Problem]:
+    for option in options:
+        if option.startswith(PREFIX):
+            yield policy_conditions.unknown_option(option, [], "spec.options")
+
+
+def _anchors(home: str, validation: Validation, reader: Reader, shelf: Shelf) -> tuple[bytes, list[Problem]]:
+    """The trust anchors as PEM, empty for those of the operating system, and what is wrong with the references."""
+    field = "spec.validation.caCertificateRefs"
+    problems: list[Problem] = []
+    found: list[bytes] = []
+    for index, ref in enumerate(validation.authorities):
+        one = _resolve(home, ref, f"{field}[{index}]", reader, shelf)
+        if isinstance(one, Problem):
+            problems.append(one)
+        else:
+            found.append(one.pem)
+    if not validation.authorities:
+        return b"", problems
+    if not found:
+        return b"", [*problems, policy_conditions.no_valid_authority(field)]
+    pem = merged(found)
+    if (count := pem.count(BEGIN)) > ANCHORS_MOST:
+        problems.append(policy_conditions.too_many_authorities(count, ANCHORS_MOST, field))
+    return pem, problems
+
+
+def _resolve(home: str, ref: LocalReference, field: str, reader: Reader, shelf: Shelf) -> AuthoritiesNode | Problem:
+    if (ref.group, ref.kind) != ("", "ConfigMap"):
+        return policy_conditions.authority_of_other_kind(ref.group, ref.kind, field)
+    key = Key(home, ref.name)
+    source = reader.find(CONFIG_MAPS, key)
+    if source is None:
+        return policy_conditions.config_map_not_found(key, field)
+    found = shelf.authorities(source)
+    return found if found.mistake is None else policy_conditions.invalid_authorities(key, found.mistake, field)
