@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.http2.chores cimport session_fail, session_spend_bytes
 from fastroute.ext.http2.incoming cimport note_all_windows, receive_with
 from fastroute.ext.http2.nghttp2 cimport *
-from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, note_windows, open, reset, send, send_with
+from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, note_windows, open, ping, reset, send, send_with
 from fastroute.ext.http2.session cimport (
     ACCEPTED_MOST, ANSWERS_WINDOW, ANSWER_WINDOW, CONNECTION_WINDOW, PREFACE_SIZE, SESSION_MEMORY, STREAMS_MOST,
     STREAM_WINDOW, Session,
@@ -199,6 +199,7 @@ cdef void fill(StreamProtocol *protocol) noexcept:
     protocol.reset = reset
     protocol.credit = credit
     protocol.leave = leave
+    protocol.ping = ping
     protocol.free = release
 
 
