@@ -20,7 +20,7 @@ from fastroute.resources.shapes import SHAPES
 from fastroute.settings import GraphSettings
 
 TEXT = (Path(__file__).parent.parent / "docs" / "fields.md").read_text()
-KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute")
+KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "BackendTLSPolicy")
 
 
 class Row(NamedTuple):
