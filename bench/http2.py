@@ -1,9 +1,10 @@
-"""HTTP/2 towards clients, HTTP/1.1 towards the backend: fastroute, nginx and HAProxy side by side, with h2load.
+"""HTTP/2 towards clients: fastroute and other proxies side by side, with h2load.
 
     python -m bench.http2 [--rounds 7] [--seconds 3]
 
 As in the part `peers`, all proxies run on one core, each round measures all of them, and a ratio is that of one round.
-The clients speak HTTP/2 with prior knowledge, so that TLS is not a part of the cost.
+The clients speak HTTP/2 with prior knowledge, so that TLS is not a part of the cost. The backend speaks HTTP/1.1
+(nginx), or HTTP/2 with prior knowledge (nghttpd), which nginx cannot speak to backends.
 """
 
 import argparse
@@ -38,6 +39,9 @@ SHAPES = (
     Shape("HTTP/2", "µs CPU/request", "/route-0/x", 16, 16),
     Shape("HTTP/2, 1 MiB answers", "s CPU/GiB", "/route-0/mebibyte", 4, 2),
 )
+SHAPES_TO_HTTP2 = tuple(
+    msgspec.structs.replace(shape, name=shape.name.replace("HTTP/2", "HTTP/2 to HTTP/2")) for shape in SHAPES
+)
 _DONE = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded")
 
 
@@ -52,10 +56,32 @@ def _nginx(setup: Setup) -> list[str]:
     return words
 
 
+def _nghttpx(setup: Setup) -> list[str]:
+    """It is made for HTTP/2 alone."""
+    words = ["nghttpx", "--conf=/dev/null", "-n1", "--no-ocsp", "--errorlog-file=/dev/null"]
+    return [*words, f"--frontend=127.0.0.1,{setup.port};no-tls", f"--backend=127.0.0.1,{setup.backend};;proto=h2"]
+
+
 def http2_peers() -> list[Peer]:
     """fastroute and HAProxy recognise HTTP/2 by its preface."""
-    peers = [PEERS[OURS], Peer("nginx", _nginx, PEERS["nginx"].program), PEERS["haproxy"]]
+    return _installed(PEERS[OURS], Peer("nginx", _nginx, PEERS["nginx"].program), PEERS["haproxy"])
+
+
+def peers_to_http2() -> list[Peer]:
+    return _installed(PEERS[OURS], PEERS["haproxy"], Peer("nghttpx", _nghttpx, lambda: shutil.which("nghttpx")))
+
+
+def _installed(*peers: Peer) -> list[Peer]:
     return [peer for peer in peers if peer.program()]
+
+
+def http2_backend_command(setup: Setup) -> list[str]:
+    """Like backend_command, by nghttpd."""
+    files = setup.folder / "files" / "route-0"
+    files.mkdir(parents=True)
+    (files / "x").write_bytes(b"hello, world\n")
+    (files / "mebibyte").write_bytes(bytes(1 << 20))
+    return ["nghttpd", "--no-tls", "-n1", "-m1000", "--address=127.0.0.1", "-d", str(files.parent), str(setup.port)]
 
 
 def load(proxy: Running, shape: Shape, core: int, seconds: int) -> Load:
@@ -74,21 +100,29 @@ def load(proxy: Running, shape: Shape, core: int, seconds: int) -> Load:
 
 
 def measure_http2(effort: Effort) -> list[Cost]:
+    return [*_measure(effort, False), *_measure(effort, True)]
+
+
+def _measure(effort: Effort, http2: bool) -> list[Cost]:
+    """`http2`: the backend speaks it."""
     core, load_core = proxy_and_load_core()
+    shapes = SHAPES_TO_HTTP2 if http2 else SHAPES
     loads: dict[tuple[str, str], list[Load]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
         backend = Setup(free_port(), 0, 0, folder / "backend")
         backend.folder.mkdir()
-        stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
-        started = stack.enter_context(all_running(http2_peers(), 1, folder, backend.port, core))
+        command = http2_backend_command(backend) if http2 else backend_command(backend)
+        stack.enter_context(running("backend", command, backend.port, load_core))
+        peers = peers_to_http2() if http2 else http2_peers()
+        started = stack.enter_context(all_running(peers, 1, folder, backend.port, core, http2=http2))
         for round_ in range(-1, effort.rounds):
-            for shape in SHAPES:
+            for shape in shapes:
                 for proxy in started:
                     found = load(proxy, shape, load_core, effort.seconds if round_ >= 0 else 1)
                     if round_ >= 0:
                         loads.setdefault((shape.name, proxy.name), []).append(found)
-    return [cost for shape in SHAPES for cost in _costs(shape, loads)]
+    return [cost for shape in shapes for cost in _costs(shape, loads)]
 
 
 def _costs(shape: Shape, loads: dict[tuple[str, str], list[Load]]) -> list[Cost]:

@@ -19,7 +19,7 @@ apiVersion: v1
 kind: Service
 metadata: {{namespace: bench, name: backend}}
 spec:
-  ports: [{{name: http, port: 80}}]
+  ports: [{{name: http, port: 80{protocol}}}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -55,10 +55,12 @@ def route_document(index: int, mark: int | None = None) -> str:
     return _ROUTE.format(index=index, filters="" if mark is None else _MARK.format(mark=mark))
 
 
-def write_manifests(folder: Path, routes: int, backend: int, files: int = 100) -> None:
-    """Writes the other objects to world.yaml, and the routes to `files` files: routes-0.yaml, ..."""
+def write_manifests(folder: Path, routes: int, backend: int, files: int = 100, *, http2: bool = False) -> None:
+    """Writes the other objects to world.yaml, and the routes to `files` files: routes-0.yaml, ... `http2`: the backend
+    speaks HTTP/2."""
+    protocol = ", appProtocol: kubernetes.io/h2c" if http2 else ""
     folder.mkdir(parents=True)
-    (folder / "world.yaml").write_text(_WORLD.format(backend=backend))
+    (folder / "world.yaml").write_text(_WORLD.format(backend=backend, protocol=protocol))
     for number in range(min(files, routes)):
         documents = [route_document(index) for index in range(number, routes, files)]
         (folder / f"routes-{number}.yaml").write_text("---\n".join(documents))

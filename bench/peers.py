@@ -25,12 +25,14 @@ READY_WITHIN = 60.0  # seconds; Envoy needs long for 5,000 routes
 
 
 class Setup(msgspec.Struct, frozen=True):
-    """The port of a proxy, the port of its backend, its number of routes, and the folder for its files."""
+    """The port of a proxy, the port of its backend, its number of routes, the folder for its files, and whether the
+    backend speaks HTTP/2."""
 
     port: int
     backend: int
     routes: int
     folder: Path
+    http2: bool = False
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -153,14 +155,15 @@ frontend edge
 {choices}
 backend backend
   http-reuse always
-  server one 127.0.0.1:{backend} pool-max-conn 256
+  server one 127.0.0.1:{backend} pool-max-conn 256{protocol}
 """
 
 
 def _haproxy(setup: Setup) -> list[str]:
     choices = "\n".join(f"  use_backend backend if {{ path_beg /route-{index}/ }}" for index in range(setup.routes))
     path = setup.folder / "haproxy.cfg"
-    path.write_text(_HAPROXY.format(port=setup.port, backend=setup.backend, choices=choices))
+    protocol = " proto h2" if setup.http2 else ""
+    path.write_text(_HAPROXY.format(port=setup.port, backend=setup.backend, choices=choices, protocol=protocol))
     return ["haproxy", "-db", "-q", "-f", str(path)]
 
 
@@ -223,7 +226,7 @@ def fastroute_options(manifests: Path, offset: int) -> list[str]:
 
 def _served(setup: Setup) -> list[str]:
     manifests = setup.folder / "manifests"
-    write_manifests(manifests, setup.routes, setup.backend)
+    write_manifests(manifests, setup.routes, setup.backend, http2=setup.http2)
     return fastroute_options(manifests, setup.port - 80)
 
 
@@ -268,12 +271,14 @@ def running(name: str, command: list[str], port: int, core: int) -> Iterator[Run
 
 
 @contextmanager
-def all_running(peers: list[Peer], routes: int, folder: Path, backend: int, core: int) -> Iterator[list[Running]]:
-    """Runs these proxies at the same time, all on `core`: idle ones cost almost nothing."""
+def all_running(
+    peers: list[Peer], routes: int, folder: Path, backend: int, core: int, *, http2: bool = False
+) -> Iterator[list[Running]]:
+    """Runs these proxies at the same time, all on `core`: idle ones cost almost nothing. `http2`: of the backend."""
     with ExitStack() as stack:
         started = []
         for peer in peers:
-            setup = Setup(free_port(), backend, routes, folder / f"{peer.name}-{routes}")
+            setup = Setup(free_port(), backend, routes, folder / f"{peer.name}-{routes}", http2)
             setup.folder.mkdir()
             started.append(stack.enter_context(running(peer.name, peer.command(setup), setup.port, core)))
         yield started

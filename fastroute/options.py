@@ -28,6 +28,7 @@ _METRICS = {False: _SERVE.metrics, True: ("::", 9900)}  # key: whether the sourc
 _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
 _PORTS_MOST = 1_000_000
+_STREAMS_MOST = 1_000
 _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
@@ -170,6 +171,12 @@ LIMITS = (
         "Maximum number of requests of a client connection; it is closed after the last response.",
         _LIMITS.max_requests_per_connection,
         shown="no limit",
+    ),
+    number(
+        "--max-streams",
+        "Maximum number of HTTP/2 streams of a client connection at the same time; further ones are refused.",
+        _LIMITS.max_streams,
+        at_most=_STREAMS_MOST,
     ),
     Option(
         name="--min-body-rate",

@@ -30,6 +30,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed
     max_connection_age: float | None = None  # of a client connection, plus up to 10 %; closed after its next response
     max_requests_per_connection: int | None = None  # of a client connection; it is closed after the last response
+    max_streams: int = 128  # HTTP/2 streams of a client connection at the same time
     min_body_rate: int = 1_024  # bytes per second over 10 s; slower bodies: 408, or the response is cut. 0: no minimum
     max_handshakes: int = 1_024  # TLS handshakes in progress per worker; at the limit, an old one is closed
 

@@ -82,6 +82,7 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--max-connections-per-client", "5"], "limits.max_connections_per_client", 5),
         (["--max-connection-age", "1h"], "limits.max_connection_age", 3600.0),
         (["--max-requests-per-connection", "1000"], "limits.max_requests_per_connection", 1000),
+        (["--max-streams", "1000"], "limits.max_streams", 1000),
         (["--min-body-rate", "2KiB/s"], "limits.min_body_rate", 2048),
         (["--min-body-rate", "off"], "limits.min_body_rate", 0),
         (["--max-handshakes", "10"], "limits.max_handshakes", 10),

@@ -12,6 +12,7 @@ from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
 from fastroute.graph.httproute import SERVED_FILTERS
 from fastroute.resources.gateway import GROUP
+from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Resource
 from fastroute.resources.rule import attribute
 from fastroute.resources.schema import List, Record
@@ -19,7 +20,7 @@ from fastroute.resources.shapes import SHAPES
 from fastroute.settings import GraphSettings
 
 TEXT = (Path(__file__).parent.parent / "docs" / "fields.md").read_text()
-KINDS = ("Gateway", "ListenerSet", "HTTPRoute")
+KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "BackendTLSPolicy")
 
 
 class Row(NamedTuple):
@@ -95,6 +96,14 @@ REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # objects that use the
     ("HTTPRoute", "spec.useDefaultGateways"): (gateway(), route("r", "infra", spec={"useDefaultGateways": "All"})),
     ("HTTPRoute", "spec.rules[].filters[].externalAuth.*"): (gateway(), rule(filters=[AUTH])),
     ("HTTPRoute", "spec.rules[].filters[].extensionRef.*"): (gateway(), rule(filters=[EXTENSION])),
+    ("GRPCRoute", "spec.useDefaultGateways"): (
+        gateway(),
+        route("r", "infra", type_=GRPCRoute, spec={"useDefaultGateways": "All"}),
+    ),
+    ("GRPCRoute", "spec.rules[].filters[].extensionRef.*"): (
+        gateway(),
+        route("r", "infra", type_=GRPCRoute, rules=[{"filters": [EXTENSION]}]),
+    ),
 }
 REASON = re.compile(r"`(?:Accepted|ResolvedRefs)=False/(\w+)`")
 

@@ -273,6 +273,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_connections = limits.max_connections
     r.max_per_client = limits.max_connections_per_client
     r.max_handshakes = limits.max_handshakes
+    r.max_streams = limits.max_streams
     r.outgoing_size = 2 * r.head_limits.head + head_room(&r.head_limits) + EXTRA
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)

@@ -13,11 +13,11 @@ from fastroute.ext.exchange.upstream cimport (
     OPENING_DONE, OPENING_FAILED, Opening, upstream_connected, upstream_is_listed,
 )
 from fastroute.ext.memory.buffer cimport buffer_size
-from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, STATE_CONNECTING
+from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING
 from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_TIMEOUT, count
 from fastroute.ext.reactor.parent cimport (
-    parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_read, parent_waits,
-    parent_write,
+    parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_lives, parent_read,
+    parent_waits, parent_write,
 )
 from fastroute.ext.reactor.reactor cimport dequeue, flush, queue, read_clock, unqueue
 from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writers
@@ -119,10 +119,14 @@ cdef void parent_expired(Reactor r, Connection *p) noexcept nogil:
     if p.state == STATE_CONNECTING:
         parent_close(r, p)
     elif parent_is_late(r, p):
-        count(r.counters, FIXED_HTTP2_FAILED + HTTP2_TIMEOUT, 1)
+        if p.side == SIDE_DOWNSTREAM:
+            count(r.counters, FIXED_HTTP2_FAILED + HTTP2_TIMEOUT, 1)
         say_goodbye(r, p)
     elif p.parent.leaving and not p.parent.left:
         queue(r, p)
+    elif p.parent.count and p.side == SIDE_UPSTREAM:
+        if not parent_lives(r, p):
+            say_goodbye(r, p)
     elif p.parent.count:
         parent_drain(r, p)
     elif not parent_waits(r, p):

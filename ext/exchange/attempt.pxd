@@ -18,7 +18,7 @@ cdef uint16_t attempt_begin(Reactor r, Connection *c, Exchange *x) noexcept nogi
 # and sends what is held. Returns like attempt_begin.
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil
 # The backend says that it has not processed the request, which is kept. If it takes no more requests on this connection,
-# continues with a new one to the same endpoint, otherwise with another endpoint. Returns like attempt_begin.
+# continues with a new one to the same endpoint, otherwise with another endpoint if there is one. Returns like attempt_begin.
 cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const Connection *u) noexcept nogil
 # A reused connection was closed before the first byte of a response: opens a new one to the same endpoint. Returns like
 # attempt_begin.

@@ -1,7 +1,8 @@
 """Tries of an exchange; see attempt.pxd. The rules are in docs/reference/backends.md, "Endpoints".
 
 If an endpoint does not accept a connection, others are tried at once, up to TRIES_MOST in all, for any method, because
-the request was not sent. The same holds if a backend says that it has not processed the request. If a reused connection
+the request was not sent. The same holds if a backend says that it has not processed the request, and then an endpoint that
+was tried is tried again if there is no other one. If a reused connection
 closes without a byte, one new connection is tried, for requests that may be repeated. Nothing else is retried unless
 the rule has a `retry` stanza (retry.pxd): each of its retries follows a pause, consists of such a round of tries, and
 begins with an endpoint that was not tried before, if there is one.
@@ -22,10 +23,11 @@ from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.reason cimport (
     REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
+    REASON_UPSTREAM_REFUSED,
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
-    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
+    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REFUSED, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
     FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
 )
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
@@ -48,6 +50,7 @@ cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept 
     cdef uint64_t deadline = 0
     x.upstream = handle_of(u)
     u.owner = handle_of(c)
+    x.spoken = u.protocol + 1
     x.in_flight = True
     u.endpoint.in_flight += 1
     x.stage = STAGE_WAITING
@@ -92,7 +95,7 @@ cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
     endpoint = choose_endpoint(x.target.backend, x.tried, x.tries, r.milliseconds, &r.random)
     if endpoint is NULL and x.tries > recent:
         endpoint = choose_endpoint(x.target.backend, &x.tried[x.tries - recent], recent, r.milliseconds, &r.random)
-    if endpoint is NULL and x.asked == 0 and x.tries:
+    if endpoint is NULL and (x.unprocessed or x.asked == 0) and x.tries:
         endpoint = choose_endpoint(x.target.backend, x.tried, 0, r.milliseconds, &r.random)
     return endpoint
 
@@ -132,7 +135,8 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         endpoint_used(endpoint, r.milliseconds)
         remember(x, endpoint)
         if x.asked > 1:
-            count(r.counters, FIXED_RETRIES_CONNECT, 1)
+            count(r.counters, FIXED_RETRIES_REFUSED if x.unprocessed else FIXED_RETRIES_CONNECT, 1)
+            x.unprocessed = False
         u = upstream_reuse(r, endpoint, x.target.backend.key, x.method, not x.repeatable)
         if u is not NULL:
             x.reused = True
@@ -140,6 +144,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             return 0
         if connect_to(r, c, x, endpoint):
             return 0
+    x.unprocessed = False
     if x.asked == 0:
         return REASON_NO_ENDPOINT
     return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else x.unconnected
@@ -202,6 +207,8 @@ cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const C
         x.held_endpoint = u.endpoint
     attempt_end(r, x, False)
     x.upload_over = False
+    x.unprocessed = True
+    x.unconnected = REASON_UPSTREAM_REFUSED
     return go_on(r, c, x, ask(r, c, x))
 
 

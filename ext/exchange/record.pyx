@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
-from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_HTTP11, VERSION_HTTP2, VERSION_UNKNOWN
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request, observe,
@@ -61,6 +62,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.host = x.log_host
     line.path = x.log_path
     line.version = x.version
+    line.upstream_version = VERSION_UNKNOWN
     line.status = x.status
     line.grpc_outcome = x.grpc_outcome
     if x.cause is not NULL:
@@ -70,6 +72,8 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.bytes_received = x.received
     line.bytes_sent = x.sent
     line.duration = r.now - x.started
+    if x.spoken:
+        line.upstream_version = VERSION_HTTP2 if x.spoken == PROTOCOL_HTTP2_STREAM + 1 else VERSION_HTTP11
     if x.tries > 0:
         line.upstream = terminated(x.tried[x.tries - 1].label)
         line.upstream_duration = (x.upstream_ended if x.upstream_ended else r.now) - x.upstream_started
@@ -100,7 +104,7 @@ cdef void record_connection(Reactor r, Connection *c, const char *reason) noexce
     memset(&line, 0, sizeof(Record))
     line.time = <uint64_t> (<int64_t> started + r.wall)
     line.duration = r.now - started
-    line.version = VERSION_UNKNOWN
+    line.version = line.upstream_version = VERSION_UNKNOWN
     line.reason = terminated(reason)
     line.client.data = c.peer.text
     line.client.size = c.peer.text_size

@@ -19,7 +19,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.grpc cimport grpc_outcome
-from fastroute.ext.message.message cimport FIELD_DATE, Field, Message
+from fastroute.ext.message.message cimport FIELD_DATE, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
     REASON_UPSTREAM_TRUNCATED,
@@ -28,12 +28,12 @@ from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
     refusal_reason,
 )
-from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
 from fastroute.ext.reactor.reactor cimport flush, put
-from fastroute.ext.reactor.stream cimport is_unprocessed, room_for
+from fastroute.ext.reactor.stream cimport is_unprocessed, room_for, was_reset
 from fastroute.ext.routing.filters cimport filter_response
 from fastroute.ext.routing.retry cimport FAILURE_CLOSED, FAILURE_STATUS
 from fastroute.ext.sides.arrival cimport (
@@ -110,7 +110,7 @@ cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return cut_short(r, c, x, REASON_UPSTREAM_TRUNCATED)
     if x.keeps and not x.heard and is_unprocessed(u):
         return tried(r, c, x, attempt_unprocessed(r, c, x, u))
-    if may_ask_afresh(r, x):
+    if not was_reset(r, u) and may_ask_afresh(r, x):
         return tried(r, c, x, attempt_afresh(r, c, x))
     if attempt_again(r, x, FAILURE_CLOSED, 0, False):
         return VERDICT_ON
@@ -118,7 +118,8 @@ cdef int ended(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
-    if x.stage == STAGE_WAITING and may_ask_afresh(r, x):
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
+    if x.stage == STAGE_WAITING and u.layer != LAYER_STREAM and may_ask_afresh(r, x):
         return tried(r, c, x, attempt_afresh(r, c, x))
     x.cause = refusal_reason(refusal)
     x.option = refusal_option(refusal)
@@ -130,6 +131,7 @@ cdef int malformed(Reactor r, Connection *c, Exchange *x, int refusal) noexcept 
 
 cdef int add_interim(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, uint32_t *written) noexcept nogil:
     """Adds the 1xx answer that has arrived to those that are sent next. Returns a Refusal."""
+    x.heard = True
     x.interim_heads += 1
     x.interim_bytes += arrival.taken
     if x.interim_heads > INTERIM_MOST:
@@ -194,6 +196,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     if message.status == 101:
         return tunnel_begin(r, c, x, u, arrival)
+    if x.upgrades and x.version == VERSION_HTTP2 and message.status < 300:
+        return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it would mean that there is a tunnel
     close = is_leaving(r, c) or leaves_request_unread(r, x, u, arrival)
     backend_accept(r, u)
     content_begin(&x.response_body, message)

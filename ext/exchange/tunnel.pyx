@@ -1,4 +1,4 @@
-"""Upgraded connections; see tunnel.pxd.
+"""Upgraded connections, and streams of WebSockets; see tunnel.pxd.
 
 The directions are independent. A side is read only while the other side has taken all earlier bytes. When the sender
 ends its side, that end is relayed (a half-close) after all its bytes. The tunnel ends when both directions have ended.
@@ -17,9 +17,11 @@ from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_omit
+from fastroute.ext.message.message cimport VERSION_HTTP2
 from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_TUNNEL_IDLE, REASON_UPSTREAM_MALFORMED, REASON_UPSTREAM_TRUNCATED,
 )
+from fastroute.ext.message.websocket cimport websocket_accept
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.reactor.inet cimport iovec
@@ -39,6 +41,8 @@ cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, cons
     cdef uint32_t head
     if not x.request_body.complete or buffer_size(&u.output):
         return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)      # it cannot have read the request
+    if x.version == VERSION_HTTP2 and not websocket_accept(&x.request, arrival.message):
+        return answer_plainly(r, c, x, 502, REASON_UPSTREAM_MALFORMED)
     head = client_head(r, c, x, arrival.message, True)
     if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)

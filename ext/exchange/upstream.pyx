@@ -163,7 +163,7 @@ cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcep
     cdef Connection *p = find_parent(r, endpoint, key, STATE_PARENT, True)
     if p is NULL:
         p = find_parent(r, endpoint, key, STATE_CONNECTING, False)
-    if p is not NULL or count_parents(r, endpoint, key) >= PARENTS_MOST:
+    if p is not NULL or count_parents(r, endpoint, key) >= <uint32_t> (PARENTS_MOST if endpoint.streams else 1):
         return p
     p = connect_socket(r, endpoint, key)
     if p is NULL:

@@ -24,7 +24,7 @@ from fastroute.ext.message.refusal cimport (
 )
 from fastroute.ext.reactor.connection cimport Connection, handle_of, slab_at, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, HTTP2_VIOLATION, count
-from fastroute.ext.reactor.parent cimport CAUSE_CANCELLED, CAUSE_VIOLATION, parent_leave
+from fastroute.ext.reactor.parent cimport CAUSE_CANCELLED, CAUSE_VIOLATION, parent_heard, parent_leave
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.reactor.stream cimport (
     stream_accept, stream_broken, stream_can_send, stream_ended, stream_receive, stream_refused, stream_wake,
@@ -228,6 +228,8 @@ cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Rea
     cdef Session *session = session_of(r.speaking)
     session.fruitful = False
     session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
+    if session.asks:
+        parent_heard(r, r.speaking, head.type == NGHTTP2_PING and head.flags & NGHTTP2_FLAG_ACK != 0)
     if head.type == NGHTTP2_SETTINGS:
         return session_spend(r, session, SETTINGS_CHORES, 0)
     if session.asks:
@@ -268,6 +270,7 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
         session.preface = session.resized = True
         if session.asks:
             p.parent.most = nghttp2_session_get_remote_settings(wire, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+            p.endpoint.streams = p.parent.most
         return 0
     if frame.hd.type == NGHTTP2_GOAWAY:
         parent_leave(r, p)

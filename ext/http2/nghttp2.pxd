@@ -38,6 +38,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
         NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
         NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE
         NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
+        NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL
         NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES
         NGHTTP2_NO_ERROR                    # codes
         NGHTTP2_PROTOCOL_ERROR
@@ -116,6 +117,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     int nghttp2_submit_shutdown_notice(nghttp2_session *session)
     int nghttp2_submit_goaway(nghttp2_session *session, uint8_t flags, int32_t last, uint32_t code,
                               const uint8_t *text, size_t size)
+    int nghttp2_submit_ping(nghttp2_session *session, uint8_t flags, const uint8_t *data)
     int nghttp2_submit_rst_stream(nghttp2_session *session, uint8_t flags, int32_t id, uint32_t code)
     int nghttp2_submit_headers(nghttp2_session *session, uint8_t flags, int32_t id, const void *priority,
                                const nghttp2_nv *fields, size_t count, void *data)

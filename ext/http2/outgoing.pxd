@@ -16,6 +16,7 @@ cdef int open(Reactor r, Connection *p, Connection *s, const char *fields, uint3
 cdef int end(Reactor r, Connection *p, Connection *s) noexcept nogil
 cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
 cdef int credit(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
+cdef int ping(Reactor r, Connection *p) noexcept nogil
 cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil
 
 # --- for the side of an exchange

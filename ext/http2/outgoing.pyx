@@ -112,12 +112,19 @@ cdef int credit(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept
     return nghttp2_session_consume(session_of(p).wire, s.stream.id, size)
 
 
+cdef int ping(Reactor r, Connection *p) noexcept nogil:
+    queue(r, p)
+    return nghttp2_submit_ping(session_of(p).wire, NGHTTP2_FLAG_NONE, NULL)
+
+
 cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil:
     """GOAWAY twice (RFC 9113 section 6.8): the first one refuses no stream that the client may have begun just now."""
     cdef nghttp2_session *wire = session_of(p).wire
     queue(r, p)
-    if not finally_:            # only a server sends two
-        return nghttp2_submit_shutdown_notice(wire) if not session_of(p).asks else 0
+    if session_of(p).asks and (p.parent.count or not finally_):
+        return 0                # some servers send nothing more after a GOAWAY, not even what they have begun
+    if not finally_:
+        return nghttp2_submit_shutdown_notice(wire)
     return nghttp2_submit_goaway(wire, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(wire), NGHTTP2_NO_ERROR,
                                  NULL, 0)
 

@@ -6,9 +6,10 @@ from libc.stdlib cimport calloc, free
 from fastroute.ext.http2.chores cimport session_fail, session_spend_bytes
 from fastroute.ext.http2.incoming cimport note_all_windows, receive_with
 from fastroute.ext.http2.nghttp2 cimport *
-from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, note_windows, open, reset, send, send_with
+from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, note_windows, open, ping, reset, send, send_with
 from fastroute.ext.http2.session cimport (
-    ANSWERS_WINDOW, ANSWER_WINDOW, CONNECTION_WINDOW, PREFACE_SIZE, SESSION_MEMORY, STREAMS_MOST, STREAM_WINDOW, Session,
+    ACCEPTED_MOST, ANSWERS_WINDOW, ANSWER_WINDOW, CONNECTION_WINDOW, PREFACE_SIZE, SESSION_MEMORY, STREAMS_MOST,
+    STREAM_WINDOW, Session,
     session_of,
 )
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
@@ -54,15 +55,16 @@ cdef Session *new_session(Reactor r, Connection *p, bint asks) noexcept nogil:
 
 cdef int begin(Reactor r, Connection *p) noexcept nogil:
     cdef Session *session = new_session(r, p, False)
-    cdef nghttp2_settings_entry[4] settings
+    cdef nghttp2_settings_entry[5] settings
     if session is NULL:
         return -1
     session.unexplained = -PREFACE_SIZE
-    settings[0] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, STREAMS_MOST)
+    settings[0] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, r.max_streams)
     settings[1] = nghttp2_settings_entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW)
     settings[2] = nghttp2_settings_entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, r.head_limits.head)
     settings[3] = nghttp2_settings_entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1)
-    if nghttp2_submit_settings(session.wire, NGHTTP2_FLAG_NONE, settings, 4) != 0 \
+    settings[4] = nghttp2_settings_entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1)
+    if nghttp2_submit_settings(session.wire, NGHTTP2_FLAG_NONE, settings, 5) != 0 \
             or nghttp2_session_set_local_window_size(session.wire, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0:
         return -1
     parent_owes(r, p, True)     # the preface
@@ -187,6 +189,7 @@ set_up()
 cdef void fill(StreamProtocol *protocol) noexcept:
     protocol.messages = PROTOCOL_HTTP2_STREAM
     protocol.streams_most = STREAMS_MOST
+    protocol.accepted_most = ACCEPTED_MOST
     protocol.take = take
     protocol.gather = gather
     protocol.name = name
@@ -196,6 +199,7 @@ cdef void fill(StreamProtocol *protocol) noexcept:
     protocol.reset = reset
     protocol.credit = credit
     protocol.leave = leave
+    protocol.ping = ping
     protocol.free = release
 
 

@@ -8,7 +8,7 @@ from fastroute.ext.message.message cimport Message
 
 
 # Reads the block of a request head that libnghttp2 has accepted. `ends`: no content follows. The Message points into the
-# block and the arena. Returns 0, or -Refusal.
+# block and the arena. Returns 0, or -Refusal. With METHOD_CONNECT the request is for a WebSocket, and `upgrade` is set.
 cdef int read_request(Message *message, Slice block, bint ends, const HeadLimits *limits, Arena *arena) noexcept nogil
 # Reads `count` trailers. Returns 0, or -1 if the arena is full.
 cdef int read_trailers(Message *trailers, Slice block, uint32_t count, Arena *arena) noexcept nogil

@@ -44,6 +44,7 @@ cdef struct Seen:               # what the fields say
     Slice length
     Slice forward               # Max-Forwards
     Slice path
+    Slice protocol              # of extended CONNECT (RFC 8441 section 4)
 
 cdef uint8_t dropped[FIELD_COUNT]
 
@@ -68,6 +69,8 @@ cdef int take_pseudo(Message *message, Seen *seen, Slice name, Slice value) noex
         seen.path = value
     elif is_text(name.data, name.size, b":authority", 10):
         message.authority = value
+    elif is_text(name.data, name.size, b":protocol", 9):
+        seen.protocol = value
     elif is_text(name.data, name.size, b":scheme", 7):
         if not is_text(value.data, value.size, b"http", 4) and not is_text(value.data, value.size, b"https", 5):
             return -REFUSAL_TARGET_SCHEME
@@ -194,11 +197,14 @@ cdef int settle_host(Message *message, const Seen *seen, Arena *arena) noexcept 
     return take_host(message, arena)
 
 
-cdef int settle_target(Message *message, Slice path, const HeadLimits *limits, Arena *arena) noexcept nogil:
+cdef int settle_target(Message *message, const Seen *seen, const HeadLimits *limits, Arena *arena) noexcept nogil:
     """Returns 0, or -Refusal."""
+    cdef Slice path = seen.path
     cdef const char *end = path.data + path.size
     if message.method_name == METHOD_CONNECT:
-        return -REFUSAL_CONNECT_UNSUPPORTED
+        message.upgrade = is_text(seen.protocol.data, seen.protocol.size, b"websocket", 9)
+        if not message.upgrade:
+            return -REFUSAL_CONNECT_UNSUPPORTED
     if path.size > limits.target:
         return -REFUSAL_TARGET_TOO_LONG
     if path.size == 0 or run_over_visible(path.data, end) != end:
@@ -239,7 +245,7 @@ cdef int read_request(Message *message, Slice block, bint ends, const HeadLimits
         return -REFUSAL_ARENA_FULL
     refusal = take_fields(message, &seen, block, limits)
     if refusal == 0:
-        refusal = settle_target(message, seen.path, limits, arena)
+        refusal = settle_target(message, &seen, limits, arena)
     if refusal == 0:
         refusal = settle_host(message, &seen, arena)
     if refusal == 0:

@@ -22,7 +22,8 @@ from fastroute.ext.reactor.connection cimport Connection
 
 
 cdef enum:
-    STREAMS_MOST = 128          # streams of a connection at the same time
+    STREAMS_MOST = 128          # streams of a connection to a backend at the same time
+    ACCEPTED_MOST = 1000        # the same of a client, if --max-streams is not lower
     STREAM_WINDOW = 262144      # bytes of content of a stream that a client may send before some are taken
     CONNECTION_WINDOW = 1048576     # the same of all streams of a connection
     # The streams of a connection to a backend belong to different clients, and one that reads slowly must not delay others.

@@ -41,6 +41,7 @@ cdef enum LocalReason:
     REASON_UPSTREAM_CERTIFICATE_INVALID # 502: the same, and the certificate of the last one was not valid
     REASON_UPLOAD_TIMEOUT       # 504: the backend took nothing of the request body for too long
     REASON_UPGRADE_UNSUPPORTED  # 502: a WebSocket, but the backend speaks HTTP/2, on which it is not possible
+    REASON_UPSTREAM_REFUSED     # 503: the backend has not processed the request, in each try
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: the head or body of the request was refused
 

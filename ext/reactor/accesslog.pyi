@@ -29,5 +29,6 @@ class AccessLog:
         backend: bytes | None,
         client: bytes | None,
         request_id: bytes | None,
+        upstream_minor: int | None = None,
         grpc_status: int | None = None,
     ) -> None: ...

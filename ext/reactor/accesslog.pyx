@@ -159,6 +159,12 @@ cdef inline const char *protocol_of(uint16_t version) noexcept nogil:
     return ',"protocol":"HTTP/1.0","status":' if version == VERSION_HTTP10 else ',"protocol":"HTTP/1.1","status":'
 
 
+cdef inline const char *upstream_protocol_of(uint16_t version) noexcept nogil:
+    if version == VERSION_UNKNOWN:
+        return ',"upstream_protocol":null'
+    return ',"upstream_protocol":"HTTP/2"' if version == VERSION_HTTP2 else ',"upstream_protocol":"HTTP/1.1"'
+
+
 cdef class AccessLog:
     """Appends to `fd`, which it owns and closes. A pipe, socket or terminal should be non-blocking."""
 
@@ -200,7 +206,7 @@ cdef class AccessLog:
                duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
                backend: bytes | None, client: bytes | None, request_id: bytes | None,
-               grpc_status: int | None = None) -> None:
+               upstream_minor: int | None = None, grpc_status: int | None = None) -> None:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
@@ -209,6 +215,7 @@ cdef class AccessLog:
             upstream=as_slice(upstream), upstream_duration=upstream_duration, gateway=as_slice(gateway),
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
             backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id),
+            upstream_version=VERSION_UNKNOWN if upstream_minor is None else upstream_minor,
             grpc_outcome=0 if grpc_status is None else grpc_status + 1)
         self.write(&record)
 
@@ -262,6 +269,7 @@ cdef class AccessLog:
         put_member(&line, ',"client":', &record.client)
         put_member(&line, ',"request_id":', &record.request_id)
         put_member(&line, ',"route_kind":', &record.route_kind)
+        put_text(&line, upstream_protocol_of(record.upstream_version))
         put_text(&line, ',"grpc_status":')
         put_optional(&line, record.grpc_outcome - 1, record.grpc_outcome != 0)
         put_text(&line, "}\n")

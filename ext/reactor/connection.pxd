@@ -91,6 +91,8 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint64_t heads              # bytes of memory for heads of all streams that were received and not taken
     uint64_t leave_until        # milliseconds: until then a leaving parent accepts streams
     uint64_t rest_until         # milliseconds: the end of a parent without streams
+    uint64_t ping_at            # milliseconds: when to ask a silent backend whether it is alive; 0: never
+    uint64_t pong_until         # milliseconds: until then it must answer; 0: it was not asked
     uint64_t owed_until         # milliseconds: until then the peer must complete what it has begun; 0: nothing
     Link sibling                # upstream: list of the parents of its endpoint (Endpoint.parents)
     Link link                   # upstream: list of all of them (Reactor.upstream_parents)

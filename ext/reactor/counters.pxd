@@ -38,6 +38,7 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_ENDED_CONNECTIONS_FULL    # connections that were ended because another client waited
     FIXED_STREAMS_DOWNSTREAM    # gauge: streams of client connections
     FIXED_STREAMS_UPSTREAM      # gauge: the same of connections to backends
+    FIXED_RETRIES_REFUSED       # another try of a request that a backend has not processed
     FIXED_HTTP2_FAILED          # + Http2Failure
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 48  # + MirrorFailure

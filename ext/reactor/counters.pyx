@@ -70,6 +70,7 @@ FIXED_NAMES = {
     "upstream_idle": FIXED_UPSTREAM_IDLE,
     "retries_connect": FIXED_RETRIES_CONNECT,
     "retries_reused": FIXED_RETRIES_REUSED,
+    "retries_refused": FIXED_RETRIES_REFUSED,
     "mirrored": FIXED_MIRRORED,
     "retries_status": FIXED_RETRIES_STATUS,
     "retries_timeout": FIXED_RETRIES_TIMEOUT,

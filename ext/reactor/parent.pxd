@@ -27,6 +27,11 @@ from fastroute.ext.reactor.reactor cimport Reactor
 cdef enum:
     BATCH_MOST = 262144         # bytes of frames with content that are sent with one write
     FRAMES_MOST = 65536         # bytes of other frames beyond that
+    # A backend that sends nothing while streams wait for it is asked whether it is alive (PING), and again at long intervals:
+    # implementations of gRPC close connections on which it is asked more often than every 5 minutes without an answer.
+    PING_AFTER = 60000          # milliseconds of silence
+    PING_AGAIN = 310000
+    PONG_TIME = 20000           # milliseconds within which it must answer
     LEAVE_TIME = 1000           # milliseconds for which a leaving parent accepts streams that the peer has begun
 
 cdef enum Cause:                # why a stream is reset
@@ -38,7 +43,8 @@ cdef enum Cause:                # why a stream is reset
 
 cdef struct StreamProtocol:     # functions of a protocol with streams, for any number of parents
     uint8_t messages            # Protocol (message/protocol.pxd) of the Messages on its streams
-    uint32_t streams_most       # of one parent; the peer may accept fewer (Parent.most)
+    uint32_t streams_most       # that the gateway opens on one parent; the peer may accept fewer (Parent.most)
+    uint32_t accepted_most      # that a client may open on one, if --max-streams is not lower
     uint32_t input_most         # bytes of one stream that are received and not taken
     uint32_t inputs_most        # of all streams of one parent
     # Sets `state` of a new parent, and may put frames into its batch. Returns 0, or -1 if out of memory.
@@ -62,6 +68,8 @@ cdef struct StreamProtocol:     # functions of a protocol with streams, for any 
     int (*reset)(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
     # `size` bytes of content of the stream were taken: the peer may send as many more.
     int (*credit)(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
+    # Asks the peer for a sign of life, which parent_heard notes. NULL: the protocol cannot.
+    int (*ping)(Reactor r, Connection *p) noexcept nogil
     # Tells the peer to open no more streams. `finally_`: none is accepted from now on.
     int (*leave)(Reactor r, Connection *p, bint finally_) noexcept nogil
     void (*free)(void *state) noexcept nogil
@@ -95,6 +103,10 @@ cdef bint parent_is_done(Reactor r, const Connection *p) noexcept nogil
 cdef void parent_owes(Reactor r, Connection *p, bint owes) noexcept nogil
 # Whether that time has passed.
 cdef bint parent_is_late(Reactor r, const Connection *p) noexcept nogil
+# The backend has sent something; `answer`: of PING.
+cdef void parent_heard(Reactor r, Connection *p, bint answer) noexcept nogil
+# Called when the deadline of a parent to a backend with streams has passed. False: the backend has not answered in time.
+cdef bint parent_lives(Reactor r, Connection *p) noexcept nogil
 # Notes that the parent has begun its first stream, or ended its last one: its deadline, and gauges.
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil
 cdef void parent_rest(Reactor r, Connection *p) noexcept nogil

@@ -1,6 +1,6 @@
 """Connections that carry streams; see parent.pxd."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -29,7 +29,8 @@ cdef int parent_begin(Reactor r, Connection *p, uint8_t protocol) noexcept nogil
     if p.parent is NULL:
         return -1
     p.parent.protocol = protocol
-    p.parent.most = protocol_at(protocol).streams_most
+    # A backend may state its limit after the first requests were sent: until then, that of earlier connections holds.
+    p.parent.most = max(p.endpoint.streams, <uint32_t> 1) if p.side == SIDE_UPSTREAM else <uint32_t> UINT32_MAX
     if p.state != STATE_CONNECTING:
         p.state = STATE_PARENT
     p.parent.resting = p.side == SIDE_DOWNSTREAM
@@ -157,6 +158,8 @@ cdef void schedule(Reactor r, Connection *p) noexcept nogil:
     cdef uint64_t deadline = p.parent.owed_until
     if p.parent.count == 0:
         deadline = earlier(deadline, p.parent.rest_until)
+    elif p.side == SIDE_UPSTREAM:
+        deadline = earlier(deadline, p.parent.pong_until if p.parent.pong_until else p.parent.ping_at)
     elif not p.parent.leaving:
         deadline = earlier(deadline, p.leave_at)
     elif not p.parent.left:
@@ -173,6 +176,25 @@ cdef void parent_owes(Reactor r, Connection *p, bint owes) noexcept nogil:
 
 cdef bint parent_is_late(Reactor r, const Connection *p) noexcept nogil:
     return p.parent.owed_until != 0 and r.milliseconds >= p.parent.owed_until
+
+
+cdef void parent_heard(Reactor r, Connection *p, bint answer) noexcept nogil:
+    """The deadline is not set again each time: when it passes, parent_lives sees whether it is still due."""
+    p.parent.pong_until = 0
+    if not answer:
+        p.parent.ping_at = r.milliseconds + PING_AFTER
+
+
+cdef bint parent_lives(Reactor r, Connection *p) noexcept nogil:
+    if p.parent.pong_until:
+        if r.milliseconds >= p.parent.pong_until:
+            return False
+    elif p.parent.ping_at and r.milliseconds >= p.parent.ping_at:
+        protocol_at(p.parent.protocol).ping(r, p)
+        p.parent.ping_at = r.milliseconds + PING_AGAIN
+        p.parent.pong_until = r.milliseconds + PONG_TIME
+    schedule(r, p)
+    return True
 
 
 cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
@@ -193,6 +215,8 @@ cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:
     note_resting(r, p, False)
     p.parent.late = False
+    if protocol_at(p.parent.protocol).ping is not NULL and p.side == SIDE_UPSTREAM:
+        p.parent.ping_at = r.milliseconds + PING_AFTER
     if p.state == STATE_PARENT:
         schedule(r, p)
 

@@ -56,6 +56,10 @@ cdef inline bint is_unprocessed(const Connection *u) noexcept nogil:
     """Whether it is a stream that the backend has not processed."""
     return u.layer == LAYER_STREAM and u.stream.refused
 
+cdef inline bint was_reset(Reactor r, const Connection *u) noexcept nogil:
+    """Whether it is a stream that has ended alone, not with its connection."""
+    return u.layer == LAYER_STREAM and parent_of(r, u) is not NULL
+
 cdef inline bint is_left(Reactor r, const Connection *s) noexcept nogil:
     """Whether the connection that carries the stream takes no more streams, or has ended."""
     cdef const Connection *p = parent_of(r, s)

@@ -77,7 +77,7 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
 
 cdef Connection *stream_accept(Reactor r, Connection *p, uint32_t id, int64_t window) noexcept nogil:
     cdef Connection *s
-    if p.side != SIDE_DOWNSTREAM or p.parent.count >= protocol_of(p).streams_most \
+    if p.side != SIDE_DOWNSTREAM or p.parent.count >= min(protocol_of(p).accepted_most, r.max_streams) \
             or (p.parent.leaving and r.milliseconds >= p.parent.leave_until):
         return NULL
     s = new(r, p)

@@ -29,6 +29,7 @@ cdef struct Endpoint:
     char label[55]              # "10.0.0.1:8080" or "[::1]:8080", zero-terminated: for the log
     uint8_t probed              # one request tests whether it accepts connections again
     List parents                # its upstream connections that carry streams, with any key
+    uint32_t streams            # how many a connection may carry, as the newest one has said; UINT32_MAX: unknown
     uint32_t in_flight          # requests in flight to it, from this worker
     uint32_t failures           # consecutive connect failures; see balancer
     uint64_t avoided_until      # engine milliseconds; before that it is chosen only if there is no other endpoint

@@ -1,5 +1,6 @@
 # Endpoints; see endpoint.pxd.
 
+from libc.stdint cimport UINT32_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -56,6 +57,7 @@ cdef Endpoint *endpoint_new(bytes packed) except NULL:
     if endpoint == NULL:
         raise MemoryError
     endpoint.refs = 1
+    endpoint.streams = UINT32_MAX
     endpoint.family = AF_INET6 if size == 16 else AF_INET
     endpoint.port = (raw[size] << 8) | raw[size + 1]
     endpoint.identity = bytes_hash(<const char *> raw, size + 2, IDENTITY_SEED)

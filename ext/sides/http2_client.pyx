@@ -16,6 +16,8 @@ from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buff
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.grpc cimport is_grpc_type
 from fastroute.ext.message.message cimport VERSION_HTTP2, Message
+from fastroute.ext.message.refusal cimport REFUSAL_ARENA_FULL
+from fastroute.ext.message.websocket cimport websocket_ask
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport CODING_NONE, Exchange
@@ -70,7 +72,12 @@ cdef int read(Reactor r, Connection *c, Arrival *arrival) noexcept nogil:
     arrival.refusal = c.stream.refusal
     if arrival.refusal == 0:
         arrival.refusal = -read_request(&r.head.message, content_of(&c.stream.head), ends, &r.head_limits, &r.arena)
-    fetch(r, c, r.ahead, arrival)
+    if arrival.refusal == 0 and r.head.message.upgrade:
+        # What has arrived is for the tunnel.
+        if websocket_ask(&r.head.message, r.entropy, &r.arena) < 0:
+            arrival.refusal = REFUSAL_ARENA_FULL
+    else:
+        fetch(r, c, r.ahead, arrival)
     arrival.taken = taken
     if arrival.refusal:
         return EVENT_MALFORMED

@@ -4,7 +4,7 @@ All Services and EndpointSlices are watched, with one watch each: 5,000 of each 
 routes name would need one watch per object (a field selector matches one name), and a new route would wait for two
 lists before it is served.
 Secrets are the exception, since most are irrelevant to a gateway: one watch includes those of type kubernetes.io/tls; a
-Secret of another type that a certificateRef names is watched by its name.
+Secret of another type that a certificateRef names is watched by its name. ConfigMaps are watched only by name.
 """
 
 import re
@@ -30,6 +30,7 @@ class Followed(NamedTuple):
     needed: bool = False  # nothing can be served without it: if refused (403), the start waits for it
     has_status: bool = False  # fastroute writes its status, so the current one is held
     labels: bool = False  # whether labels are read
+    by_name: bool = False  # only objects that others name are read (source/kubernetes/named.py)
 
     @property
     def type(self) -> type[Resource]:
@@ -68,6 +69,7 @@ FOLLOWED = (
     Followed("", "Service", "services", needed=True),
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),
     Followed("", "Secret", "secrets", selector="type=kubernetes.io/tls"),
+    Followed("", "ConfigMap", "configmaps", by_name=True),
 )
 BY_KIND = {followed.kind: followed for followed in FOLLOWED}
 

@@ -12,6 +12,8 @@ from fastroute.graph.route_stage import Features
 from fastroute.graph.route_stages import STAGES
 
 _OTHERS: Features = {
+    "BackendTLSPolicy": None,
+    "BackendTLSPolicySANValidation": None,
     "Gateway": None,
     "GatewayAddressEmpty": None,
     "GatewayHTTPListenerIsolation": None,

@@ -15,7 +15,7 @@ from fastroute.graph.httproute import build_rules, pattern_problems, unserved_sp
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
-from fastroute.graph.route_stage import RouteStage
+from fastroute.graph.route_stage import Features, RouteStage
 from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
 
 KIND = GRPC_ROUTE
@@ -24,11 +24,7 @@ SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})
 
 def build_grpc_route(source: GRPCRoute, reader: Reader, edition: Edition) -> RouteNode:
     referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN, over_http2=True)
-    problems = [
-        conditions.unsupported_value("GRPCRoutes are not served yet.", "kind", "Use an HTTPRoute, or wait."),
-        *unserved_spec(source.spec.use_default_gateways),
-        *_match_problems(source),
-    ]
+    problems = [*unserved_spec(source.spec.use_default_gateways), *_match_problems(source)]
     rules, found = build_rules(referrer, call_rules(source), reader, edition)
     return RouteNode(kind=KIND.name, source=source, rules=rules, problems=(*problems, *found))
 
@@ -56,4 +52,9 @@ def _part_problems(method: GRPCMethodMatch, field: str) -> Iterator[Problem]:
             yield conditions.unsupported_value(f"pattern {pattern} {error}.", f"{field}.{name}")
 
 
-STAGE = RouteStage(build=build_grpc_route, references=lambda route: references_of(route.spec.rules), features={})
+FEATURES: Features = {
+    "GRPCRoute": None,
+    "GRPCRouteNamedRouteRule": None,
+    "GRPCRouteRequestHeaderModifier": "v1.7",
+}
+STAGE = RouteStage(build=build_grpc_route, references=lambda route: references_of(route.spec.rules), features=FEATURES)

@@ -14,6 +14,8 @@ from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONFIG_MAPS, POLICIES, Dependencies, Indexes, Reader
 from fastroute.graph.node import Applied, Withheld
 from fastroute.graph.policy import Sections, sections_of, winner_of
+from fastroute.graph.policy_room import refused as refused_unit
+from fastroute.graph.policy_room import without_room
 from fastroute.graph.policy_unit import PolicyUnit, resolve_policy
 from fastroute.resources.core import ServicePort
 from fastroute.resources.meta import Key
@@ -25,6 +27,7 @@ class Policies(msgspec.Struct, frozen=True, eq=False):
     """What each policy demands."""
 
     units: Mapping[Key, PolicyUnit] = {}
+    spaces: Mapping[str, Mapping[Key, PolicyUnit]] = {}  # by namespace, without regard to their memory
     tls: Mapping[Key, BackendTLS] = {}  # of those that can be fulfilled
     withheld: Mapping[Key, Withheld] = {}  # of the others
     targeting: Mapping[Key, frozenset[Key]] = {}  # the policies that target a Service, by Service
@@ -45,7 +48,11 @@ def resolve_policies(
         stale |= {key for key, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
     if not stale:
         return last
-    made = {key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale}
+    resolved = {
+        key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale
+    }
+    spaces = _by_space(resolved, last)
+    made = _admitted(resolved, spaces, last)
     units = replaced(last.units, made)
     tls = {key: kept(last.tls.get(key), unit.tls) if unit and unit.tls else None for key, unit in made.items()}
     said = {
@@ -54,11 +61,34 @@ def resolve_policies(
     }
     return Policies(
         units=units,
+        spaces=spaces,
         tls=replaced(last.tls, tls),
         withheld=replaced(last.withheld, said),
         targeting=_targeting(made, last),
         authorities=_authorities(units, made, shelf, last, indexes),
     )
+
+
+def _by_space(resolved: Mapping[Key, PolicyUnit | None], last: Policies) -> Mapping[str, Mapping[Key, PolicyUnit]]:
+    changes: dict[str, dict[Key, PolicyUnit | None]] = {}
+    for key, unit in resolved.items():
+        changes.setdefault(key.namespace, {})[key] = unit
+    spaces = {space: replaced(last.spaces.get(space, {}), change) for space, change in changes.items()}
+    return replaced(last.spaces, {space: units or None for space, units in spaces.items()})
+
+
+def _admitted(
+    resolved: Mapping[Key, PolicyUnit | None], spaces: Mapping[str, Mapping[Key, PolicyUnit]], last: Policies
+) -> Mapping[Key, PolicyUnit | None]:
+    """`resolved`, and others of their namespaces for which there is room now, or no longer."""
+    made = dict(resolved)
+    for space in {key.namespace for key in resolved}:
+        units = spaces.get(space, {})
+        refused = without_room(units.values())
+        for key, unit in units.items():
+            if key in resolved or (last.units[key].tls is None) != (unit.tls is None or key in refused):
+                made[key] = refused_unit(unit) if key in refused else unit
+    return made
 
 
 def _targeting(made: Mapping[Key, PolicyUnit | None], last: Policies) -> Mapping[Key, frozenset[Key]]:

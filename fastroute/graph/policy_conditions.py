@@ -80,3 +80,12 @@ def conflicted(lost: list[str]) -> Problem:
         f"then the one whose name comes first. Remove one of them, or name a port in sectionName."
     )
     return Problem(condition=ACCEPTED, reason="Conflicted", message=message, field="spec.targetRefs")
+
+
+def no_room(most: int) -> Problem:
+    message = (
+        f"Together with the older policies of this namespace, the policy would take more than {most >> 20} MiB of "
+        f"memory in each worker. Name only the CAs that issue certificates of these backends, and the same ConfigMaps "
+        f"in several policies."
+    )
+    return invalid(message, "spec.validation.caCertificateRefs")

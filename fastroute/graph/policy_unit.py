@@ -54,9 +54,13 @@ def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf) -> Po
 
 
 def _unfulfilled(source: BackendTLSPolicy, problems: tuple[Problem, ...], reader: Reader) -> PolicyUnit:
+    return PolicyUnit(source, None, withheld_for(source, problems), problems, reader.dependencies)
+
+
+def withheld_for(source: BackendTLSPolicy, problems: tuple[Problem, ...]) -> Withheld:
     why = " ".join(dict.fromkeys(problem.message for problem in problems))
     message = f"BackendTLSPolicy {source.key} cannot be fulfilled, and nothing is sent in cleartext instead. {why}"
-    return PolicyUnit(source, None, Withheld(reason=REASON, message=intern(message)), problems, reader.dependencies)
+    return Withheld(reason=REASON, message=intern(message))
 
 
 def _mistakes(validation: Validation) -> Iterator[Problem]:

@@ -103,6 +103,7 @@ GRPC_ROUTE = RouteKind(
     versions=("v1",),
     shape=GRPC_SPEC,
     rules=GRPC_RULES,
+    is_served=True,
     protocols=("HTTP", "HTTPS"),
     http_rules=call_rules,
 )

@@ -32,7 +32,7 @@ from fastroute.supervisor.slots import NAMELESS, SlotBook, owner
 Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 
-RETRY_REASONS = ("connect", "reused", "status", "timeout", "closed")  # label values of retries_total
+RETRY_REASONS = ("connect", "reused", "refused", "status", "timeout", "closed")  # label values of retries_total
 ENDED_REASONS = ("body_too_slow", "upstream_too_slow", "buffers_full", "connections_full")  # of ended_total
 
 

@@ -32,6 +32,7 @@ FIELDS = [
     "client",
     "request_id",
     "route_kind",
+    "upstream_protocol",
     "grpc_status",
 ]
 REQUEST = {
@@ -55,6 +56,7 @@ REQUEST = {
     "backend": b"bananas/banana-echo:80",
     "client": b"10.0.0.7",
     "request_id": b"7f0c",
+    "upstream_minor": 1,
     "grpc_status": None,
 }
 TEXTS = [name for name, value in REQUEST.items() if isinstance(value, bytes) or name == "reason"]
@@ -99,14 +101,17 @@ def test_a_line_has_every_field_in_its_order(path):
         b'"protocol":"HTTP/1.1","status":200,"reason":null,"bytes_received":90,"bytes_sent":9223372036854775808,'
         b'"duration_us":950,"upstream":"127.0.0.1:8080","upstream_duration_us":0,"gateway":"infra/gw",'
         b'"listener":"proxy","route":"infra/fruits","rule":"0","backend":"bananas/banana-echo:80",'
-        b'"client":"10.0.0.7","request_id":"7f0c","route_kind":"HTTPRoute","grpc_status":null}\n'
+        b'"client":"10.0.0.7","request_id":"7f0c","route_kind":"HTTPRoute","upstream_protocol":"HTTP/1.1",'
+        b'"grpc_status":null}\n'
     )
     assert list(lines_of(path)[0]) == FIELDS
 
 
 def test_what_is_absent_is_null(path):
     log = AccessLog(open_file(path))
-    nothing = REQUEST | dict.fromkeys(TEXTS, None) | {"status": 0, "minor": 0, "upstream_duration": 7}
+    nothing = (
+        REQUEST | dict.fromkeys(TEXTS, None) | {"status": 0, "minor": 0, "upstream_duration": 7, "upstream_minor": None}
+    )
     log.record(**nothing)
     log.flush_now()
     (line,) = lines_of(path)

@@ -264,6 +264,7 @@ async def test_what_the_backend_gets(transport: str) -> None:
             "client": "127.0.0.1",
             "request_id": line["request_id"],
             "route_kind": "HTTPRoute",
+            "upstream_protocol": "HTTP/1.1",
             "grpc_status": None,
         }
         assert line["request_id"].encode() in report[0]

@@ -12,10 +12,9 @@ from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
 from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
-from fastroute.ext.routing.hosts cimport hosts_get
+from fastroute.ext.routing.hosts cimport hosts_get, hosts_put
 from fastroute.ext.routing.router cimport (
-    Decision, Listener, Routes, find_rule, listener_new, listener_put, listener_unref, routes_new, routes_put,
-    routes_unref,
+    Decision, Listener, Routes, find_rule, listener_new, listener_unref, routes_new, routes_put, routes_unref,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match, rule_unref
 
@@ -38,7 +37,7 @@ cdef int add_group(World *world, Listener *listener, uint32_t home, Slice hostna
                 while group_widen(group, &world.matches[i][k]):
                     pass
                 group_add(group, &world.matches[i][k])
-    listener_put(listener, group)
+    hosts_put(&listener.groups, group.hostname, &group.grave)
     group_unref(group)
     return 0
 

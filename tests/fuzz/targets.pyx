@@ -7,11 +7,12 @@ from fuzz.bodies cimport fuzz_chunked
 from fuzz.heads cimport fuzz_request, fuzz_response
 from fuzz.paths cimport fuzz_path
 from fuzz.routes cimport fuzz_routes
+from fuzz.sessions cimport fuzz_http2
 
-NAMES = ("request", "response", "chunked", "preface", "hello", "path", "routes")
+NAMES = ("request", "response", "chunked", "preface", "hello", "path", "routes", "http2")
 
-cdef Target[7] TARGETS = [
-    fuzz_request, fuzz_response, fuzz_chunked, fuzz_preface, fuzz_hello, fuzz_path, fuzz_routes,
+cdef Target[8] TARGETS = [
+    fuzz_request, fuzz_response, fuzz_chunked, fuzz_preface, fuzz_hello, fuzz_path, fuzz_routes, fuzz_http2,
 ]
 
 

@@ -25,7 +25,8 @@ def test_names_by_version(version: str, has: str, lacks: str) -> None:
     names = supported_features(version, infrastructure=True)
     assert has in names
     assert lacks not in names
-    assert "HTTPRoute" in names
+    assert {"HTTPRoute", "GRPCRoute"} <= set(names)
+    assert ("GRPCRouteRequestHeaderModifier" in names) is (has == "HTTPRouteRetryCodes")
 
 
 def test_manifests_have_the_names_of_all() -> None:

@@ -9,7 +9,6 @@ from fastroute.ext.routing.regex import Regex
 from fastroute.graph import regex
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import RouteNode
-from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 
@@ -267,18 +266,6 @@ def test_every_refused_reference_is_a_problem_of_its_own_and_keeps_its_weight() 
     ]
     assert [problem.field for problem in found.problems] == [f"spec.rules[0].backendRefs[{i}]" for i in (0, 2, 3)]
     assert found.accepted
-
-
-def test_grpc_routes_say_that_they_are_not_served() -> None:
-    one = route("r", "infra", ref("echo"), ref("echo", "red"), type_=GRPCRoute)
-    graph = build_graph(world(gateway(), service("echo", "infra"), one, grant("g", "red", "infra")), GraphSettings())
-    found = graph.routes["GRPCRoute", one.key]
-    assert [(problem.condition, problem.reason) for problem in found.problems] == [
-        ("Accepted", "UnsupportedValue"),
-        ("ResolvedRefs", "RefNotPermitted"),
-    ]
-    (parent,) = graph.parents["GRPCRoute", one.key]
-    assert (parent.listeners, parent.problems) == ((), ())
 
 
 ELSEWHERE = {"name": "echo", "namespace": "red", "port": 80}

@@ -29,7 +29,7 @@ from graph.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.graph import ration
+from fastroute.graph import policy_room, ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
@@ -201,10 +201,11 @@ def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() 
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=80, deadline=None)
 def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, endpoints: int, steps: list[list[Any]]) -> None:
-    """With REFUSING, some ports are above the limit, and some endpoints are the gateway itself or local addresses.
-    `endpoints`: the limit for a namespace."""
+    """With REFUSING, some ports are above the limit, and some endpoints are refused. `endpoints`: for a namespace."""
     own = max(1, endpoints // 2)
-    with mock.patch.multiple(ration, MOST_OF_NAMESPACE=endpoints, MOST_OF_SERVICE=own):
+    room = policy_room.CONTEXT + policy_room.CERTIFICATE if endpoints == 3 else policy_room.MOST
+    limits = mock.patch.multiple(ration, MOST_OF_NAMESPACE=endpoints, MOST_OF_SERVICE=own)
+    with limits, mock.patch.object(policy_room, "MOST", room):
         compare_steps(asked, steps)
 
 
@@ -291,7 +292,6 @@ EDITS = {
     "a policy's reference": tls_policy("p1", "red", "s0", authorities=("m0", "nothing")),
     "CA certificates": config_map("m0", "red", OTHER_CA),
     "CA certificates that cannot be read": config_map("m0", "red", "x"),
-    "a policy of another Service": tls_policy("p0", "blue", "s9"),
     "a new Service": service("s2", "red"),
     "a slice's endpoints": endpoint_slice("e0", "red", "s0", "10.0.0.2"),
     "a slice's owner": endpoint_slice("e0", "red", "s1", "10.0.0.1"),

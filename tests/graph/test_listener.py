@@ -94,11 +94,11 @@ def test_admission_by_namespace(allow: Any, home: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("kinds", "supported", "vain", "expected"),
     [
-        ([], ["HTTPRoute"], False, True),
+        ([], ["HTTPRoute", "GRPCRoute"], False, True),
         ([{"kind": "HTTPRoute"}], ["HTTPRoute"], False, True),
         ([{"kind": "HTTPRoute", "group": "x.io"}], [], True, False),
         ([{"kind": "TLSRoute"}, {"kind": "HTTPRoute"}], ["HTTPRoute"], True, True),
-        ([{"kind": "GRPCRoute"}], [], True, False),
+        ([{"kind": "GRPCRoute"}], ["GRPCRoute"], False, False),
         ([{"kind": "HTTPRoute"}, {"kind": "HTTPRoute"}], ["HTTPRoute"], False, True),
     ],
 )

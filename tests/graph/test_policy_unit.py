@@ -18,12 +18,14 @@ from graph.world import (
 )
 
 from fastroute.ext.tls.anchors import judge_anchors
+from fastroute.graph import policy_room
 from fastroute.graph.authorities import judge, merged
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
 from fastroute.graph.policy_unit import PolicyUnit
 from fastroute.resources.core import MOST_AUTHORITIES, ConfigMap
 from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import BackendTLS
 
@@ -149,6 +151,32 @@ def test_values_that_are_not_served(more: Any, field: str) -> None:
         ("Accepted", "Invalid", field)
     ]
     assert found.tls is None
+
+
+def test_policies_above_the_memory_of_their_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are fulfilled. Equal trust anchors count once. A policy that is removed makes room."""
+    for name, value in {"CONTEXT": 1, "CERTIFICATE": 10, "MOST": 23}.items():
+        monkeypatch.setattr(policy_room, name, value)
+    policies = [
+        tls_policy("a", "infra", "s", authorities=("ca",)),
+        tls_policy("b", "infra", "s", authorities=("both",)),  # two more certificates
+        tls_policy("c", "infra", "s", authorities=("ca",)),
+        tls_policy("d", "infra", "s", authorities=("other",)),
+        tls_policy("e", "infra", "s"),
+        tls_policy("a", "red", "s"),
+    ]
+    before = graph_of(*policies)
+
+    def fulfilled(graph: Graph) -> list[str]:
+        return sorted(map(str, graph.memo.policies.tls))
+
+    assert fulfilled(before) == ["infra/a", "infra/c", "infra/d", "red/a"]
+    problem = before.memo.policies.units[Key("infra", "b")].problems[-1]
+    assert (problem.condition, problem.reason) == ("Accepted", "Invalid")
+    assert "older policies of this namespace" in problem.message
+    gone = removed(before.memo.resources, BackendTLSPolicy, Key("infra", "a"))
+    after = build_graph(gone, SETTINGS, before)
+    assert fulfilled(after) == fulfilled(build_graph(gone, SETTINGS)) == ["infra/b", "infra/e", "red/a"]
 
 
 def test_options_of_others_do_not_matter() -> None:

@@ -116,7 +116,7 @@ def test_attached_routes_are_those_accepted_whatever_becomes_of_their_references
         service("s", "red"),
     )
     (found,) = graph.gateways[Key("infra", "gw")].listeners
-    assert [a.route.key.name for a in found.attachments.values()] == ["good", "refused"]
+    assert [a.route.key.name for a in found.attachments.values()] == ["grpc", "good", "refused"]
 
 
 def test_a_conflicted_listener_still_counts_its_routes() -> None:

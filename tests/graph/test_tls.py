@@ -41,7 +41,7 @@ def test_a_certificate_of_its_own_namespace() -> None:
     assert node.serves
     assert node.problems == ()
     assert node.tls == ListenerTLS(certificates=("infra/good",))
-    assert node.supported_kinds == ((GROUP, "HTTPRoute"),)
+    assert node.supported_kinds == ((GROUP, "HTTPRoute"), (GROUP, "GRPCRoute"))
     assert list(graph.certificates) == ["infra/good"]
 
 
@@ -63,7 +63,7 @@ def test_references_that_are_not_served(ref: dict[str, str], reason: str, field:
     assert told(node) == [("ResolvedRefs", reason, f"spec.listeners[0].tls.certificateRefs{field}")]
     assert not node.serves
     assert node.tls is None
-    assert node.supported_kinds == ((GROUP, "HTTPRoute"),)
+    assert node.supported_kinds == ((GROUP, "HTTPRoute"), (GROUP, "GRPCRoute"))
 
 
 def test_what_openssl_refuses_is_said_and_not_served() -> None:

@@ -23,6 +23,11 @@ class Towards(NamedTuple):
 
     protocol: str
 
+    @property
+    def name(self) -> str:
+        """As in the access log."""
+        return {"h1": "HTTP/1.1", "h2": "HTTP/2"}[self.protocol]
+
     def backends(self, *scripts: Script) -> AbstractAsyncContextManager[list[Backend]]:
         return backends(*(scripts if self.protocol == "h1" else map(spoken, scripts)))
 

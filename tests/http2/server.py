@@ -262,6 +262,8 @@ class Link:
                 self.channels[id].cause = int(event.error_code)
             case h2.events.ConnectionTerminated():
                 self.goaways.append((event.last_stream_id, int(event.error_code)))
+                if int(event.error_code) == 0:  # the library would send nothing more
+                    self.h2.state_machine.state = h2.connection.ConnectionState.SERVER_OPEN
             case h2.events.RemoteSettingsChanged():
                 self.settings |= {int(name): one.new_value for name, one in event.changed_settings.items()}
             case h2.events.PingReceived():

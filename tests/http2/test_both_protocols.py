@@ -204,6 +204,7 @@ async def test_a_case(name: str, ask: Callable, towards: Towards, transport: str
         [line] = rig.lines()
         protocols = ("HTTP/2",) if ask is over_http2 else ("HTTP/1.1", None)  # None: refused before the version
         assert line["protocol"] in protocols
+        assert line["upstream_protocol"] == (None if case.untouched else towards.name)
         assert line["status"] == case.status
 
 

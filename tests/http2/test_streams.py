@@ -3,7 +3,7 @@
 import h2.settings
 import pytest
 import trio
-from http2.client import AUTHORITY, Fields, client, head
+from http2.client import AUTHORITY, Ask, Fields, client, head
 from peer import Peer
 from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
 
@@ -31,6 +31,28 @@ async def test_many_requests_on_one_connection() -> None:
         await soon(lambda: rig.engine.statistics().downstream_idle == 0)
         assert rig.counters.request_counts(1) == {200: 300}
         assert {line["protocol"] for line in rig.lines()} == {"HTTP/2"}
+
+
+@pytest.mark.parametrize(("limit", "opened"), [(1, 1), (200, 200)])
+async def test_the_limit_of_streams(limit: int, opened: int) -> None:
+    """A client that does not know it yet gets REFUSED_STREAM for what is above it."""
+
+    async def waiting(peer: Peer) -> None:
+        await peer.request()
+        await peer.rest()
+
+    async with backends(waiting) as [backend], running(rule("b"), limits=Limits(max_streams=limit)) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, deaf=True) as session:
+            asks = [Ask(session, 1 + 2 * number) for number in range(opened + 2)]
+            for ask in asks:
+                session.asks[ask.id] = ask
+                session.link.send_headers(ask.id, head(), end_stream=True)
+            await session.flush()  # before the client has read anything
+            await session.until(lambda: all(ask.over for ask in asks[opened:]))
+            assert [ask.reset for ask in asks] == [None] * opened + [REFUSED] * 2
+            assert session.settings[3] == limit
+            await soon(lambda: rig.engine.statistics().exchanges == opened)
 
 
 async def test_trailers_in_both_directions() -> None:

@@ -79,7 +79,7 @@ def ourselves(release: Release):
 
 
 READ = (
-    "namespaces services secrets endpointslices.discovery.k8s.io referencegrants backendtlspolicies "
+    "namespaces services secrets configmaps endpointslices.discovery.k8s.io referencegrants backendtlspolicies "
     "gateways httproutes gatewayclasses"
 )
 
@@ -93,12 +93,11 @@ def test_the_gateway_reads_everywhere_and_writes_nothing_of_it(release, ourselve
 
 
 def test_the_gateway_writes_statuses_and_no_workload(release, ourselves):
-    for what in ("gateways", "httproutes", "gatewayclasses", "listenersets"):
+    for what in ("gateways", "httproutes", "gatewayclasses", "listenersets", "backendtlspolicies"):
         assert can(release, "update", f"{what}.gateway.networking.k8s.io", "apples", "--subresource=status", *ourselves)
     for what in (
         "pods",
         "deployments.apps",
-        "configmaps",
         "pods/exec",
         "nodes",
         "clusterroles.rbac.authorization.k8s.io",

@@ -214,7 +214,7 @@ cdef void release(void *state) noexcept nogil:
 cdef int fill() except -1:
     cdef StreamProtocol *protocol = protocol_at(PROTOCOL_FRAMED)
     protocol.messages = PROTOCOL_HTTP1
-    protocol.streams_most = STREAMS_MOST
+    protocol.streams_most = protocol.accepted_most = STREAMS_MOST
     protocol.input_most = STREAM_WINDOW
     protocol.inputs_most = CONNECTION_WINDOW
     protocol.begin = begin

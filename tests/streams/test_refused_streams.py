@@ -61,16 +61,17 @@ async def test_another_endpoint_is_tried(use: Use, request_: bytes) -> None:
         assert len(taking.taken) == 20
         assert (no.connections, yes.connections) == (1, 1)
         counted = rig.counters.fixed()
-        assert 0 < counted["retries_connect"] < 20
+        assert 0 < counted["retries_refused"] < 20
         assert all(failures == 0 for _, _, failures in rig.upstreams.statistics()["b"])
 
 
-async def test_the_only_endpoint_is_not_asked_again(use: Use) -> None:
+async def test_the_only_endpoint_is_asked_again(use: Use) -> None:
     async with backends(framed(refusing)) as [backend], running(rule("b"), held=True, log=True) as rig:
         use(rig, "b")
         rig.put("b", backend.port)
         assert await answered(rig, GET) == 503
-        assert [line["reason"] for line in rig.lines()] == ["connect_failed"]
+        assert [line["reason"] for line in rig.lines()] == ["upstream_refused"]
+        assert rig.counters.fixed()["retries_refused"] == 2
         await quiet()
         assert rig.engine.statistics().upstream_idle == 1
 

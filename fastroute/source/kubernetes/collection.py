@@ -11,7 +11,7 @@ import msgspec
 
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
-from fastroute.resources.core import Secret
+from fastroute.resources.core import ConfigMap, Secret
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes import quota
@@ -35,7 +35,8 @@ class Collection:
         self.is_listed = False  # after the first complete listing; objects held before are of another version
         self._host, self._restated, self._controller_name = host, restated, controller_name
         self._listed: set[Key] | None = None  # while a listing is in progress
-        self._secrets, self._statuses = Quota(quota.SECRETS), Quota(quota.STATUSES)
+        self._most = quota.CONFIG_MAPS if row.type is ConfigMap else quota.SECRETS
+        self._data, self._statuses = Quota(self._most), Quota(quota.STATUSES)
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
         """The changes for the Store."""
@@ -95,10 +96,14 @@ class Collection:
             self.problems[key] = problem(self.row, key, error, self._host)
             return None
         self.problems.pop(key, None)
-        if isinstance(resource, Secret) and not self._secrets.admit(key, resource.size):
-            most = quota.SECRETS >> 20
+        if isinstance(resource, Secret | ConfigMap) and not self._data.admit(key, resource.size):
+            what = (
+                "CA certificates in ConfigMaps"
+                if isinstance(resource, ConfigMap)
+                else "certificates and keys in Secrets"
+            )
             return resource.without_data(
-                f"is not read: the certificates and keys in Secrets of its namespace have more than {most} MiB"
+                f"is not read: the {what} of its namespace have more than {self._most >> 20} MiB"
             )
         return resource
 
@@ -113,7 +118,7 @@ class Collection:
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)
-        self._secrets.drop(key)
+        self._data.drop(key)
         self._statuses.drop(key)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)

@@ -1,7 +1,7 @@
-"""Looks: reads the Secrets that are followed by name but not watched, one after the other, again and again.
+"""Looks: reads the objects of a kind that are followed by name but not watched, one after the other, again and again.
 
 The namespaces take turns, and RATE limits the requests. So a namespace that names thousands of Secrets does not delay
-the others: it only waits longer for its own. A Secret is read at most every PAUSE seconds.
+the others: it only waits longer for its own. An object is read at most every PAUSE seconds.
 """
 
 import logging
@@ -24,8 +24,8 @@ from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.named import Named
 from fastroute.source.store import Apply, Delete
 
-PAUSE = 10.0  # s between two reads of a Secret
-RATE, BURST = 20.0, 200.0  # reads of all Secrets: per second, and at once
+PAUSE = 10.0  # s between two reads of an object
+RATE, BURST = 20.0, 200.0  # reads of all objects of a kind: per second, and at once
 PATIENCE = 2.0  # s that the first configuration waits for the first reads
 
 _log = logging.getLogger(__name__)
@@ -33,18 +33,18 @@ _log = logging.getLogger(__name__)
 
 class _Rest(NamedTuple):
     until: float  # on trio's clock
-    secret: Named
+    named: Named
 
 
 class Looks:
-    """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `looked` is called when a Secret
-    appeared or disappeared, and when the first Secrets to follow were read, or after PATIENCE."""
+    """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `looked` is called when an object
+    appeared or disappeared, and when the first objects to follow were read, or after PATIENCE."""
 
     def __init__(
-        self, client: Client, take: Callable[[Iterable[Apply | Delete]], None], looked: Callable[[], None]
+        self, kind: str, client: Client, take: Callable[[Iterable[Apply | Delete]], None], looked: Callable[[], None]
     ) -> None:
         self._client, self._take, self._looked = client, take, looked
-        self._row = BY_KIND["Secret"]
+        self._row = BY_KIND[kind]
         self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "")
         self.is_settled = True
         self._begun, self._all_read = trio.Event(), trio.Event()
@@ -56,12 +56,12 @@ class Looks:
         self._bucket = Bucket(RATE, BURST)
         self._complained = False
 
-    def adopt(self, secret: Key, held: Held) -> None:
-        """Takes over a Secret that a watch held until now."""
-        self.collection.held[secret] = held
+    def adopt(self, key: Key, held: Held) -> None:
+        """Takes over an object that a watch held until now."""
+        self.collection.held[key] = held
 
     def follow(self, wanted: frozenset[Named]) -> None:
-        """`wanted`: the Secrets to read from now on. The others are dropped."""
+        """`wanted`: what to read from now on. The others are dropped."""
         before, self.wanted = self.wanted, wanted
         for one in before - wanted:
             self._queue.discard(one)
@@ -73,14 +73,14 @@ class Looks:
             self.is_settled = False
             self._begun.set()
         self._note_read()
-        secrets = {one.secret for one in wanted}
-        gone = [key for key in self.collection.held if key not in secrets]
+        keys = {one.key for one in wanted}
+        gone = [key for key in self.collection.held if key not in keys]
         self._take([event for key in gone for event in self.collection.drop(key)])
 
     def renew(self) -> None:
         """Reads everything again soon, because the state of the API server went back."""
         while self._resting:
-            self._enqueue(self._resting.popleft().secret)
+            self._enqueue(self._resting.popleft().named)
 
     async def run(self) -> NoReturn:
         """Reads, until cancelled."""
@@ -113,11 +113,11 @@ class Looks:
             self._news.set()
 
     async def _next(self) -> Named:
-        """The Secret whose turn it is."""
+        """The object whose turn it is."""
         while True:
             now = trio.current_time()
             while self._resting and self._resting[0].until <= now:
-                self._enqueue(self._resting.popleft().secret)
+                self._enqueue(self._resting.popleft().named)
             if (one := self._queue.take()) is not None:
                 return one
             self._news = trio.Event()
@@ -125,22 +125,22 @@ class Looks:
                 await self._news.wait()
 
     async def _look(self, one: Named) -> None:
-        """Reads a Secret. It is listed by its name: a GET would need the permission `get`, which nothing else needs."""
-        secret = one.secret
-        path = collection(self._row.group, self._row.versions[0], self._row.plural, secret.namespace)
+        """Lists one object by its name: a GET would need the permission `get`, which nothing else needs."""
+        key = one.key
+        path = collection(self._row.group, self._row.versions[0], self._row.plural, key.namespace)
         try:
-            answer = await self._client.request("GET", path, query={"fieldSelector": f"metadata.name={secret.name}"})
+            answer = await self._client.request("GET", path, query={"fieldSelector": f"metadata.name={key.name}"})
             items = msgspec.json.decode(answer, type=Found).items
         except (ApiError, msgspec.DecodeError) as error:
             if not self._complained:
-                _log.warning("Secret %s cannot be read: %s", secret, error)
+                _log.warning("%s %s cannot be read: %s", self._row.kind, key, error)
             self._complained = True
             return
         self._complained = False
         if one not in self.wanted:  # dropped in the meantime
             return
-        was_there = secret in self.collection.held
+        was_there = key in self.collection.held
         notices = [Notice("Put", item, since=trio.current_time()) for item in items]
-        self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(secret)])
-        if (secret in self.collection.held) != was_there:
+        self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(key)])
+        if (key in self.collection.held) != was_there:
             self._looked()

@@ -1,11 +1,14 @@
-"""Named: the Secrets to follow by name: a certificateRef names them and the watch by type does not include them.
+"""Named: the Secrets and ConfigMaps to follow by name.
+
+ConfigMaps are followed while a BackendTLSPolicy names them. Secrets: a certificateRef names them and the watch by type
+does not include them.
 
 A Secret of another type than kubernetes.io/tls may contain a certificate as well, and a missing Secret may be created
-with any type. Each watch by name needs a connection and a thread, so at most MOST of them run. The others are read in
-turn (looks.py), so they are served too, but changes are noticed later.
+with any type. Each watch by name needs a connection and a thread, so at most MOST of each kind run. The others are read
+in turn (looks.py), so they are served too, but changes are noticed later.
 
-- Secrets that exist are watched before those that are missing.
-- In both groups, the namespaces whose listeners name the Secrets take turns: one namespace cannot use up the watches.
+- Objects that exist are watched before those that are missing.
+- In both groups, the namespaces that name them take turns: one namespace cannot use up the watches.
 - Last come Secrets that no ReferenceGrant permits, and those that a ListenerSet names which its Gateway does not allow.
   They are watched if there is room, so that a Secret is already known when it is permitted; else they are not read. No
   problem is reported for them: it would reveal whether such a Secret exists.
@@ -19,27 +22,28 @@ from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
+from fastroute.resources.policy import BackendTLSPolicy, LocalReference
 from fastroute.resources.world import Resources
 
-MOST = 64  # watches by name
+MOST = 64  # watches by name, of each kind
 
 
 class Named(NamedTuple):
-    """A Secret, and the namespace of a listener that names it."""
+    """A Secret or ConfigMap, and the namespace of an object that names it."""
 
     space: str
-    secret: Key
+    key: Key
 
 
 class Names(NamedTuple):
-    """The Secrets that certificateRefs name."""
+    """The objects of one kind that are named."""
 
     permitted: frozenset[Named]
     refused: frozenset[Named]
 
 
 class Choice(NamedTuple):
-    """How to follow Secrets by name."""
+    """How to follow objects by name."""
 
     watched: tuple[Key, ...]
     unwatched: frozenset[Named]  # these are read one after the other
@@ -58,24 +62,39 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
     return Names(frozenset(named[True]), frozenset(named[False]))
 
 
+def named_config_maps(resources: Resources, controller_name: str) -> Names:
+    """The ConfigMaps named by BackendTLSPolicies. Whose Services they are for does not matter: it changes often."""
+    policies = resources.backend_tls_policies.items()
+    refs = ((key.namespace, ref) for key, policy in policies for ref in _authorities(policy))
+    named = {Named(home, Key(home, ref.name)) for home, ref in refs if (ref.group, ref.kind) == ("", "ConfigMap")}
+    return Names(frozenset(named), frozenset())
+
+
+def _authorities(policy: BackendTLSPolicy) -> tuple[LocalReference, ...]:
+    return policy.spec.validation.authorities if policy.spec.validation else ()
+
+
+NAMING = {"Secret": named_secrets, "ConfigMap": named_config_maps}  # the kinds that are followed by name
+
+
 def choose(names: Names, known: Container[Key], found: Container[Key], watched: Container[Key]) -> Choice:
     """`known`: what the watch by type includes. `found`: other Secrets that exist, as far as is known. `watched`: what
-    is watched by name at present; among equal Secrets of a namespace these are preferred."""
+    is watched by name at present; among equal objects of a namespace these are preferred."""
 
     def rank(one: Named) -> tuple[bool, Named]:
-        return one.secret not in watched, one
+        return one.key not in watched, one
 
-    wanted = sorted((one for one in names.permitted if one.secret not in known), key=rank)
+    wanted = sorted((one for one in names.permitted if one.key not in known), key=rank)
     groups = (
-        [one for one in wanted if one.secret in found],
-        [one for one in wanted if one.secret not in found],
-        sorted((one for one in names.refused if one.secret not in known), key=rank),
+        [one for one in wanted if one.key in found],
+        [one for one in wanted if one.key not in found],
+        sorted((one for one in names.refused if one.key not in known), key=rank),
     )
-    order = dict.fromkeys(one.secret for group in groups for one in interleaved(group, lambda one: one.space))
+    order = dict.fromkeys(one.key for group in groups for one in interleaved(group, lambda one: one.space))
     first = tuple(order)[:MOST]
-    rest = {one.secret: one for one in reversed(wanted)}  # each Secret once
-    for secret in first:
-        rest.pop(secret, None)
+    rest = {one.key: one for one in reversed(wanted)}  # each object once
+    for key in first:
+        rest.pop(key, None)
     return Choice(first, frozenset(rest.values()))
 
 

@@ -1,8 +1,9 @@
 """Quota: how much is kept of the objects of each namespace.
 
-Two things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
+Three things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
 the memory of all replicas.
 - The data of Secrets of type kubernetes.io/tls: a certificateRef may name them at any time.
+- The CA certificates in ConfigMaps that policies name.
 - The statuses of Gateways and routes, in which other controllers have entries too: they are compared with the wanted
   ones. One that is not kept is read again before it is written (writing/present.py).
 What came first is kept; what was refused is kept when the object changes, or after the next listing, if there is room
@@ -14,6 +15,7 @@ from collections import Counter
 from fastroute.resources.meta import Key
 
 SECRETS = 128 * 1024 * 1024  # characters of base64: 20,000 certificates with their keys
+CONFIG_MAPS = 16 * 1024 * 1024  # characters: 10,000 CA certificates
 STATUSES = 16 * 1024 * 1024  # bytes of JSON for each kind: 20,000 routes with one parent
 
 

@@ -1,9 +1,9 @@
 """KubernetesSource: an API server as a source. It owns the Store and keeps it in step with the API server.
 
 There is one watch for each kind that is served (served.py), from the creation to the deletion of its CRD, and one for
-each Secret that is watched by name (named.py); further Secrets are read in turn (looks.py). Their notices become events
-for the Store (collection.py). An object is in the Store while any of them holds it; losing the connection removes
-nothing.
+each Secret and ConfigMap that is watched by name (named.py); further ones are read in turn (looks.py). Their notices
+become events for the Store (collection.py). An object is in the Store while any of them holds it; losing the connection
+removes nothing.
 
 No change is reported (`watch`) before every kind has been listed once, so the first configuration is complete. If a
 kind must not be read (403), the start waits for it if nothing can be served without it, else it counts as empty.
@@ -23,16 +23,16 @@ from fastroute.apiserver.contact import Contact
 from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
 from fastroute.apiserver.objects import Held
 from fastroute.metrics import Metrics
-from fastroute.resources.core import Namespace, Secret
+from fastroute.resources.core import ConfigMap, Namespace, Secret
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import ReferenceGrant
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.looks import PAUSE, Looks
-from fastroute.source.kubernetes.named import choose, named_secrets
+from fastroute.source.kubernetes.named import NAMING, choose
 from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
@@ -40,15 +40,22 @@ from fastroute.source.store import Apply, Delete, Store, WatchEvent
 REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
 BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
-NAMES_SHARE = 10.0  # times the duration of a check of the named Secrets: the pause after it
-NAMING = (
+NAMES_SHARE = 10.0  # times the duration of a check of what is followed by name: the pause after it
+DECIDING = (
+    BackendTLSPolicy,
     GatewayClass,
     Gateway,
     ListenerSet,
     Namespace,
     ReferenceGrant,
     Secret,
-)  # the kinds that decide which Secrets are watched by name
+)  # the kinds that decide what is followed by name
+BY_NAME = (Secret, ConfigMap)
+TOO_MANY = {
+    "Secret": "certificateRefs name too many Secrets that are missing or of another type; give it the type "
+    "kubernetes.io/tls",
+    "ConfigMap": "BackendTLSPolicies name too many ConfigMaps; use one for several policies",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -75,11 +82,11 @@ class KubernetesSource:
         self._crds_asked = trio.Event()  # set when the CRDs were listed or refused
         self._doubts: dict[str, float] = {}  # watched kinds that discovery does not contain: since when
         self._stale = trio.Event()  # set when the served kinds must be checked again
-        self._names = trio.Event()  # set when the named Secrets must be checked again
+        self._names = trio.Event()  # set when what is followed by name must be checked again
         self._names_known = False
-        self._looks = Looks(client, self._apply, self._looked)
+        self._looks = {kind: Looks(kind, client, self._apply, self._looked) for kind in NAMING}
         self._problems: tuple[ManifestProblem, ...] = ()
-        self._unwatched: dict[Key, ManifestProblem] = {}  # those of Secrets that are only read
+        self._unwatched: dict[tuple[str, Key], ManifestProblem] = {}  # those of objects that are only read
         self._changed: Callable[[float], None] | None = None
         self._restated: Callable[[str, Key], None] = lambda kind, key: None
 
@@ -107,7 +114,8 @@ class KubernetesSource:
         """Lists every collection again, because the state of the API server went back."""
         for life in self._lives.values():
             life.watch.renew()
-        self._looks.renew()
+        for looks in self._looks.values():
+            looks.renew()
 
     async def watch(self, changed: Callable[[float], None]) -> NoReturn:
         """Calls `changed(noticed)` after each batch that changed the Store; `noticed` is on trio's clock."""
@@ -133,7 +141,8 @@ class KubernetesSource:
             nursery.start_soon(watch.run, self._take_crds, self._crds_refused)
             nursery.start_soon(self._follow_served, nursery)
             nursery.start_soon(self._follow_named, nursery)
-            nursery.start_soon(self._looks.run)
+            for looks in self._looks.values():
+                nursery.start_soon(looks.run)
             await trio.sleep_forever()
         raise AssertionError("unreachable")
 
@@ -175,6 +184,8 @@ class KubernetesSource:
         """Starts watches of the kinds that are served and ends the others."""
         served = self._trusted(served)
         for kind, row in BY_KIND.items():
+            if row.by_name:
+                continue
             version = served.versions.get(kind)
             life = self._lives.get(kind)
             if life is not None and life.collection.version != version:
@@ -251,9 +262,11 @@ class KubernetesSource:
             if error.status == 404:
                 self._stale.set()
             elif name not in self._refused:
+                is_known = row.by_name and any(one.partition(" ")[0] == row.kind for one in self._refused)
                 self._refused.add(name)
-                way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
-                _log.error("%s cannot be read: %s%s", row.words, error, way)
+                if not is_known:
+                    way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
+                    _log.error("%s cannot be read: %s%s", row.words, error, way)
                 self._advance()
 
         return refused
@@ -267,7 +280,7 @@ class KubernetesSource:
             _log.info("%s can be read again", name)
         was_listed, known = followed.is_listed, len(followed.held)
         self._apply(followed.take(notices))
-        if followed.row.type is Secret and (followed.is_listed, len(followed.held)) != (was_listed, known):
+        if followed.row.type in BY_NAME and (followed.is_listed, len(followed.held)) != (was_listed, known):
             self._names.set()
         if followed.is_listed and not was_listed:
             self._advance()
@@ -285,7 +298,7 @@ class KubernetesSource:
         if problems != self._problems:
             self._problems = problems
             changed |= self.store.report(problems)
-        if not touched.isdisjoint(NAMING):
+        if not touched.isdisjoint(DECIDING):
             self._names.set()
         if changed:
             self._tell(noticed)
@@ -293,26 +306,26 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
-            if kind is not Secret or isinstance(event, Delete):  # a changed Secret is watched as before
+            if kind not in BY_NAME or isinstance(event, Delete):  # what changed is watched as before
                 touched.add(kind)
             if isinstance(event, Apply) or not self._is_held(kind, event.key):
                 yield event
 
     def _is_held(self, kind: type[Resource], key: Key) -> bool:
-        if kind is Secret and key in self._looks.collection.held:
+        if any(looks.collection.row.type is kind and key in looks.collection.held for looks in self._looks.values()):
             return True
         return any(life.collection.row.type is kind and key in life.collection.held for life in self._lives.values())
 
     def _all_problems(self) -> tuple[ManifestProblem, ...]:
         found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
-        read = self._looks.collection
-        self._unwatched = {key: self._unwatched.get(key) or self._not_watched(key) for key in read.held}
-        return (*found, *read.problems.values(), *self._unwatched.values())
+        found += [problem for looks in self._looks.values() for problem in looks.collection.problems.values()]
+        read = [(kind, key) for kind, looks in self._looks.items() for key in looks.collection.held]
+        self._unwatched = {id_: self._unwatched.get(id_) or self._not_watched(*id_) for id_ in read}
+        return (*found, *self._unwatched.values())
 
-    # --- Secrets by name
+    # --- Secrets and ConfigMaps by name
 
     async def _follow_named(self, nursery: trio.Nursery) -> NoReturn:
-        row = BY_KIND["Secret"]
         while True:
             await self._names.wait()
             self._names = trio.Event()
@@ -320,49 +333,49 @@ class KubernetesSource:
             if by_type is None or self._is_awaited("Secret", by_type):
                 continue  # checked again once it is listed: it may contain the Secrets that would be watched by name
             began = time.perf_counter()
-            self._follow_by_name(by_type.held, row, nursery)
+            self._follow_by_name("Secret", by_type.held, nursery)
+            self._follow_by_name("ConfigMap", (), nursery)
             self._names_known = True
             self._apply(())
             self._advance()
             await trio.sleep(NAMES_SHARE * (time.perf_counter() - began))
 
-    def _follow_by_name(self, known: Container[Key], row: Followed, nursery: trio.Nursery) -> None:
-        """`known`: the Secrets that the watch by type includes."""
-        by_name = {key: life for name, life in self._lives.items() if (key := _secret(name))}
+    def _follow_by_name(self, kind: str, known: Container[Key], nursery: trio.Nursery) -> None:
+        """`known`: the objects that another watch includes."""
+        row, looks, is_refused = BY_KIND[kind], self._looks[kind], kind in self._refused
+        by_name = {key: life for name, life in self._lives.items() if (key := _key_of(kind, name))}
         there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
-        found = {*there, *self._looks.collection.held}
-        choice = choose(named_secrets(self.store.now(), self._controller_name), known, found, by_name)
-        unwatched = {one.secret for one in choice.unwatched}
+        found = {*there, *looks.collection.held}
+        choice = choose(NAMING[kind](self.store.now(), self._controller_name), known, found, by_name)
+        unwatched = {one.key for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
             if key in unwatched and (held := by_name[key].collection.held.get(key)) is not None:
-                self._looks.adopt(key, held)
-            self._end(f"Secret {key}")
+                looks.adopt(key, held)
+            self._end(f"{kind} {key}")
         for key in choice.watched:
-            if key not in by_name and "Secret" not in self._refused:
-                name, selector = f"Secret {key}", f"metadata.name={key.name}"
+            if key not in by_name and not is_refused:
+                name, selector = f"{kind} {key}", f"metadata.name={key.name}"
                 self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
-        is_refused = "Secret" in self._refused
-        kept = {one for one in self._looks.wanted if one in choice.unwatched or self._is_begun(one.secret)}
-        self._looks.follow(frozenset(kept) if is_refused else choice.unwatched | kept)
+        kept = {one for one in looks.wanted if one in choice.unwatched or self._is_begun(kind, one.key)}
+        looks.follow(frozenset(kept) if is_refused else choice.unwatched | kept)
 
     def _looked(self) -> None:
-        """A Secret appeared or disappeared, or every Secret was read once."""
+        """An object appeared or disappeared, or every object of a kind was read once."""
         self._names.set()
         self._advance()
 
-    def _is_begun(self, secret: Key) -> bool:
-        """Whether a watch by name exists that has not listed its Secret yet."""
-        life = self._lives.get(f"Secret {secret}")
+    def _is_begun(self, kind: str, key: Key) -> bool:
+        """Whether a watch by name exists that has not listed its object yet."""
+        life = self._lives.get(f"{kind} {key}")
         return life is not None and not life.collection.is_listed
 
-    def _not_watched(self, secret: Key) -> ManifestProblem:
+    def _not_watched(self, kind: str, key: Key) -> ManifestProblem:
         return ManifestProblem(
             file=self._client.host,
-            kind="Secret",
-            namespace=secret.namespace,
-            name=secret.name,
-            message=f"is not watched but read every {PAUSE:g} s, or less often: certificateRefs name too many Secrets "
-            "that are missing or of another type; give it the type kubernetes.io/tls",
+            kind=kind,
+            namespace=key.namespace,
+            name=key.name,
+            message=f"is not watched but read every {PAUSE:g} s, or less often: {TOO_MANY[kind]}",
         )
 
     # --- The first configuration
@@ -371,12 +384,13 @@ class KubernetesSource:
         """Sets `loaded` if everything is known."""
         if (
             self.loaded.is_set()
-            or not {kind for kind, row in BY_KIND.items() if not row.is_custom} <= self._lives.keys()
+            or not {kind for kind, row in BY_KIND.items() if not row.is_custom and not row.by_name}
+            <= self._lives.keys()
         ):
             return
         if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
             return
-        if not self._looks.is_settled:
+        if not all(looks.is_settled for looks in self._looks.values()):
             return
         if not self._names_known or self._names.is_set():
             self._names.set()
@@ -391,7 +405,7 @@ class KubernetesSource:
             self._changed(noticed)
 
 
-def _secret(name: str) -> Key | None:
-    """The Secret of a watch by name, from the name of the watch: "Secret team-a/web"."""
-    kind, _, secret = name.partition(" ")
-    return Key(*secret.split("/")) if kind == "Secret" and secret else None
+def _key_of(kind: str, name: str) -> Key | None:
+    """The object of a watch by name, if it is of this kind, from the name of the watch: "Secret team-a/web"."""
+    watched, _, key = name.partition(" ")
+    return Key(*key.split("/")) if watched == kind and key else None

@@ -24,6 +24,7 @@ GRANTS = f"/apis/{GROUP}/v1/referencegrants"
 GATEWAYS = f"/apis/{GROUP}/v1/gateways"
 CLASSES = f"/apis/{GROUP}/v1/gatewayclasses"
 SECRETS = "/api/v1/secrets"
+CONFIG_MAPS = "/api/v1/configmaps"
 SERVICES = "/api/v1/services"
 CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key": "AA=="}}
 

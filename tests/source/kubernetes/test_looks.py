@@ -45,7 +45,7 @@ class Server:
 class Scene:
     def __init__(self) -> None:
         self.server, self.store, self.calls = Server(), Store(), 0
-        self.looks = Looks(self.server, self._take, self._count)  # type: ignore[arg-type]
+        self.looks = Looks("Secret", self.server, self._take, self._count)  # type: ignore[arg-type]
 
     def _take(self, events: Iterable[Apply | Delete]) -> None:
         self.store.apply(events)

@@ -11,13 +11,24 @@ import msgspec
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
-from source.kubernetes.followed import CERTIFICATE, CLASSES, GATEWAYS, GRANTS, SECRETS, Followed, following, until
+from source.kubernetes.followed import (
+    CERTIFICATE,
+    CLASSES,
+    CONFIG_MAPS,
+    GATEWAYS,
+    GRANTS,
+    POLICIES,
+    SECRETS,
+    Followed,
+    following,
+    until,
+)
 
 from fastroute.resources.core import Secret
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import backlog
-from fastroute.source.kubernetes.named import Named, Names, choose, named_secrets
+from fastroute.source.kubernetes.named import NAMING, Named, Names, choose, named_secrets
 from fastroute.source.kubernetes.source import KubernetesSource
 
 
@@ -189,10 +200,10 @@ NAMES = Names(
     ],
 )
 def test_the_shares_of_the_watches_are_equal_and_what_exists_comes_first(found: str, expected: dict[str, int]) -> None:
-    exist = {one.secret for one in NAMES.permitted if one.space in found}
+    exist = {one.key for one in NAMES.permitted if one.space in found}
     choice = choose(NAMES, set(), exist, set())
     assert Counter(key.namespace for key in choice.watched) == expected
-    assert {one.secret for one in choice.unwatched} == {one.secret for one in NAMES.permitted} - set(choice.watched)
+    assert {one.key for one in choice.unwatched} == {one.key for one in NAMES.permitted} - set(choice.watched)
     again = choose(NAMES, set(), exist, set(choice.watched))
     assert again == choice
 
@@ -281,7 +292,7 @@ async def test_a_certificate_that_changes_is_no_reason_to_look_at_all_names(
         looks.append(1)
         return named_secrets(*given)
 
-    monkeypatch.setattr("fastroute.source.kubernetes.source.named_secrets", counted)
+    monkeypatch.setitem(NAMING, "Secret", counted)
     api.put(SECRETS, "tls", **CERTIFICATE)
     key = Key("default", "tls")
     async with following(api, tmp_path) as seen:
@@ -294,3 +305,35 @@ async def test_a_certificate_that_changes_is_no_reason_to_look_at_all_names(
         assert len(looks) == before
         api.delete(SECRETS, "tls")
         await until(lambda: len(looks) > before)
+
+
+def naming(name: str, *config_maps: str) -> dict[str, Any]:
+    """The spec of a BackendTLSPolicy with caCertificateRefs."""
+    refs = [{"group": "", "kind": "ConfigMap", "name": one} for one in config_maps]
+    target = {"group": "", "kind": "Service", "name": name}
+    return {"targetRefs": [target], "validation": {"hostname": "a.example.com", "caCertificateRefs": refs}}
+
+
+async def test_config_maps_are_followed_while_a_policy_names_them(api: ApiServer, tmp_path: Path) -> None:
+    """No other one is read."""
+    api.put(POLICIES, "p", spec=naming("s", "named"))
+    for name in ("named", "later", "other"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name, "more": "x" * 1000})
+    api.put(CONFIG_MAPS, "named", "elsewhere", data={"ca.crt": "x"})
+    async with following(api, tmp_path) as seen:
+
+        def found() -> dict[str, dict[str, str]]:
+            return {str(key): one.data for key, one in seen.source.store.snapshot().config_maps.items()}
+
+        assert found() == {"default/named": {"ca.crt": "named"}}
+        assert CONFIG_MAPS not in dict(api.requests)
+        api.put(CONFIG_MAPS, "named", data={"ca.crt": "renewed"})
+        await until(lambda: found() == {"default/named": {"ca.crt": "renewed"}})
+        api.put(POLICIES, "p", spec=naming("s", "named", "later", "missing"))
+        await until(lambda: set(found()) == {"default/named", "default/later"})
+        api.put(CONFIG_MAPS, "missing", data={"ca.crt": "found"})
+        await until(lambda: "default/missing" in found())
+        api.delete(CONFIG_MAPS, "named")
+        await until(lambda: set(found()) == {"default/later", "default/missing"})
+        api.delete(POLICIES, "p")
+        await until(lambda: not found())

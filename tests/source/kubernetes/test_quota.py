@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from fastroute.apiserver.kinds import BY_KIND
-from fastroute.resources.core import Secret
+from fastroute.resources.core import ConfigMap, Secret
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import quota
@@ -63,6 +63,19 @@ def test_secrets_above_the_limit_have_no_data(monkeypatch: pytest.MonkeyPatch) -
         found.append(event.resource)
     assert [secret.size for secret in found] == [60, 0, 60]
     assert "Secrets of its namespace" in found[1].omission
+
+
+def test_config_maps_above_the_limit_have_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "CONFIG_MAPS", 100)
+    config_maps = collection("ConfigMap", [])
+    found: list[ConfigMap] = []
+    for name, namespace in (("a", "red"), ("b", "red"), ("b", "blue")):
+        [event] = config_maps.take([put(name, namespace, data={"ca.crt": "A" * 60, "other": "A" * 500})])
+        assert isinstance(event, Apply)
+        assert isinstance(event.resource, ConfigMap)
+        found.append(event.resource)
+    assert [one.size for one in found] == [60, 0, 60]
+    assert "CA certificates in ConfigMaps of its namespace" in found[1].omission
 
 
 def test_the_statuses_of_2000_routes_do_not_fill_the_memory() -> None:

@@ -1,0 +1,117 @@
+"""`python -m bench.resting`: memory of a worker for HTTP/2 connections over TLS, without streams and with 100 of them.
+
+A client opens connections after some that are not counted, and asks once on each. Then it opens 100 streams on some of
+them, whose request bodies do not come: the backend gets the heads, and waits. The growth of the resident memory of the
+worker is divided by the number of connections. The limits are 40 KiB and 100 KiB.
+"""
+
+import contextlib
+import selectors
+import socket
+import ssl
+import tempfile
+import threading
+from pathlib import Path
+
+from bench.certificate import client_tls, secret_document, self_signed
+from bench.process import resident_bytes
+from bench.served import Served, serving
+
+HOST = "resting.example.com"
+WARM, IDLE, BUSY, STREAMS = 100, 1_000, 50, 100
+PER_CLIENT = 900  # connections of one address; below the limit of fastroute
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)  # with SETTINGS
+AUTHORITY = b"\1" + bytes([len(HOST)]) + HOST.encode()
+
+_WORLD = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {namespace: bench, name: edge}
+spec:
+  gatewayClassName: fastroute
+  listeners:
+    - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: edge}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {namespace: bench, name: waits}
+spec: {parentRefs: [{name: edge}], rules: [{backendRefs: [{name: waits, port: 80}], matches: [{method: POST}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {namespace: bench, name: waits}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {namespace: bench, name: waits, labels: {kubernetes.io/service-name: waits}}
+addressType: IPv4
+ports: [{port: BACKEND}]
+endpoints: [{addresses: [127.0.0.1]}]
+"""
+
+
+def headers(stream: int, method: int, ends: bool) -> bytes:
+    """`method`: its index in the table of HPACK."""
+    block = bytes([0x80 | method]) + b"\x87\x84" + AUTHORITY
+    return len(block).to_bytes(3, "big") + bytes([1, 4 | ends]) + stream.to_bytes(4, "big") + block
+
+
+def connected(port: int, source: str) -> ssl.SSLSocket:
+    """A connection that has had one answer."""
+    context = client_tls()
+    context.set_alpn_protocols(["h2"])
+    one = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20, (source, 0)), server_hostname=HOST)
+    one.sendall(PREFACE + headers(1, 2, ends=True))
+    said = b""
+    while b"no_rule" not in said:  # the text of the answer
+        said += one.recv(65536)
+    return one
+
+
+def accept(backend: socket.socket) -> None:
+    """Accepts connections, reads what arrives, and answers nothing."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(backend, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is backend:
+                    selector.register(backend.accept()[0], selectors.EVENT_READ)
+                else:
+                    with contextlib.suppress(OSError):
+                        key.fileobj.recv(65536)  # type: ignore[union-attr]  # a socket
+
+
+def measure(served: Served) -> tuple[float, float]:
+    """Bytes for each connection without streams, and for each with STREAMS."""
+    port = served.port + 443 - 80
+    held = [connected(port, "127.0.1.1") for _ in range(WARM)]
+    before = resident_bytes(served.worker)
+    held += [connected(port, f"127.0.1.{2 + number // PER_CLIENT}") for number in range(IDLE)]
+    idle = (resident_bytes(served.worker) - before) / IDLE
+    before = resident_bytes(served.worker)
+    for one in held[-BUSY:]:
+        one.sendall(b"".join(headers(3 + 2 * number, 3, ends=False) for number in range(STREAMS)))
+    while served.metrics("fastroute_http2_streams") != [BUSY * STREAMS]:
+        pass  # a scrape takes up to a second
+    busy = (resident_bytes(served.worker) - before) / BUSY
+    for one in held:
+        one.close()
+    return idle, idle + busy
+
+
+def main() -> None:
+    backend = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    threading.Thread(target=accept, args=(backend,), daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as root:
+        world = _WORLD.replace("BACKEND", str(backend.getsockname()[1]))
+        (Path(root) / "world.yaml").write_text(world + secret_document("edge", self_signed(HOST)))
+        with serving(Path(root)) as served:
+            idle, busy = measure(served)
+    print(f"{'KiB of a connection':30}{'measured':>10}{'limit':>8}")
+    print(f"{'without streams':30}{idle / 1024:10.1f}{40:8}")
+    print(f"{f'with {STREAMS} streams':30}{busy / 1024:10.1f}{100:8}")
+
+
+if __name__ == "__main__":
+    main()
