@@ -145,6 +145,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         if connect_to(r, c, x, endpoint):
             return 0
     x.unprocessed = False
+    x.held_endpoint = NULL
     if x.asked == 0:
         return REASON_NO_ENDPOINT
     return 0 if attempt_again(r, x, FAILURE_NOT_CONNECTED, 0, False) else x.unconnected

@@ -54,9 +54,10 @@ cdef int send(Reactor r, Connection *u, const Message *message, const Piece *pie
         return -1
     if only:
         return session_opened(r, u)
-    if send_piece(r, u, piece, size) < 0 or session_opened(r, u) < 0:
+    if send_piece(r, u, piece, size) < 0:
+        session_opened(r, u)    # the fields must not stay in libnghttp2 longer than in r.outgoing
         return -1
-    return finish(r, u)
+    return finish(r, u) if session_opened(r, u) == 0 else -1
 
 
 cdef int queue_head(Reactor r, Connection *u, const Message *message) noexcept nogil:

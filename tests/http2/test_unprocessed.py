@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+from h2.settings import SettingCodes
 from http2.client import client
 from http2.server import CANCEL, REFUSED, Channel, Link, spoken
 from rig import GET, OK, Peer, Rig, Script, backends, connect, quiet, rule, running, soon
@@ -305,3 +306,22 @@ async def test_a_backend_that_does_not_speak_in_time() -> None:
         assert not rig.lines()
         await rig.passes(1)
         assert (await peer.response())[0] == 502
+
+
+async def test_more_requests_with_bodies_than_a_new_connection_takes() -> None:
+    """Those that its SETTINGS do not allow are tried again, each with its own fields and body."""
+    served = []
+
+    async def script(peer: Peer) -> None:
+        head, body = await peer.request()
+        served.append((head.split(b" ")[1], body))
+        await peer.send(OK)
+
+    limit = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    bodies = [b"%d" % number * 9 for number in range(5)]
+    async with backends(spoken(script, settings=limit)) as [backend], running(rule("b"), held=True) as rig:
+        towards(rig, backend.port)
+        async with client(rig.port) as session:
+            asks = [await session.ask("POST", f"/{body.decode()}", body=body) for body in bodies]
+            assert [(await ask.response())[0] for ask in asks] == [200] * 5
+    assert sorted(served) == [(b"/" + body, body) for body in bodies]
