@@ -52,7 +52,7 @@ cdef int on_begin_headers(nghttp2_session *wire, const nghttp2_frame *frame, Rea
     session.block_fields = session.block_size = 0
     session.refusal = 0
     session.has_cookie = False
-    session.open = True
+    session.open = <uint32_t> frame.hd.stream_id
     return 0
 
 
@@ -102,6 +102,7 @@ cdef int on_invalid_header(nghttp2_session *wire, const nghttp2_frame *frame, co
 
 
 cdef void give_block(Session *session, Buffer *into) noexcept nogil:
+    buffer_free(into)           # it may have had an interim head, which was taken
     into[0] = session.block
     session.block = Buffer(NULL, 0, 0, 0)
 
@@ -182,7 +183,7 @@ cdef void take_trailers(Reactor r, Session *session, Connection *s) noexcept nog
 
 cdef int take_block(Reactor r, Connection *p, Session *session, const nghttp2_frame *frame) noexcept nogil:
     cdef Connection *s
-    session.open = False
+    session.open = 0
     if session.asks:
         take_of_backend(r, p, session, frame)
         return 0
@@ -227,6 +228,8 @@ cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *h
 cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Reactor r) noexcept nogil:
     cdef Session *session = session_of(r.speaking)
     session.fruitful = False
+    if head.type != NGHTTP2_CONTINUATION:
+        session.open = 0        # the last block has ended, if libnghttp2 did not report it since its stream was reset
     session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
     if session.asks:
         parent_heard(r, r.speaking, head.type == NGHTTP2_PING and head.flags & NGHTTP2_FLAG_ACK != 0)
@@ -249,7 +252,7 @@ cdef int on_invalid_frame(nghttp2_session *wire, const nghttp2_frame *frame, int
     cdef Connection *s
     if frame.hd.type != NGHTTP2_HEADERS:
         return 0
-    session.open = False
+    session.open = 0
     if session.asks:
         s = find(r, session, frame.hd.stream_id)
         if s is not NULL and not s.stream.over:

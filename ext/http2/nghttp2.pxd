@@ -33,6 +33,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
         NGHTTP2_PUSH_PROMISE
         NGHTTP2_GOAWAY
         NGHTTP2_WINDOW_UPDATE
+        NGHTTP2_CONTINUATION
         NGHTTP2_HCAT_REQUEST                # which head HEADERS are
         NGHTTP2_SETTINGS_ENABLE_PUSH
         NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS

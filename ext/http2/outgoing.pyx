@@ -101,6 +101,8 @@ cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept 
     if s.stream.id == 0:
         return 0                # nothing of it was sent
     queue(r, p)
+    if session_of(p).open == s.stream.id:
+        session_of(p).open = 0  # libnghttp2 does not report the end of the block
     nghttp2_session_set_stream_user_data(session_of(p).wire, s.stream.id, NULL)
     return nghttp2_submit_rst_stream(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, CODES[cause])
 

@@ -130,7 +130,7 @@ cdef int take_part(Reactor r, Connection *p, const char *data, uint32_t size) no
         if session.asks:
             refuse_answers(r, p)
         return -1
-    parent_owes(r, p, session.open or not (session.preface or p.parent.silent))
+    parent_owes(r, p, session.open != 0 or not (session.preface or p.parent.silent))
     return 0
 
 

@@ -59,7 +59,7 @@ cdef struct Session:            # of one parent
     uint8_t preface             # the preface of the peer has arrived completely
     uint8_t resized             # SETTINGS of the peer may have changed the windows of all streams
     uint8_t broken              # a GOAWAY with an error was sent: the connection ends
-    uint8_t open                # a block is being received
+    uint32_t open               # the stream whose block is being received; 0: none
     const char *offered         # content that the stream with the number `offering` sends now
     uint32_t offered_size
     uint32_t offering

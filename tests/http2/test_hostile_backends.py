@@ -309,3 +309,57 @@ async def test_a_limit_of_streams_is_known_to_later_connections() -> None:
         peers = [await asked(rig) for _ in range(20)]
         assert [(await peer.response())[0] for peer in peers] == [200] * 20
         assert rig.counters.fixed()["retries_refused"] == 0
+
+
+async def test_interim_answers_that_come_one_by_one_are_freed() -> None:
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        for _ in range(3):
+            await channel.send(b"HTTP/1.1 103 Early Hints\r\nX: " + b"y" * 4000 + b"\r\n\r\n")
+            await quiet()
+        await channel.send(OK)
+
+    async with backends(spoken(script)) as [backend], running(rule("b"), held=True) as rig:
+        rig.upstreams.speak("b", HTTP2)
+        rig.put("b", backend.port)
+        buffered = []
+        async with client(rig.port) as session:
+            for _ in range(5):
+                ask = await session.ask("POST", body=b"ab")
+                assert (await ask.response())[0] == 200
+                assert ask.interim == [103] * 3
+                await quiet()
+                buffered.append(rig.engine.statistics().buffered)
+        assert buffered[-1] == buffered[0]
+
+
+async def test_a_stream_that_is_reset_within_a_block() -> None:
+    """The block ends without a report of libnghttp2: the connection owes nothing."""
+    links: list[Link] = []
+    half = trio.Event()
+
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        if channel.id > 1:
+            await channel.send(OK)
+            return
+        await channel.link.raw(frame(HEADERS, 0, channel.id, block(channel, *GOOD)))
+        half.set()
+        await trio.sleep_forever()
+
+    async with backends(spoken(script, links)) as [backend], running(rule("b"), held=True) as rig:
+        rig.upstreams.speak("b", HTTP2)
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await half.wait()
+            await quiet()
+            await ask.cancel()
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+            await quiet()
+            await links[0].raw(frame(CONTINUATION, WHOLE, 1))
+            await quiet()
+            await rig.passes(15)
+            assert backend.open == 1
+            assert (await (await session.ask()).response())[0] == 200
+        assert backend.connections == 1
