@@ -310,16 +310,20 @@ async def test_a_backend_that_does_not_speak_in_time() -> None:
 
 async def test_more_requests_with_bodies_than_a_new_connection_takes() -> None:
     """Those that its SETTINGS do not allow are tried again, each with its own fields and body."""
-    served = []
+    served: list[tuple[bytes, bytes]] = []
 
     async def script(peer: Peer) -> None:
         head, body = await peer.request()
         served.append((head.split(b" ")[1], body))
         await peer.send(OK)
 
-    limit = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    async def limited(peer: Peer) -> None:
+        await peer.send(b"\0\0\6\4\0\0\0\0\0" + b"\0\3\0\0\0\1")  # MAX_CONCURRENT_STREAMS is 1
+        # Settings of the library without a limit: it would end the connection if streams came before SETTINGS.
+        await spoken(script, settings={SettingCodes.INITIAL_WINDOW_SIZE: 65535})(peer)
+
     bodies = [b"%d" % number * 9 for number in range(5)]
-    async with backends(spoken(script, settings=limit)) as [backend], running(rule("b"), held=True) as rig:
+    async with backends(limited) as [backend], running(rule("b"), held=True) as rig:
         towards(rig, backend.port)
         async with client(rig.port) as session:
             asks = [await session.ask("POST", f"/{body.decode()}", body=body) for body in bodies]
