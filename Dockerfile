@@ -28,7 +28,7 @@ RUN cd / && /opt/fastroute/bin/python -B /source/.ci/prune \
 FROM debian:13-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libnghttp2-14 libre2-11 libssl3t64 python3 \
+    && apt-get install -y --no-install-recommends ca-certificates libnghttp2-14 libre2-11 libssl3t64 python3 \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin fastroute
 COPY --from=build /opt/fastroute /opt/fastroute

@@ -118,9 +118,14 @@ class Rig:
             trusted_proxies=options.pop("trusted_proxies", ()),
             **options,
         )
+        self.before = self.engine.statistics().buffered
         self.port = 0
         self.clock = 0.0  # seconds by which the held clock was advanced
         RIGS.add(self)
+
+    def buffered(self) -> int:
+        """Bytes that all engines hold, beyond those before this rig: other tests of the process may hold some."""
+        return self.engine.statistics().buffered - self.before
 
     def listen(self, backlog: int = 1024) -> int:
         """Opens another listening port; `port` is the first one."""

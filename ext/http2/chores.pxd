@@ -14,6 +14,10 @@ cdef enum:
     CHORES_RATE = 100           # that are forgotten each second
     CHORE_BYTES = 64            # of ignored frames that are one chore
     REQUEST_MAKES_UP = 4        # chores
+    CONTENT_MAKES_UP = 2        # chores, for each frame of content that is sent
+    # Frames of WINDOW_UPDATE that follow content are no chores: clients of Go send two for each 4,096 bytes that they read.
+    UPDATE_BYTES = 512          # bytes of sent content that allow one, beside CONTENT_MAKES_UP for each frame
+    UPDATES_MOST = 65536        # that are allowed at once: the content may have been sent long before
     RESETS_MOST = 500
     RESETS_RATE = 50
 

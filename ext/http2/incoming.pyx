@@ -233,6 +233,9 @@ cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Rea
     session.unexplained -= <int64_t> (FRAME_HEAD + head.length)
     if session.asks:
         parent_heard(r, r.speaking, head.type == NGHTTP2_PING and head.flags & NGHTTP2_FLAG_ACK != 0)
+    if head.type == NGHTTP2_WINDOW_UPDATE and session.updates:
+        session.updates -= 1
+        return 0
     if head.type == NGHTTP2_SETTINGS:
         return session_spend(r, session, SETTINGS_CHORES, 0)
     if session.asks:

@@ -105,6 +105,7 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     int nghttp2_session_set_stream_user_data(nghttp2_session *session, int32_t id, void *data)
     int32_t nghttp2_session_get_stream_remote_window_size(nghttp2_session *session, int32_t id)
     int32_t nghttp2_session_get_remote_window_size(nghttp2_session *session)
+    int nghttp2_session_get_stream_local_close(nghttp2_session *session, int32_t id)
     int nghttp2_session_get_stream_remote_close(nghttp2_session *session, int32_t id)
     int32_t nghttp2_session_get_last_proc_stream_id(nghttp2_session *session)
     uint32_t nghttp2_session_get_remote_settings(nghttp2_session *session, int id)

@@ -1,17 +1,18 @@
 """What a session sends; see outgoing.pxd.
 
 Content is offered to libnghttp2 only while it is sent: a stream has no content for it before and after. So the order of
-streams is that of the engine, and no byte is copied twice.
+streams is that of the engine, and no byte is copied twice. Only the end of a stream may wait in libnghttp2: it sends no
+DATA frame while a window is closed, not even one without content.
 """
 
-from libc.stdint cimport int32_t, uintptr_t
+from libc.stdint cimport int32_t, uint64_t, uintptr_t
 
-from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some
+from fastroute.ext.http2.chores cimport CONTENT_MAKES_UP, REQUEST_MAKES_UP, UPDATE_BYTES, UPDATES_MOST, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
 from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
-from fastroute.ext.reactor.connection cimport handle_of
+from fastroute.ext.reactor.connection cimport handle_of, slab_find
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add, parent_leave, parent_owes,
 )
@@ -20,7 +21,6 @@ from fastroute.ext.reactor.stream cimport parent_of, stream_refused
 
 cdef enum:
     FRAME_LEAST = 16384         # bytes of content in a frame, except in the last one
-    CONTENT_MAKES_UP = 2        # chores, for each frame of content that is sent
 
 cdef uint32_t[5] CODES          # by Cause
 CODES[<int> CAUSE_DONE] = NGHTTP2_NO_ERROR
@@ -100,6 +100,8 @@ cdef int send_trailers(Reactor r, Connection *p, Connection *s) noexcept nogil:
 cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil:
     if s.stream.id == 0:
         return 0                # nothing of it was sent
+    if cause == CAUSE_DONE and nghttp2_session_get_stream_local_close(session_of(p).wire, s.stream.id) == 0:
+        return 0                # its end waits for a window: on_frame_sent resets the stream after that
     queue(r, p)
     if session_of(p).open == s.stream.id:
         session_of(p).open = 0  # libnghttp2 does not report the end of the block
@@ -261,7 +263,31 @@ cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reacto
         session_of(r.speaking).broken = True
     elif frame.hd.type == NGHTTP2_RST_STREAM:
         note_reset(session_of(r.speaking), frame.hd.stream_id)
+    elif frame.hd.type == NGHTTP2_DATA and frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+        return after_end(wire, frame.hd.stream_id, r)
     return 0
+
+
+cdef int after_end(nghttp2_session *wire, int32_t id, Reactor r) noexcept nogil:
+    """The answer of a stream that has ended here may have waited for a window. The rest of the request is not wanted."""
+    if session_of(r.speaking).asks or stream_of(r, wire, id) is not NULL \
+            or nghttp2_session_get_stream_remote_close(wire, id) != 0:
+        return 0
+    return nghttp2_submit_rst_stream(wire, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR)
+
+
+cdef inline Connection *stream_of(Reactor r, nghttp2_session *wire, int32_t id) noexcept nogil:
+    """The stream; NULL if it has ended here."""
+    return slab_find(&r.slab, <uint64_t> <uintptr_t> nghttp2_session_get_stream_user_data(wire, id))
+
+
+cdef bint only_ends(Reactor r, nghttp2_session *wire, int32_t id) noexcept nogil:
+    """Whether only the end of the stream is left to send: it waits for a window. A stream that has ended here without a
+    reset, which would have removed its handle, has said its end."""
+    cdef const Connection *s = stream_of(r, wire, id)
+    if s is NULL:
+        return nghttp2_session_get_stream_user_data(wire, id) is not NULL
+    return s.stream.said_end
 
 
 cdef ssize_t read_offered(nghttp2_session *wire, int32_t id, uint8_t *into, size_t room, uint32_t *flags,
@@ -269,6 +295,9 @@ cdef ssize_t read_offered(nghttp2_session *wire, int32_t id, uint8_t *into, size
     """How much of the offered content the next frame has; send_offered copies it."""
     cdef Session *session = session_of(r.speaking)
     cdef uint32_t size = <uint32_t> min(room, <size_t> session.offered_size)
+    if <uint32_t> id != session.offering and only_ends(r, wire, id):
+        flags[0] |= NGHTTP2_DATA_FLAG_NO_COPY | NGHTTP2_DATA_FLAG_EOF
+        return 0
     if <uint32_t> id != session.offering or (session.offered_size == 0 and session.offer == OFFER_MORE):
         return NGHTTP2_ERR_DEFERRED
     flags[0] |= NGHTTP2_DATA_FLAG_NO_COPY
@@ -286,6 +315,7 @@ cdef int send_offered(nghttp2_session *wire, nghttp2_frame *frame, const uint8_t
     if parent_add(r, p, <const char *> head, FRAME_HEAD) < 0 or parent_add(r, p, session.offered, <uint32_t> size) < 0:
         return NGHTTP2_ERR_CALLBACK_FAILURE
     forget_some(&session.chores, CONTENT_MAKES_UP)
+    session.updates = min(session.updates + CONTENT_MAKES_UP + <uint32_t> size // UPDATE_BYTES, <uint32_t> UPDATES_MOST)
     session.offered += size
     session.offered_size -= <uint32_t> size
     return 0

@@ -50,6 +50,7 @@ cdef struct Session:            # of one parent
     uint8_t has_cookie          # the block has one
     uint16_t refusal            # why the block is refused; 0: it is not
     uint32_t chores
+    uint32_t updates            # WINDOW_UPDATE frames that are no chores
     uint32_t resets
     uint64_t eased              # milliseconds: when some of them were last forgotten
     int64_t unexplained         # bytes that have arrived without a known frame

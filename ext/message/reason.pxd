@@ -32,7 +32,7 @@ cdef enum LocalReason:
     REASON_DRAINED              # still in progress at the end of the drain time
     REASON_OPTIONS_ASTERISK     # 200: OPTIONS for the gateway itself
     REASON_MAX_FORWARDS         # 200, 405: OPTIONS or TRACE with Max-Forwards: 0
-    REASON_BACKEND_TLS_POLICY   # 500: the backend has a BackendTLSPolicy, which is not supported yet
+    REASON_BACKEND_TLS_POLICY   # 500: the BackendTLSPolicy of the backend cannot be fulfilled
     REASON_LOOP                 # 508: this installation has forwarded the request before
     REASON_BODY_TOO_SLOW        # 408: the client sent a body, or read a response, more slowly than --min-body-rate
     REASON_UPSTREAM_TOO_SLOW    # the backend sent a body more slowly than --min-body-rate; the answer is cut

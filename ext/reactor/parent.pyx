@@ -156,9 +156,10 @@ cdef inline uint64_t earlier(uint64_t one, uint64_t other) noexcept nogil:
 cdef void schedule(Reactor r, Connection *p) noexcept nogil:
     """Sets the deadline to the earliest of those that apply."""
     cdef uint64_t deadline = p.parent.owed_until
+    cdef bint is_upstream = p.side == SIDE_UPSTREAM
     if p.parent.count == 0:
         deadline = earlier(deadline, p.parent.rest_until)
-    elif p.side == SIDE_UPSTREAM:
+    elif is_upstream:
         deadline = earlier(deadline, p.parent.pong_until if p.parent.pong_until else p.parent.ping_at)
     elif not p.parent.leaving:
         deadline = earlier(deadline, p.leave_at)

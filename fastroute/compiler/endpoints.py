@@ -13,7 +13,7 @@ from fastroute.place import Transport
 from fastroute.snapshot import Backend, Endpoint
 
 SPOKEN = {Protocol.HTTP1: Backend(protocol="h1"), Protocol.HTTP2: Backend(protocol="h2")}
-SPOKEN_IN_TLS = {Protocol.HTTP1: "h1", Protocol.TLS: "h1", Protocol.HTTP2: "h2"}
+SPOKEN_IN_TLS = {Protocol.HTTP1: "h1", Protocol.TLS: "h1", Protocol.HTTP2: "h2", Protocol.HTTP2_TLS: "h2"}
 
 
 def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:

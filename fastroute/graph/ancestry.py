@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph import policy_conditions
+from fastroute.graph.backend_id import service_of
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import POLICIES
 from fastroute.graph.memo import Memo
@@ -49,8 +50,8 @@ def _reached(unit: Unit | None, memo: Memo) -> set[tuple[Key, Key]]:
     for rule in unit.node.rules:
         refs += [*rule.backend_refs, *rule.mirrors]
     ids = {ref.id for ref in refs if ref.problem is None or ref.problem.reason not in _UNREACHED}
-    services = {Key(*id_.partition(":")[0].split("/")) for id_ in ids}
-    return {(service, gateway) for service in services for gateway in gateways}
+    services = filter(None, map(service_of, ids))
+    return {(service, gateway) for service in set(services) for gateway in gateways}
 
 
 def judge_policies(memo: Memo, last: Memo, before: Mapping[Key, PolicyNode]) -> Mapping[Key, PolicyNode]:

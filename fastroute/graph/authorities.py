@@ -6,6 +6,7 @@ its certificate, directly or not. Comments and repeated certificates are dropped
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -80,8 +81,12 @@ def _judged(source: ConfigMap) -> bytes:
     return pem
 
 
-def merged(pems: list[bytes]) -> bytes:
+def merged(pems: tuple[bytes, ...]) -> bytes:
     """The certificates of several ConfigMaps, each once."""
-    if len(pems) == 1:
-        return pems[0]
+    return pems[0] if len(pems) == 1 else _joined(pems)
+
+
+@lru_cache(maxsize=16)
+def _joined(pems: tuple[bytes, ...]) -> bytes:
+    """Cached: policies with the same ConfigMaps share the result."""
     return b"".join(dict.fromkeys(one for pem in pems for one in PEM.findall(pem)))

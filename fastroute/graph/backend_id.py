@@ -4,6 +4,7 @@
 others may use the same port.
 """
 
+import re
 from collections.abc import Mapping
 
 from fastroute.place import Transport
@@ -11,6 +12,7 @@ from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
 
 _HTTP2 = "h2"
+_ID = re.compile(rf"([^/]+)/([-a-z0-9.]+)(?::[0-9]+)?(?:/(?:{_HTTP2}|udp))?")
 TRANSPORTS: Mapping[str, Transport] = {one.name: one for one in Transport}  # by the protocol of a port
 
 
@@ -48,7 +50,17 @@ def parts_of(id_: str) -> tuple[Key, int, Transport]:
     """
     service, _, port = id_.rpartition(":")
     number, _, rest = port.partition("/")
-    return Key(*service.split("/")), int(number), Transport(rest) if rest not in ("", _HTTP2) else Transport.TCP
+    return Key(*service.split("/", 1)), int(number), Transport(rest) if rest not in ("", _HTTP2) else Transport.TCP
+
+
+def service_of(id_: str) -> Key | None:
+    """The Service of a backend, also of a refused one. None: its name is one that no Service can have.
+
+    >>> service_of("a/x:80/h2"), service_of("a/x"), service_of("a/x/y:80"), service_of("a/x:y")
+    (Key(namespace='a', name='x'), Key(namespace='a', name='x'), None, None)
+    """
+    found = _ID.fullmatch(id_)
+    return Key(found[1], found[2]) if found else None
 
 
 def find_port(service: Service, number: int, transport: Transport) -> ServicePort | None:

@@ -81,10 +81,15 @@ def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> 
     )
 
 
+_NO_POLICY = (
+    "which means TLS, but no BackendTLSPolicy says how to verify it, and nothing is sent in cleartext instead. Create "
+    "a BackendTLSPolicy for the Service"
+)
 WHY_NOT_SPOKEN = {
-    Protocol.TLS: "which means TLS, but no BackendTLSPolicy says how to verify it, and nothing is sent in cleartext "
-    "instead. Create a BackendTLSPolicy for the Service",
-    Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http",
+    Protocol.TLS: _NO_POLICY,
+    Protocol.HTTP2_TLS: _NO_POLICY,
+    Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http; if it speaks gRPC, set "
+    "appProtocol: grpc",
 }
 
 

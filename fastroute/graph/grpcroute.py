@@ -4,6 +4,7 @@ A port whose appProtocol means TLS, or a protocol other than HTTP, is refused as
 to it instead.
 """
 
+import re
 from collections.abc import Iterator
 
 from fastroute.graph import conditions
@@ -20,6 +21,8 @@ from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute
 
 KIND = GRPC_ROUTE
 SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})
+LITERAL = re.compile(r"\\[^AzQ]|\[\^?\]?(?:\\.|[^\]\\])*\]")  # escaped characters and classes
+ANCHOR = re.compile(r"[$^]|\\[Az]")  # in the expression of the path they would match nothing
 
 
 def build_grpc_route(source: GRPCRoute, reader: Reader, edition: Edition) -> RouteNode:
@@ -48,8 +51,16 @@ def _match_problems(source: GRPCRoute) -> Iterator[Problem]:
 def _part_problems(method: GRPCMethodMatch, field: str) -> Iterator[Problem]:
     """Each of the two expressions must be valid by itself: they become parts of one."""
     for name, pattern in (("service", method.service), ("method", method.method)):
-        if pattern and (error := judge_pattern(whole(pattern)).error):
+        if not pattern:
+            continue
+        if error := judge_pattern(whole(pattern)).error:
             yield conditions.unsupported_value(f"pattern {pattern} {error}.", f"{field}.{name}")
+        elif ANCHOR.search(LITERAL.sub("", whole(pattern))):
+            yield conditions.unsupported_value(
+                f"pattern {pattern} has ^ or $ inside.",
+                f"{field}.{name}",
+                f"Remove them: an expression must match the whole {name}.",
+            )
 
 
 FEATURES: Features = {

@@ -52,7 +52,7 @@ def resolve_policies(
         key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale
     }
     spaces = _by_space(resolved, last)
-    made = _admitted(resolved, spaces, last)
+    made = _fitted(resolved, spaces, last)
     units = replaced(last.units, made)
     tls = {key: kept(last.tls.get(key), unit.tls) if unit and unit.tls else None for key, unit in made.items()}
     said = {
@@ -77,7 +77,7 @@ def _by_space(resolved: Mapping[Key, PolicyUnit | None], last: Policies) -> Mapp
     return replaced(last.spaces, {space: units or None for space, units in spaces.items()})
 
 
-def _admitted(
+def _fitted(
     resolved: Mapping[Key, PolicyUnit | None], spaces: Mapping[str, Mapping[Key, PolicyUnit]], last: Policies
 ) -> Mapping[Key, PolicyUnit | None]:
     """`resolved`, and others of their namespaces for which there is room now, or no longer."""

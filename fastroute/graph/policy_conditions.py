@@ -28,8 +28,8 @@ def unusable_uri(uri: str, field: str) -> Problem:
     return invalid(f"{message} Encode them with %.", field)
 
 
-def unknown_option(option: str, served: list[str], field: str) -> Problem:
-    message = f"{field}[{shortened(option)}] is unknown: the options of fastroute are {listed(served)}. Remove it."
+def unknown_option(option: str, field: str) -> Problem:
+    message = f"{field}[{shortened(option)}] is unknown: fastroute has no options for BackendTLSPolicies. Remove it."
     return invalid(message, f"{field}[{option}]")
 
 

@@ -74,7 +74,7 @@ def _mistakes(validation: Validation) -> Iterator[Problem]:
 def _option_problems(options: dict[str, str]) -> Iterator[Problem]:
     for option in options:
         if option.startswith(PREFIX):
-            yield policy_conditions.unknown_option(option, [], "spec.options")
+            yield policy_conditions.unknown_option(option, "spec.options")
 
 
 def _anchors(home: str, validation: Validation, reader: Reader, shelf: Shelf) -> tuple[bytes, list[Problem]]:
@@ -92,10 +92,9 @@ def _anchors(home: str, validation: Validation, reader: Reader, shelf: Shelf) ->
         return b"", problems
     if not found:
         return b"", [*problems, policy_conditions.no_valid_authority(field)]
-    pem = merged(found)
-    if (count := pem.count(BEGIN)) > ANCHORS_MOST:
-        problems.append(policy_conditions.too_many_authorities(count, ANCHORS_MOST, field))
-    return pem, problems
+    if (count := sum(pem.count(BEGIN) for pem in found)) > ANCHORS_MOST:
+        return b"", [*problems, policy_conditions.too_many_authorities(count, ANCHORS_MOST, field)]
+    return merged(tuple(found)), problems
 
 
 def _resolve(home: str, ref: LocalReference, field: str, reader: Reader, shelf: Shelf) -> AuthoritiesNode | Problem:

@@ -16,6 +16,7 @@ class Protocol(Enum):
     HTTP1 = "HTTP/1.1"
     HTTP2 = "HTTP/2 without TLS"
     TLS = "TLS"
+    HTTP2_TLS = "HTTP/2 over TLS"
     OTHER = "a protocol that is not HTTP"
 
 
@@ -36,8 +37,8 @@ NAMES: Mapping[str, Protocol] = {
     "https-alt": Protocol.TLS,
     "tls": Protocol.TLS,
     "ssl": Protocol.TLS,
-    "h2": Protocol.TLS,
-    "grpcs": Protocol.TLS,
+    "h2": Protocol.HTTP2_TLS,
+    "grpcs": Protocol.HTTP2_TLS,
     "wss": Protocol.TLS,
     "kubernetes.io/wss": Protocol.TLS,
 }

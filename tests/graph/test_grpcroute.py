@@ -117,6 +117,19 @@ def test_which_calls_a_match_takes(method: dict[str, Any] | None, taken: list[st
     assert not takes(taken[0], verb="GET")
 
 
+@pytest.mark.parametrize("pattern", ["^foo$|^bar$", "(?i)^foo$", "a$b", r"\Afoo\z", "a(^|b)"])
+@pytest.mark.parametrize("part", ["service", "method"])
+def test_an_expression_with_an_anchor_inside_is_refused(pattern: str, part: str) -> None:
+    """In the expression of the path it would match nothing."""
+    [problem] = node(rules=[matching(type="RegularExpression", **{part: pattern})]).problems
+    assert (problem.reason, problem.field) == ("UnsupportedValue", f"spec.rules[0].matches[0].method.{part}")
+
+
+@pytest.mark.parametrize("pattern", ["^(foo|bar)$", "[$^]x", r"a\$b", r"[\]^]x", "[^a]+"])
+def test_and_no_other_one(pattern: str) -> None:
+    assert node(rules=[matching(type="RegularExpression", service=pattern)]).problems == ()
+
+
 def test_a_rule_without_matches_takes_every_call() -> None:
     [rule] = call_rules(route("r", "infra", type_=GRPCRoute, rules=[{}]))
     assert [(match.path.type, match.path.value, match.method) for match in rule.matches] == [("PathPrefix", "/", None)]

@@ -120,6 +120,27 @@ def test_a_policy_counts_for_every_protocol_of_http(name: str) -> None:
     assert (served.problem, served.withheld) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "spoken"), [("", "h1"), ("https", "h1"), ("wss", "h1"), ("h2c", "h2"), ("h2", "h2"), ("grpcs", "h2")]
+)
+def test_what_is_spoken_over_tls(name: str, spoken: str) -> None:
+    port = service("echo", "infra", {"port": 80, "appProtocol": name})
+    policy = tls_policy("p", "infra", "echo")
+    graph = build_graph(world(gateway(), route("r", "infra", ref("echo")), port, policy), SETTINGS)
+    [found] = compile_snapshot(graph).snapshot.backends.values()
+    assert (found.protocol, found.tls is not None) == (spoken, True)
+
+
+@pytest.mark.parametrize("name", ["x/y", "echo:x", "", "../echo"])
+def test_a_name_that_no_service_can_have_reaches_no_policy(name: str) -> None:
+    """The schema has no pattern for the names of backendRefs."""
+    one = route("r", "infra", ref(name))
+    graph = build_graph(world(gateway(), one, ECHO, tls_policy("p", "infra", "echo")), SETTINGS)
+    [found] = graph.routes["HTTPRoute", one.key].rules[0].backend_refs
+    assert found.problem is not None
+    assert (found.problem.reason, graph.policies) == ("BackendNotFound", {})
+
+
 def test_and_for_no_other_protocol() -> None:
     node = resolved(
         ref("echo"), service("echo", "infra", {"port": 80, "appProtocol": "mysql"}), tls_policy("p", "infra", "echo")

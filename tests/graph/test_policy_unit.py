@@ -82,9 +82,10 @@ def test_each_ca_certificate_counts_once(names: tuple[str, ...]) -> None:
 
 
 def test_equal_certificates_are_one_object() -> None:
-    """Thousands of policies may refer to one ConfigMap."""
-    pem = CA.encode()
-    assert merged([pem]) is pem
+    """Thousands of policies may refer to the same ConfigMaps."""
+    pem, other = CA.encode(), OTHER.encode()
+    assert merged((pem,)) is pem
+    assert merged((pem, other)) is merged((pem, other))
 
 
 LOCAL = {"group": "", "kind": "ConfigMap", "name": "ca"}

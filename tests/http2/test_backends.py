@@ -187,6 +187,29 @@ async def test_a_slow_backend_holds_the_upload() -> None:
         assert got == [body]
 
 
+@pytest.mark.parametrize("of", ["stream", "connection"])
+async def test_the_end_of_an_upload_waits_for_a_window(of: str) -> None:
+    """The content fills the window exactly, and its end is sent alone."""
+    links: list[Link] = []
+    size = 1000 if of == "stream" else 65535
+    window = size if of == "stream" else 100_000
+
+    async def script(peer: Channel) -> None:
+        await peer.link.until(lambda: peer.ended)
+        await peer.send(OK)
+
+    async with serving(script, links, settings={SettingCodes.INITIAL_WINDOW_SIZE: window}, credits=False) as (rig, _):
+        peer = await asked(rig, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.send(b"%x\r\n%s\r\n" % (size, bytes(size)))
+        await soon(lambda: bool(links) and 1 in links[0].channels and links[0].owed.get(1) == size)
+        await peer.send(b"0\r\n\r\n")
+        await quiet()
+        assert not links[0].channels[1].ended
+        links[0].h2.increment_flow_control_window(1, 1 if of == "stream" else None)
+        await links[0].flush()
+        assert (await peer.response())[0] == 200
+
+
 async def test_a_slow_client_holds_only_its_own_answer() -> None:
     sent = 0
 

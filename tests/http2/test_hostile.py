@@ -1,7 +1,7 @@
 """Clients that only cause work: each kind is limited, counted by its reason, and does not concern other connections."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -183,6 +183,31 @@ async def test_ordinary_clients_may_ping_and_cancel() -> None:
                 assert (await (await session.ask()).response())[0] == 200
                 rig.advance(1)
             await session.until(lambda: session.pongs == 40)
+
+
+async def test_ordinary_clients_may_open_windows_often() -> None:
+    """Clients of Go open two windows for each 4 KiB that they read, which may be long after it was sent."""
+    size = 8_000_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    wide = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 4_000_000}
+    async with backends(saying(answer)) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, settings=wide, credits=False) as session:
+            session.link.increment_flow_control_window(4_000_000)
+            ask = await session.ask()
+
+            def has(size: int) -> Callable[[], bool]:
+                return lambda: ask.over or len(ask.body) >= size
+
+            for read in range(0, size, 2_000_000):
+                await session.until(has(read + 2_000_000))
+                for _ in range(0 if ask.over else 2_000_000 // 4000):  # all at once, some time after it was sent
+                    session.link.increment_flow_control_window(4000, ask.id)
+                    session.link.increment_flow_control_window(4000)
+                await session.flush()
+            await session.until(lambda: ask.over)
+            assert (ask.ended, len(ask.body)) == (True, size)
+        assert rig.counters.fixed()["http2_chores"] == 0
 
 
 async def test_a_window_that_never_opens() -> None:

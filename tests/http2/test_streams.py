@@ -3,7 +3,7 @@
 import h2.settings
 import pytest
 import trio
-from http2.client import AUTHORITY, Ask, Fields, client, head
+from http2.client import AUTHORITY, Ask, Fields, Session, client, head
 from peer import Peer
 from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
 
@@ -309,6 +309,56 @@ async def test_an_answer_waits_for_the_window_of_its_stream() -> None:
             await session.flush()
             for ask in asks:
                 assert (await ask.response())[2] == bytes(300_000)
+
+
+async def open_window(session: Session, ask: Ask, of: str) -> None:
+    """Opens the window of the stream or of the connection by one byte."""
+    session.link.increment_flow_control_window(1, ask.id if of == "stream" else None)
+    await session.flush()
+
+
+@pytest.mark.parametrize("of", ["stream", "connection"])
+@pytest.mark.parametrize("upload", [False, True], ids=["request complete", "request goes on"])
+async def test_an_end_waits_for_a_window(of: str, upload: bool) -> None:
+    """The content fills a window exactly, and the end of the answer comes later."""
+    release = trio.Event()
+    size = 1000 if of == "stream" else 65535
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (size, bytes(size)))
+        await release.wait()
+        await peer.send(b"0\r\n\r\n")
+
+    async with backends(script) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        window = {WINDOW: size if of == "stream" else 100_000}
+        async with client(rig.port, settings=window, credits=False) as session:
+            ask = await session.ask("POST", body=b"x", end=not upload)
+            await session.until(lambda: len(ask.body) == size)
+            release.set()
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+            await quiet()
+            assert not ask.over
+            await open_window(session, ask, of)
+            await session.until(lambda: ask.ended or session.closed)
+            if upload:
+                await session.until(lambda: ask.reset is not None)
+            assert (ask.ended, len(ask.body), ask.reset) == (True, size, NO_ERROR if upload else None)
+
+
+@pytest.mark.parametrize("of", ["stream", "connection"])
+async def test_trailers_need_no_window(of: str) -> None:
+    size = 1000 if of == "stream" else 65535
+    head = b"HTTP/1.1 200 OK\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = saying(head + b"%x\r\n%s\r\n0\r\nX-T: yes\r\n\r\n" % (size, bytes(size)))
+    async with backends(answer) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        window = {WINDOW: size if of == "stream" else 100_000}
+        async with client(rig.port, settings=window, credits=False) as session:
+            ask = await session.ask(fields=[("te", "trailers")])
+            assert (await ask.response())[2] == bytes(size)
+            assert (ask.ended, ask.trailers) == (True, [("x-t", "yes")])
 
 
 async def test_an_unwanted_body_ends_without_an_error() -> None:

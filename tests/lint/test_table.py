@@ -19,7 +19,7 @@ FILES = [
 NAME = re.compile(r"([A-Z][a-z]+){2,}\Z")
 OTHERS = {  # names of the API in these files that look like names of warnings
     *(kind for _, kind in decode.KINDS),
-    *("PathPrefix", "ReplaceFullPath", "RequestRedirect", "RegularExpression", "GatewayList"),
+    *("PathPrefix", "ReplaceFullPath", "RequestRedirect", "RegularExpression", "GatewayList", "TargetNotFound"),
 }
 
 

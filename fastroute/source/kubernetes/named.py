@@ -9,11 +9,13 @@ in turn (looks.py), so they are served too, but changes are noticed later.
 
 - Objects that exist are watched before those that are missing.
 - In both groups, the namespaces that name them take turns: one namespace cannot use up the watches.
+- A name that no object can have is not followed: the schema of references has no pattern for names.
 - Last come Secrets that no ReferenceGrant permits, and those that a ListenerSet names which its Gateway does not allow.
   They are watched if there is room, so that a Secret is already known when it is permitted; else they are not read. No
   problem is reported for them: it would reveal whether such a Secret exists.
 """
 
+import re
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
@@ -23,9 +25,11 @@ from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, LocalReference
+from fastroute.resources.shape import SUBDOMAIN
 from fastroute.resources.world import Resources
 
 MOST = 64  # watches by name, of each kind
+NAME = re.compile(SUBDOMAIN)
 
 
 class Named(NamedTuple):
@@ -84,11 +88,11 @@ def choose(names: Names, known: Container[Key], found: Container[Key], watched: 
     def rank(one: Named) -> tuple[bool, Named]:
         return one.key not in watched, one
 
-    wanted = sorted((one for one in names.permitted if one.key not in known), key=rank)
+    wanted = sorted((one for one in names.permitted if _may_exist(one, known)), key=rank)
     groups = (
         [one for one in wanted if one.key in found],
         [one for one in wanted if one.key not in found],
-        sorted((one for one in names.refused if one.key not in known), key=rank),
+        sorted((one for one in names.refused if _may_exist(one, known)), key=rank),
     )
     order = dict.fromkeys(one.key for group in groups for one in interleaved(group, lambda one: one.space))
     first = tuple(order)[:MOST]
@@ -96,6 +100,10 @@ def choose(names: Names, known: Container[Key], found: Container[Key], watched: 
     for key in first:
         rest.pop(key, None)
     return Choice(first, frozenset(rest.values()))
+
+
+def _may_exist(one: Named, known: Container[Key]) -> bool:
+    return one.key not in known and NAME.fullmatch(one.key.name) is not None
 
 
 def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bool, Reference]]:

@@ -408,4 +408,4 @@ class KubernetesSource:
 def _key_of(kind: str, name: str) -> Key | None:
     """The object of a watch by name, if it is of this kind, from the name of the watch: "Secret team-a/web"."""
     watched, _, key = name.partition(" ")
-    return Key(*key.split("/")) if watched == kind and key else None
+    return Key(*key.split("/", 1)) if watched == kind and key else None

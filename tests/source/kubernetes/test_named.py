@@ -208,6 +208,14 @@ def test_the_shares_of_the_watches_are_equal_and_what_exists_comes_first(found: 
     assert again == choice
 
 
+@pytest.mark.parametrize("name", ["a/b", "../b", "a,b=c", "", "A"])
+def test_a_name_that_no_object_can_have_is_not_followed(name: str) -> None:
+    """The schema has no pattern for the names of references."""
+    named = frozenset({Named("a", Key("a", name)), Named("a", Key("a", "good"))})
+    choice = choose(Names(named, named), set(), set(), set())
+    assert (choice.watched, choice.unwatched) == ((Key("a", "good"),), frozenset())
+
+
 async def test_secrets_that_no_grant_opens_take_no_watch_from_others_and_nothing_is_said_of_them(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
