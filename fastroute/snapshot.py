@@ -232,9 +232,8 @@ class BackendTLS(msgspec.Struct, frozen=True, kw_only=True):
 class Backend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is spoken on connections to the endpoints of a backend: their pool key (ext/routing/poolkey)."""
 
-    protocol: str = (
-        "h1"  # HTTP/1.1; or "h2": HTTP/2, with prior knowledge, or with TLS only if the backend agrees to it
-    )
+    # "h1": HTTP/1.1. "h2": HTTP/2, without TLS by prior knowledge, with TLS only if the backend agrees to it (ALPN).
+    protocol: str = "h1"
     tls: BackendTLS | None = None
 
 

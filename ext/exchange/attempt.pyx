@@ -1,11 +1,11 @@
 """Tries of an exchange; see attempt.pxd. The rules are in docs/reference/backends.md, "Endpoints".
 
 If an endpoint does not accept a connection, others are tried at once, up to TRIES_MOST in all, for any method, because
-the request was not sent. The same holds if a backend says that it has not processed the request, and then an endpoint that
-was tried is tried again if there is no other one. If a reused connection
-closes without a byte, one new connection is tried, for requests that may be repeated. Nothing else is retried unless
-the rule has a `retry` stanza (retry.pxd): each of its retries follows a pause, consists of such a round of tries, and
-begins with an endpoint that was not tried before, if there is one.
+the request was not sent. The same holds if a backend says that it has not processed the request. In this case, an
+endpoint that was already tried is used again if there is no other one. If a reused connection closes without a byte,
+one new connection is tried, for requests that may be repeated. Nothing else is retried unless the rule has a `retry`
+stanza (retry.pxd): each of its retries follows a pause, consists of such a round of tries, and begins with an endpoint
+that was not tried before, if there is one.
 
 The first round does not use the retry budget of the backend (budget.pxd), nor does one new connection after a reused one
 was closed. Each retry uses one unit of the budget, and so does each further connection in the round of a retry. If the
@@ -27,8 +27,8 @@ from fastroute.ext.message.reason cimport (
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
-    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REFUSED, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT,
-    FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
+    FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REFUSED, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS,
+    FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
 )
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
 from fastroute.ext.reactor.reactor cimport queue, set_deadline

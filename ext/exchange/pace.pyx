@@ -5,7 +5,7 @@ PACE_GRACE without interruption, and then once per window.
 
 Two kinds of bodies have no minimum rate: a response without a known length can be an event stream with long pauses, and
 client and backend can take turns in a chunked request whose response has begun. --body-idle-timeout applies to both.
-Neither limit applies to the messages that the client of a call of gRPC sends over HTTP/2.
+In a gRPC call over HTTP/2, the body of the client has neither a minimum rate nor an idle timeout.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t

@@ -12,7 +12,8 @@ from fastroute.ext.message.message cimport VERSION_HTTP11, VERSION_HTTP2, VERSIO
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
-    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request, observe,
+    FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request,
+    observe,
 )
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, TEXT_ROOM, exchange_note
 from fastroute.ext.routing.tables cimport reason_name

@@ -15,7 +15,8 @@ from fastroute.ext.message.reason cimport (
     REASON_CONNECT_FAILED, REASON_UPSTREAM_CERTIFICATE_INVALID, REASON_UPSTREAM_TLS_FAILED,
 )
 from fastroute.ext.reactor.connection cimport (
-    LAYER_SEALING, LAYER_STREAM, LAYER_TLS, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED, slab_at,
+    LAYER_SEALING, LAYER_STREAM, LAYER_TLS, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED,
+    slab_at,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.encryption cimport end_tls

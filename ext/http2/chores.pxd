@@ -8,8 +8,8 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 cdef enum:
     # Frames that do nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, RST_STREAM, unknown ones, DATA without
-    # content) are chores; requests and content that is sent make up for some. RESETS are streams that a client has reset
-    # before their answers were complete, and those that are refused or malformed. Beyond these the connection ends.
+    # content) are chores. Each request, and each frame of content that the gateway sends, cancels some of them. RESETS are
+    # streams that a client has reset before their answers were complete, and those that are refused or malformed. Beyond these the connection ends.
     CHORES_MOST = 1000
     CHORES_RATE = 100           # that are forgotten each second
     CHORE_BYTES = 64            # of ignored frames that are one chore

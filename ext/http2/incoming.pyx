@@ -208,8 +208,8 @@ cdef bint was_reset(const Session *session, uint32_t id) noexcept nogil:
 
 
 cdef bint is_reused(const Session *session, const nghttp2_frame_hd *head) noexcept nogil:
-    """Whether HEADERS are for a stream that has ended, or whose number is lower than that of another one: a violation
-    (RFC 9113 section 5.1.1) that libnghttp2 ignores."""
+    """Whether HEADERS use the number of a stream again, or one below the highest so far. libnghttp2 ignores this
+    violation (RFC 9113 section 5.1.1)."""
     return (head.stream_id <= nghttp2_session_get_last_proc_stream_id(session.wire)
             and nghttp2_session_get_stream_remote_close(session.wire, head.stream_id) < 0
             and not was_reset(session, head.stream_id))

@@ -32,8 +32,8 @@ cdef int session_flush(Reactor r, Connection *s) noexcept nogil
 # if there is no room for them.
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil
 
-# Submits a request on a stream to a backend. `ends`: no content follows. Its block of `size` bytes must remain until the next
-# call of session_opened, or until content is sent. Returns 0, or -1 if that is impossible.
+# Submits a request on a stream to a backend. `ends`: no content follows. libnghttp2 reads the block of `size` bytes later:
+# it must not change before session_opened has returned. Returns 0, or -1 if that is impossible.
 cdef int session_request(Reactor r, Connection *s, const char *block, uint32_t size, bint ends) noexcept nogil
 # Puts the request into the batch. If the backend has just reduced the number of streams that it accepts, the stream is
 # refused here. Returns 0, or -1 if the stream is broken.

@@ -67,7 +67,7 @@ cdef struct Session:            # of one parent
     uint8_t offer               # Offer
     uint32_t[RESETS_KEPT] resets_sent   # the streams that were reset here last: their frames may still be on the way
     uint32_t resets_count       # all of them
-    uint32_t resets_lost        # the highest one that is not in `resets_sent` any more
+    uint32_t resets_lost        # the highest number that was removed from it; lower ones count as reset, too
 
 cdef extern from *:
     """

@@ -17,6 +17,7 @@ cdef extern from "<openssl/evp.h>" nogil:
     const EVP_MD *EVP_sha1()
     int EVP_Digest(const void *data, size_t size, unsigned char *out, unsigned int *out_size, const EVP_MD *kind,
                    ENGINE *engine)
+    int EVP_EncodeBlock(unsigned char *out, const unsigned char *data, int size)    # base64, and a zero behind it
 
 cdef enum:
     KEY = 16                    # bytes
@@ -31,21 +32,6 @@ cdef extern from *:
     """
     const char *GUID "fastroute_websocket_guid"     # RFC 6455 section 1.3
 
-cdef const char *DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
-
-cdef void base64(char *out, const uint8_t *data, uint32_t size) noexcept nogil:
-    """Writes the octets, whose number is not a multiple of three, with padding (RFC 4648 section 4)."""
-    cdef uint32_t i, j, word
-    cdef uint32_t left
-    for i in range((size + 2) // 3):
-        left = min(size - 3 * i, <uint32_t> 3)
-        word = 0
-        for j in range(3):
-            word = word << 8 | (data[3 * i + j] if j < left else 0)
-        for j in range(4):
-            out[4 * i + j] = DIGITS[word >> 6 * (3 - j) & 63] if j <= left else c'='
-
 
 cdef int add(Message *message, Arena *arena, Slice name, Slice value) noexcept nogil:
     return 0 if append_field(message, arena, name, value) is not NULL else -1
@@ -53,12 +39,12 @@ cdef int add(Message *message, Arena *arena, Slice name, Slice value) noexcept n
 
 cdef int websocket_ask(Message *request, Entropy *entropy, Arena *arena) noexcept nogil:
     cdef uint8_t[KEY] key
-    cdef char *text = <char *> arena_take(arena, KEY_TEXT)
+    cdef char *text = <char *> arena_take(arena, KEY_TEXT + 1)
     cdef Field *field
     cdef uint32_t i
     if text is NULL or not entropy_take(entropy, key, KEY):
         return -1
-    base64(text, key, KEY)
+    EVP_EncodeBlock(<unsigned char *> text, key, KEY)
     for i in range(request.fields_count):
         field = &request.fields[i]
         if is_text(field.name.data, field.name.size, b"sec-websocket-key", 17):
@@ -93,14 +79,14 @@ cdef Field *only_field(const Message *message, const char *name, uint32_t size) 
 cdef bint is_accepted(Slice key, Slice accept) noexcept nogil:
     cdef char[KEY_TEXT + GUID_SIZE] text
     cdef uint8_t[SHA1] digest
-    cdef char[ACCEPT_TEXT] expected
+    cdef unsigned char[ACCEPT_TEXT + 1] expected
     if key.size != KEY_TEXT or accept.size != ACCEPT_TEXT:
         return False
     memcpy(text, key.data, KEY_TEXT)
     memcpy(text + KEY_TEXT, GUID, GUID_SIZE)
     if EVP_Digest(text, KEY_TEXT + GUID_SIZE, digest, NULL, EVP_sha1(), NULL) != 1:
         return False
-    base64(expected, digest, SHA1)
+    EVP_EncodeBlock(expected, digest, SHA1)
     return memcmp(expected, accept.data, ACCEPT_TEXT) == 0
 
 

@@ -57,7 +57,7 @@ cdef inline bint is_unprocessed(const Connection *u) noexcept nogil:
     return u.layer == LAYER_STREAM and u.stream.refused
 
 cdef inline bint was_reset(Reactor r, const Connection *u) noexcept nogil:
-    """Whether it is a stream that has ended alone, not with its connection."""
+    """Whether only this stream has ended: its connection goes on."""
     return u.layer == LAYER_STREAM and parent_of(r, u) is not NULL
 
 cdef inline bint is_left(Reactor r, const Connection *s) noexcept nogil:

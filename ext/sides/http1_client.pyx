@@ -230,7 +230,7 @@ cdef inline bint is_bodiless(const Exchange *x, const Message *message) noexcept
 
 
 cdef uint32_t head_without_body(Reactor r, Exchange *x, const Message *message, bint to_http10) noexcept nogil:
-    """HTTP/2 ends an answer with its head, and HTTP/1 states that its body is empty."""
+    """An HTTP/2 backend can end an answer with its head. The client then gets Content-Length: 0."""
     cdef Message stated = message[0]
     stated.declared = BODY_LENGTH
     stated.content_length = 0

@@ -36,10 +36,9 @@ class Item(NamedTuple):
     """One match with conditions."""
 
     point: Point
-    node: tuple[
-        str, str
-    ]  # type and value of the path: matches with the same one are tried together. A call of gRPC meets
-    # those of rules for calls, and then the others
+    # Type and value of the path: matches with the same one are tried together. A call of gRPC meets those of rules for
+    # calls, and then the others.
+    node: tuple[str, str]
     signature: tuple[bool, tuple[str, ...], tuple[str, ...]]  # a method? names of exact headers, of exact parameters
     bucket: tuple[str, ...]  # the method and the values: a request meets one bucket of a signature
     look_up: int  # paid once per node and signature

@@ -1,6 +1,6 @@
 """The core kinds we read: Namespace, Service, EndpointSlice, Secret, ConfigMap."""
 
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -75,17 +75,23 @@ AUTHORITIES = "ca.crt"  # CA certificates in a ConfigMap
 MOST_AUTHORITIES = 524_288  # characters of it
 
 
-class Secret(Resource, frozen=True, kw_only=True):
-    type: str = "Opaque"
-    data: dict[str, str] = {}  # base64; the decoder adds the entries of `stringData`
-    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the Secret
+class WithData(Resource, frozen=True, kw_only=True):
+    data: dict[str, str] = {}
+    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the object
 
     @property
     def size(self) -> int:
+        """Characters of the data."""
         return sum(map(len, self.data.values()))
 
-    def without_data(self, omission: str) -> "Secret":
+    def without_data(self, omission: str) -> Self:
         return msgspec.structs.replace(self, data={}, omission=omission)
+
+
+class Secret(WithData, frozen=True, kw_only=True):
+    """`data` is base64; the decoder adds the entries of `stringData`."""
+
+    type: str = "Opaque"
 
     def trimmed(self) -> "Secret":
         """Only what may be a certificate: the rest would take memory, up to 1 MiB for each Secret of the cluster."""
@@ -105,17 +111,7 @@ class Secret(Resource, frozen=True, kw_only=True):
         return [("key", str(self.key))]
 
 
-class ConfigMap(Resource, frozen=True, kw_only=True):
-    data: dict[str, str] = {}
-    omission: str = ""  # why `data` is empty although the object has some: text that follows the name of the ConfigMap
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.data.values()))
-
-    def without_data(self, omission: str) -> "ConfigMap":
-        return msgspec.structs.replace(self, data={}, omission=omission)
-
+class ConfigMap(WithData, frozen=True, kw_only=True):
     def trimmed(self) -> "ConfigMap":
         """Only what may be CA certificates, as for a Secret."""
         text = self.data.get(AUTHORITIES)

@@ -125,8 +125,9 @@ class Channel(Peer):
             if not rest.endswith(b"\r\n"):
                 return False
             self.unsent, self.left = b"", 0
-            fields = [tuple(line.decode().lower().split(": ")) for line in rest.split(b"\r\n") if line]
-            await (self.finish(fields) if fields else self.content(b"", end=True))  # type: ignore[arg-type]
+            lines = [line.decode().lower().partition(": ") for line in rest.split(b"\r\n") if line]
+            fields = [(name, value) for name, _, value in lines]
+            await (self.finish(fields) if fields else self.content(b"", end=True))
             return False
         if len(rest) < length + 2:
             return False

@@ -213,7 +213,7 @@ async def test_a_connection_that_dies(request_: bytes) -> None:
 
 
 def deaf(script: Script) -> Script:
-    """Once it is told to, the connection reads nothing more."""
+    """The connection reads nothing more after DEAF is set."""
 
     async def serve(peer: Peer) -> None:
         more = peer.more
