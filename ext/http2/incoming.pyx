@@ -222,6 +222,9 @@ cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *h
     if head.length and (head.type == NGHTTP2_DATA or head.type == NGHTTP2_HEADERS):
         if nghttp2_session_get_stream_user_data(session.wire, head.stream_id) is not NULL:
             return 0
+        if session.late > 0:
+            session.late -= <int64_t> (FRAME_HEAD + head.length)
+            return 0
     return session_spend(r, session, 1, 0)
 
 
