@@ -72,6 +72,7 @@ cdef struct Exchange:
     uint8_t plain               # pieces of the request body are content, because a receiver takes no chunks
     uint8_t held_chunked        # `held` is in chunks
     uint8_t grpc                # the request is a call of gRPC
+    uint8_t grpc_begun          # its answer from the backend is one of gRPC, whose trailers end it
     uint8_t spoken              # Protocol of the connection of the last try, plus 1; 0: there was none
     uint8_t unprocessed         # the backend has not processed the request: any endpoint may be tried
     uint16_t grpc_outcome       # the status of gRPC with which it was answered, plus 1; 0: none
