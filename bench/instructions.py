@@ -32,6 +32,7 @@ CASES = (
     "upload in chunks",
     "one of 500 routes",
 )
+SHARED = {"HTTP/2": (640, 1920), "HTTP/2 to HTTP/2": (640, 1920)}  # of bench.streams; requests
 
 
 def instructions(folder: Path, case: str, count: int) -> int:
@@ -39,7 +40,8 @@ def instructions(folder: Path, case: str, count: int) -> int:
     path = os.pathsep.join(map(str, (folder, folder / "tests")))
     with tempfile.TemporaryDirectory() as temporary:
         count_ = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={temporary}/out", f"--toggle-collect={TURN}"]
-        program = [sys.executable, "-P", str(HERE / "exchanges.py"), case, str(count)]
+        script = "streams.py" if case in SHARED else "exchanges.py"
+        program = [sys.executable, "-P", str(HERE / script), case, str(count)]
         environment = {**os.environ, "PYTHONPATH": path}
         run = subprocess.run([*count_, *program], cwd=folder, env=environment, capture_output=True, text=True)
     found = re.search(r"Collected : (\d+)", run.stderr)
@@ -49,21 +51,21 @@ def instructions(folder: Path, case: str, count: int) -> int:
 
 
 def per_request(folder: Path, case: str) -> float:
-    few, many = COUNTS
+    few, many = SHARED.get(case, COUNTS)
     return (instructions(folder, case, many) - instructions(folder, case, few)) / (many - few)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", metavar="COMMIT", help="an earlier commit to compare with")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"some of: {', '.join(CASES)}")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"some of: {', '.join([*CASES, *SHARED])}")
     options = parser.parse_args()
-    if unknown := set(options.cases) - set(CASES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; the cases are: {', '.join(CASES)}")
+    if unknown := set(options.cases) - {*CASES, *SHARED}:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; the cases are: {', '.join([*CASES, *SHARED])}")
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is missing: sudo apt-get install -y valgrind")
     folders = [HERE.parent, *([before.build(options.before)] if options.before else [])]
-    cases = options.cases or CASES
+    cases = options.cases or [*CASES, *SHARED]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = [[pool.submit(per_request, folder, case) for folder in folders] for case in cases]
         counts = [[run.result() for run in row] for row in runs]

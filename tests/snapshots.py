@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 from hypothesis import strategies as st
 
-from fastroute.compiler.precedence import rank
+from fastroute.compiler.precedence import rank, request_order
 from fastroute.explain.request import Request
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.place import Place, Transport
@@ -37,7 +37,8 @@ def a_match(
     query: tuple[ValueMatch, ...] = (),
     order: tuple[int | str, ...] = (),
 ) -> Match:
-    return Match(path=path, method=method, headers=headers, query=query, rank=rank(path, method, headers, query, order))
+    first = request_order(path, method)
+    return Match(path=path, method=method, headers=headers, query=query, rank=rank(first, headers, query, order))
 
 
 def a_rule(
@@ -137,17 +138,22 @@ def value_matches(names: Iterable[str]) -> st.SearchStrategy[tuple[ValueMatch, .
 def rules(draw: st.DrawFn, listener: str, route: str) -> Rule:
     count = draw(st.integers(1, 3))
     calls = draw(st.booleans())
+    matches = (
+        a_match(
+            draw(path_matches),
+            draw(st.none() | st.sampled_from(("a", "b") if calls else METHODS)),
+            draw(value_matches(NAMES)),
+            draw(value_matches(PARAMETERS)),
+            order=(draw(st.integers(-2, 2)), route, 0, number),
+        )
+        for number in range(count)
+    )
     return a_rule(
         route,
+        # For calls, an expression and the prefix of every path are told apart only by their ranks.
         *(
-            a_match(
-                draw(path_matches),
-                draw(st.none() | st.sampled_from(("a", "b") if calls else METHODS)),
-                draw(value_matches(NAMES)),
-                draw(value_matches(PARAMETERS)),
-                order=(draw(st.integers(-2, 2)), route, 0, number),
-            )
-            for number in range(count)
+            msgspec.structs.replace(one, rank=(draw(st.integers(-1, 1)), *one.rank)) if calls else one
+            for one in matches
         ),
         listener=listener,
         hostnames=tuple(draw(st.lists(st.sampled_from(HOSTNAMES), min_size=1, max_size=3, unique=True))),

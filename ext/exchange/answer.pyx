@@ -9,8 +9,9 @@ from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.date cimport write_date
-from fastroute.ext.message.grpc cimport grpc_status_of
-from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose
+from fastroute.ext.message.content cimport content_add
+from fastroute.ext.message.grpc cimport GRPC_DEADLINE_EXCEEDED, grpc_status_of
+from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose, local_trailers
 from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
 from fastroute.ext.message.status cimport status_phrase
@@ -107,11 +108,44 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
     return client_body(r, c, x, head, &text) if head else -1
 
 
+cdef inline bint may_get_status(const Exchange *x) noexcept nogil:
+    """Whether trailers with a status of gRPC can end the answer that has begun. (Those of an answer of a declared length
+    would come before its end.)"""
+    return (x.grpc_begun and x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH
+            and not x.response_body.complete)
+
+
+cdef int end_call(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
+    """Ends an answer that has begun, because the time for the call has passed."""
+    cdef Field fields[LOCAL_FIELDS]
+    cdef LocalAnswer local
+    cdef Message trailers
+    cdef char line[LINE]
+    cdef char[DECIMAL_MOST] digits
+    cdef Piece last = Piece(Slice(NULL, 0), 0, False, True, &trailers)
+    memset(&local, 0, sizeof(LocalAnswer))
+    local.grpc_status = decimal(digits, GRPC_DEADLINE_EXCEEDED)
+    local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
+    r.arena.used = 0
+    if local_trailers(&trailers, &local, fields, LOCAL_FIELDS, &r.arena) < 0 or client_body(r, c, x, 0, &last) < 0:
+        return break_off(r, c, x, own.reason)
+    attempt_end(r, x, False)
+    x.upstream_ended = x.upstream_ended or r.now
+    x.grpc_outcome = GRPC_DEADLINE_EXCEEDED + 1
+    x.reason = own.reason
+    x.deadline = 0
+    x.stage = STAGE_FLUSHING
+    content_add(&x.response_body, 0, True)
+    return VERDICT_ANSWERED
+
+
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
     cdef Field fields[CORS_FIELDS]
     cdef LocalAnswer local
     cdef uint8_t grpc = grpc_status_of(own.status) if x.grpc and x.version == VERSION_HTTP2 else 0
     if x.answered:
+        if own.status == 504 and may_get_status(x):
+            return end_call(r, c, x, own)
         return cut_short(r, c, x, own.reason)
     attempt_end(r, x, False)
     if x.upstream_started:

@@ -237,7 +237,7 @@ cdef void begin(Reactor r, Connection *c, Arrival *arrival, int event) noexcept 
 
 
 cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
-    cdef Exchange *x = exchange_take(&r.spare)
+    cdef Exchange *x = exchange_take(&r.spare, c.layer == LAYER_STREAM)
     if x is NULL:
         return NULL
     x.started = c.started if c.state == STATE_HEAD else r.now

@@ -5,7 +5,8 @@ PACE_GRACE without interruption, and then once per window.
 
 Two kinds of bodies have no minimum rate: a response without a known length can be an event stream with long pauses, and
 client and backend can take turns in a chunked request whose response has begun. --body-idle-timeout applies to both.
-In a gRPC call over HTTP/2, the body of the client has neither a minimum rate nor an idle timeout.
+In a gRPC call over HTTP/2, the body of the client has neither a minimum rate nor an idle timeout, if a GRPCRoute takes the
+call or the backend speaks HTTP/2. (Anyone can say that a request is a call; a server of HTTP/1.1 does not serve one.)
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -13,14 +14,15 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastroute.ext.exchange.receiver cimport receiver_step
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE, VERSION_HTTP2
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING, STAGE_WAITING
 from fastroute.ext.reactor.reactor cimport untaken
 
 
-cdef inline bint is_stream_of_messages(const Exchange *x) noexcept nogil:
+cdef inline bint is_stream_of_messages(const Exchange *x, const Connection *u) noexcept nogil:
     """Whether the client may send the next part of its body at any time: in a call of gRPC, which may last for hours."""
-    return x.grpc and x.version == VERSION_HTTP2
+    return x.grpc and x.version == VERSION_HTTP2 and (x.rule.calls or u.protocol == PROTOCOL_HTTP2_STREAM)
 
 
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
@@ -32,7 +34,7 @@ cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexc
     if x.request_body.declared != BODY_NONE and not x.upload_over and x.stage != STAGE_CONNECTING:
         u = slab_find(&r.slab, x.upstream)
         if u is not NULL and buffer_size(&u.output) == 0:
-            if not x.request_body.complete and not is_stream_of_messages(x):
+            if not x.request_body.complete and not is_stream_of_messages(x, u):
                 return MOVER_SENDER
         elif u is not NULL and x.stage == STAGE_WAITING:
             return MOVER_TAKER

@@ -15,7 +15,7 @@ from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request,
     observe,
 )
-from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, TEXT_ROOM, exchange_note
+from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, exchange_note, text_room
 from fastroute.ext.routing.tables cimport reason_name
 
 
@@ -35,7 +35,7 @@ cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice c
     if not r.logs:
         return
     size = message.method.size + message.host.size + message.path.size + client.size + request_id.size
-    if size > TEXT_ROOM:
+    if size > text_room(x):
         into = <char *> malloc(size)
         if into is NULL:
             return

@@ -18,7 +18,7 @@ from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
 from fastroute.ext.message.fieldlist cimport append_field
-from fastroute.ext.message.grpc cimport grpc_outcome
+from fastroute.ext.message.grpc cimport grpc_outcome, is_grpc_answer
 from fastroute.ext.message.message cimport FIELD_DATE, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport (
     REASON_CLIENT_CLOSED, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_MALFORMED,
@@ -206,7 +206,9 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
     if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.status = message.status
-    x.grpc_outcome = grpc_outcome(message) if x.grpc else 0
+    if x.grpc:
+        x.grpc_outcome = grpc_outcome(message)
+        x.grpc_begun = is_grpc_answer(message)
     x.stage = STAGE_RELAYING
     event = backend_event(r, u, x, arrival)
     return take_piece(r, c, x, u, arrival, head) if event == EVENT_PIECE else failed(r, c, x, arrival, event)

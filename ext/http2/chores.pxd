@@ -24,7 +24,9 @@ cdef enum:
 # The connection must end for this Http2Failure; only the first one counts.
 cdef void session_fail(Reactor r, Session *session, int failure) noexcept nogil
 # Counts received bytes that no known frame explains (Session.unexplained) as chores: frames that libnghttp2 ignores, which are
-# of unknown types or content of streams that have ended. Returns like session_spend.
+# of unknown types or content of streams that have ended. What a backend has sent on streams that were reset here does not
+# count (Session.late): otherwise a client that cancels requests would end the answers of others on the same connection.
+# Returns like session_spend.
 cdef int session_spend_bytes(Reactor r, Session *session) noexcept nogil
 # Counts chores and resets. Returns 0, or an error for libnghttp2 if the connection must end.
 cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t resets) noexcept nogil

@@ -1,5 +1,7 @@
 """Limits of what a peer may cause; see chores.pxd."""
 
+from libc.stdint cimport int64_t
+
 from fastroute.ext.http2.nghttp2 cimport NGHTTP2_ERR_CALLBACK_FAILURE
 from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_CHORES, HTTP2_RESETS, count
 
@@ -33,6 +35,10 @@ cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t re
 
 cdef int session_spend_bytes(Reactor r, Session *session) noexcept nogil:
     cdef uint32_t chores
+    cdef int64_t excused = min(session.unexplained, session.late)
+    if excused > 0:
+        session.late -= excused
+        session.unexplained -= excused
     if session.unexplained < CHORE_BYTES:
         return 0
     chores = <uint32_t> (session.unexplained // CHORE_BYTES)

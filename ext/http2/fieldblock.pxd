@@ -13,7 +13,16 @@ cdef enum:
 # Appends a field at `used`, with its name in lower case. Returns the bytes in use then, or 0 if `room` is too small.
 cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil
 
-# The same; the value is the parts, one after another.
+# The same at `out`, which has room for the field. The name is in lower case.
+cdef inline void put_plain(char *out, Slice name, Slice value) noexcept nogil:
+    cdef uint32_t[2] sizes
+    sizes[0] = name.size
+    sizes[1] = value.size
+    memcpy(out, sizes, SIZES)
+    memcpy(out + SIZES, name.data, name.size)
+    memcpy(out + SIZES + name.size, value.data, value.size)
+
+# The same as put_field; the value is the parts, one after another.
 cdef uint32_t put_joined(char *out, uint32_t used, uint32_t room, Slice name, const Slice *parts, int count) noexcept nogil
 
 cdef inline bint next_field(const char **at, const char *end, Slice *name, Slice *value) noexcept nogil:

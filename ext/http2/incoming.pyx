@@ -11,7 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some, session_fail, session_spend
-from fastroute.ext.http2.fieldblock cimport SIZES, put_field
+from fastroute.ext.http2.fieldblock cimport SIZES, put_plain
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport note_windows, reset
 from fastroute.ext.http2.session cimport FRAME_HEAD, RESETS_KEPT, Session, session_of
@@ -90,8 +90,10 @@ cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint
     room = <uint32_t> (SIZES + name_size + value_size)
     if buffer_reserve(block, room) < 0:
         return NGHTTP2_ERR_CALLBACK_FAILURE
-    block.end += put_field(block.data + block.end, 0, room, Slice(<const char *> name, <uint32_t> name_size),
-                           Slice(<const char *> value, <uint32_t> value_size))
+    # libnghttp2 reports names in upper case to on_invalid_header.
+    put_plain(block.data + block.end, Slice(<const char *> name, <uint32_t> name_size),
+              Slice(<const char *> value, <uint32_t> value_size))
+    block.end += room
     return 0
 
 
@@ -221,6 +223,9 @@ cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *h
         return NGHTTP2_ERR_CALLBACK_FAILURE
     if head.length and (head.type == NGHTTP2_DATA or head.type == NGHTTP2_HEADERS):
         if nghttp2_session_get_stream_user_data(session.wire, head.stream_id) is not NULL:
+            return 0
+        if session.late > 0:
+            session.late -= <int64_t> (FRAME_HEAD + head.length)
             return 0
     return session_spend(r, session, 1, 0)
 

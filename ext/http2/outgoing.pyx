@@ -5,12 +5,14 @@ streams is that of the engine, and no byte is copied twice. Only the end of a st
 DATA frame while a window is closed, not even one without content.
 """
 
-from libc.stdint cimport int32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 
 from fastroute.ext.http2.chores cimport CONTENT_MAKES_UP, REQUEST_MAKES_UP, UPDATE_BYTES, UPDATES_MOST, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
-from fastroute.ext.http2.session cimport FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of
+from fastroute.ext.http2.session cimport (
+    ANSWERS_WINDOW, ANSWER_WINDOW, FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of,
+)
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.reactor.connection cimport handle_of, slab_find
 from fastroute.ext.reactor.parent cimport (
@@ -105,6 +107,8 @@ cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept 
     queue(r, p)
     if session_of(p).open == s.stream.id:
         session_of(p).open = 0  # libnghttp2 does not report the end of the block
+    if session_of(p).asks:
+        session_of(p).late = min(session_of(p).late + ANSWER_WINDOW, <int64_t> ANSWERS_WINDOW)
     nghttp2_session_set_stream_user_data(session_of(p).wire, s.stream.id, NULL)
     return nghttp2_submit_rst_stream(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, CODES[cause])
 

@@ -6,11 +6,14 @@ Connection-specific fields are left out (RFC 9113 section 8.2.2). Content-Length
 from libc.stdint cimport uint8_t
 
 from fastroute.ext.http2.fieldblock cimport next_field, put_field
-from fastroute.ext.http2.nghttp2 cimport NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE
+from fastroute.ext.http2.nghttp2 cimport (
+    NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE, NGHTTP2_NV_FLAG_NO_INDEX,
+)
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice, arena_take
 from fastroute.ext.message.fieldlist cimport is_copied
 from fastroute.ext.message.message cimport BODY_LENGTH, Field
+from fastroute.ext.message.octet cimport is_text
 
 
 cdef inline bint goes_on(const Field *field) noexcept nogil:
@@ -55,6 +58,7 @@ cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Ar
     cdef const char *end = block + size
     cdef nghttp2_nv *fields
     cdef Slice name, value
+    cdef uint8_t flags
     count[0] = 0
     while next_field(&at, end, &name, &value):
         count[0] += 1
@@ -64,7 +68,9 @@ cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Ar
     at = block
     count[0] = 0
     while next_field(&at, end, &name, &value):
-        fields[count[0]] = nghttp2_nv(<uint8_t *> name.data, <uint8_t *> value.data, name.size, value.size,
-                                      NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+        flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
+        if is_text(name.data, name.size, b"x-request-id", 12):
+            flags |= NGHTTP2_NV_FLAG_NO_INDEX       # each request has another one: it would displace others from the table
+        fields[count[0]] = nghttp2_nv(<uint8_t *> name.data, <uint8_t *> value.data, name.size, value.size, flags)
         count[0] += 1
     return fields

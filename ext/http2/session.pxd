@@ -54,6 +54,7 @@ cdef struct Session:            # of one parent
     uint32_t resets
     uint64_t eased              # milliseconds: when some of them were last forgotten
     int64_t unexplained         # bytes that have arrived without a known frame
+    int64_t late                # bytes of streams that were reset here which a backend may have sent before it knew that
     uint8_t fruitful            # the frame that is being received has content
     uint8_t failed              # `failure` is set, and counted
     int failure                 # Http2Failure: why the connection ends

@@ -8,8 +8,9 @@ from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Message
 
 
-# Writes the head of a request. Returns its bytes, or 0 if `room` is too small.
-cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil
+# Writes the head of a request. `secure`: to a backend with TLS; servers compare the scheme with their connection (RFC 9110
+# section 7.4), so it is not that of the client. Returns its bytes, or 0 if `room` is too small.
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil
 # Reads the head of an answer that libnghttp2 has accepted, to a request of `method` (MethodName). `ends`: no content follows.
 # The Message points into the block and the arena. Returns 0, or -Refusal.
 cdef int read_answer(Message *message, Slice block, bint ends, uint8_t method, const HeadLimits *limits,

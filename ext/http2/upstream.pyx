@@ -16,7 +16,7 @@ from fastroute.ext.message.fieldname cimport field_name
 from fastroute.ext.message.fieldname import HOP_FIELDS
 from fastroute.ext.message.limits cimport FIELDS_SPARE
 from fastroute.ext.message.message cimport (
-    BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, DROPPED_HERE, FIELD_CONTENT_LENGTH, FIELD_COUNT, METHOD_HEAD, SCHEME_HTTPS, Field,
+    BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, DROPPED_HERE, FIELD_CONTENT_LENGTH, FIELD_COUNT, METHOD_HEAD, Field,
 )
 from fastroute.ext.message.number cimport count_bytes
 from fastroute.ext.message.octet cimport OCTET_TOKEN, is_text, run_over, run_over_field
@@ -49,9 +49,9 @@ cdef uint32_t put_path(char *out, uint32_t used, uint32_t room, const Message *m
     return put_joined(out, used, room, Slice(b":path", 5), parts, 3 if message.has_query else 1)
 
 
-cdef uint32_t put_pseudo(char *out, uint32_t room, const Message *message) noexcept nogil:
+cdef uint32_t put_pseudo(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil:
     """Returns the bytes in use; 0 if the room is too small."""
-    cdef Slice scheme = Slice(b"https", 5) if message.scheme == SCHEME_HTTPS else Slice(b"http", 4)
+    cdef Slice scheme = Slice(b"https", 5) if secure else Slice(b"http", 4)
     cdef uint32_t used = put_field(out, 0, room, Slice(b":method", 7), message.method)
     if used:
         used = put_field(out, used, room, Slice(b":scheme", 7), scheme)
@@ -60,9 +60,9 @@ cdef uint32_t put_pseudo(char *out, uint32_t room, const Message *message) noexc
     return put_path(out, used, room, message) if used else 0
 
 
-cdef uint32_t write_request(char *out, uint32_t room, const Message *message) noexcept nogil:
+cdef uint32_t write_request(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil:
     cdef char[DECIMAL_MOST] digits
-    cdef uint32_t used = put_pseudo(out, room, message)
+    cdef uint32_t used = put_pseudo(out, room, message, secure)
     if used:
         used = put_fields(out, used, room, message)
     if used and message.declared == BODY_LENGTH:

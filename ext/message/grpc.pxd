@@ -21,6 +21,8 @@ cdef enum GrpcStatus:           # those that the gateway itself sends; also as t
 cdef bint is_grpc_type(Slice value) noexcept nogil
 # Whether the request is a call.
 cdef bint is_grpc(const Message *request) noexcept nogil
+# Whether the answer to a call is one of gRPC.
+cdef bint is_grpc_answer(const Message *answer) noexcept nogil
 # The method of a call to "/service/method": the part after the last '/'; empty if the path has only one.
 cdef Slice grpc_method(const Message *request) noexcept nogil
 # The milliseconds that the client allows for the call, at least 1; 0: it sets no limit, or a malformed one.

@@ -32,6 +32,11 @@ cdef const Field *find(const Message *message, const char *name, uint32_t size) 
     return NULL
 
 
+cdef bint is_grpc_answer(const Message *answer) noexcept nogil:
+    cdef const Field *field = find(answer, b"content-type", 12)
+    return answer.status == 200 and field is not NULL and is_grpc_type(field.value)
+
+
 cdef bint is_grpc(const Message *request) noexcept nogil:
     cdef const Field *field
     if request.method_name != METHOD_POST:

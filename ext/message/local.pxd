@@ -24,3 +24,6 @@ cdef struct LocalAnswer:
 # small. Returns 0, or -1 if the arena is full.
 cdef int local_compose(Message *message, const LocalAnswer *local, Field *room, uint32_t fields_room,
                        Arena *arena) noexcept nogil
+# Makes `message` the trailers that end an answer with the status of gRPC of `local`. Returns like local_compose.
+cdef int local_trailers(Message *message, const LocalAnswer *local, Field *room, uint32_t fields_room,
+                        Arena *arena) noexcept nogil

@@ -18,13 +18,26 @@ cdef inline int state(Message *message, Arena *arena, Slice name, Slice value) n
     return 0 if value.size == 0 or append_field(message, arena, name, value) is not NULL else -1
 
 
-cdef int compose_trailers_only(Message *message, const LocalAnswer *local, Arena *arena) noexcept nogil:
-    """Adds what tells the client how its call ended (PROTOCOL-HTTP2.md, Trailers-Only). Returns 0, or -1 if the arena is
-    full."""
-    if state(message, arena, Slice(b"Content-Type", 12), Slice(b"application/grpc", 16)) < 0 \
-            or state(message, arena, Slice(b"grpc-status", 11), local.grpc_status) < 0:
+cdef int add_status(Message *message, const LocalAnswer *local, Arena *arena) noexcept nogil:
+    """Adds what tells the client how its call ended. Returns 0, or -1 if the arena is full."""
+    if state(message, arena, Slice(b"grpc-status", 11), local.grpc_status) < 0:
         return -1
     return state(message, arena, Slice(b"grpc-message", 12), local.grpc_message)
+
+
+cdef int local_trailers(Message *message, const LocalAnswer *local, Field *room, uint32_t fields_room,
+                        Arena *arena) noexcept nogil:
+    memset(message, 0, sizeof(Message))
+    message.fields = room
+    message.fields_room = fields_room
+    return add_status(message, local, arena)
+
+
+cdef int compose_trailers_only(Message *message, const LocalAnswer *local, Arena *arena) noexcept nogil:
+    """Returns 0, or -1 if the arena is full (PROTOCOL-HTTP2.md, Trailers-Only)."""
+    if state(message, arena, Slice(b"Content-Type", 12), Slice(b"application/grpc", 16)) < 0:
+        return -1
+    return add_status(message, local, arena)
 
 
 cdef int local_compose(Message *message, const LocalAnswer *local, Field *room, uint32_t fields_room,

@@ -40,6 +40,7 @@ cdef enum Verdict:              # what happens to the client connection
 cdef enum:
     TRIES_MOST = 3              # maximum number of endpoints tried for a connection without a pause
     TRIED_MOST = 6              # endpoints remembered, so that a retry uses another one
+    # An exchange has this room for what it keeps. That of a stream is lean: a connection can have a thousand that wait.
     BLOCK_ROOM = 2048           # maximum bytes of a request kept without an allocation
     TEXT_ROOM = 512             # maximum bytes of log text kept without an allocation
 
@@ -72,7 +73,9 @@ cdef struct Exchange:
     uint8_t plain               # pieces of the request body are content, because a receiver takes no chunks
     uint8_t held_chunked        # `held` is in chunks
     uint8_t grpc                # the request is a call of gRPC
+    uint8_t grpc_begun          # its answer from the backend is one of gRPC, whose trailers end it
     uint8_t spoken              # Protocol of the connection of the last try, plus 1; 0: there was none
+    uint8_t lean                # it has no `block_inline` and no `text_inline`
     uint8_t unprocessed         # the backend has not processed the request: any endpoint may be tried
     uint16_t grpc_outcome       # the status of gRPC with which it was answered, plus 1; 0: none
     uint8_t failure             # Failure of the previous try, while pausing
@@ -136,9 +139,11 @@ cdef inline bint continues(int verdict) noexcept nogil:
     """Whether the exchange continues after this Verdict."""
     return verdict <= VERDICT_ANSWERED
 
-cdef struct ExchangeList:
-    Exchange *first             # free exchanges
+cdef struct ExchangeList:       # free exchanges
+    Exchange *first             # those that are not lean
+    Exchange *first_lean
     uint32_t count
+    uint32_t lean_count
 
 cdef inline Slice exchange_origin(const Exchange *exchange) noexcept nogil:
     """The Origin of the request if its CORS filter allows it; otherwise empty."""
@@ -149,8 +154,12 @@ cdef inline Slice exchange_origin(const Exchange *exchange) noexcept nogil:
 
 # Keeps a copy of `origin`. False: out of memory.
 cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil
+cdef inline uint32_t text_room(const Exchange *exchange) noexcept nogil:
+    """Bytes of log text that need no allocation."""
+    return 0 if exchange.lean else <uint32_t> TEXT_ROOM
+
 # A new exchange in STAGE_CONNECTING; NULL if out of memory.
-cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil
+cdef Exchange *exchange_take(ExchangeList *spare, bint lean) noexcept nogil
 # Drops its references and frees its memory. The caller has detached its upstream connection.
 cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil

@@ -10,21 +10,31 @@ from fastroute.ext.routing.router cimport listener_unref
 from fastroute.ext.routing.tables cimport endpoint_unref, rule_unref
 
 cdef enum:
-    SPARE_MOST = 1024       # exchanges kept for reuse: about 3 MiB
+    SPARE_MOST = 1024       # exchanges kept for reuse, of each kind: about 3 MiB, and less than 1 MiB of lean ones
 
 
-cdef Exchange *exchange_take(ExchangeList *spare) noexcept nogil:
-    cdef Exchange *exchange = spare.first
+cdef Exchange *take_spare(ExchangeList *spare, bint lean) noexcept nogil:
+    """A free exchange; NULL if there is none."""
+    cdef Exchange **first = &spare.first_lean if lean else &spare.first
+    cdef uint32_t *count = &spare.lean_count if lean else &spare.count
+    cdef Exchange *exchange = first[0]
     if exchange is not NULL:
-        spare.first = exchange.next
-        spare.count -= 1
-    else:
-        exchange = <Exchange *> malloc(sizeof(Exchange))
+        first[0] = exchange.next
+        count[0] -= 1
+    return exchange
+
+
+cdef Exchange *exchange_take(ExchangeList *spare, bint lean) noexcept nogil:
+    cdef Exchange *exchange = take_spare(spare, lean)
+    if exchange is NULL:
+        exchange = <Exchange *> malloc(sizeof(Exchange) - (BLOCK_ROOM + TEXT_ROOM if lean else 0))
         if exchange is NULL:
             return NULL
     memset(exchange, 0, <char *> exchange.block_inline - <char *> exchange)
-    exchange.block = exchange.block_inline
-    exchange.text = exchange.text_inline
+    exchange.lean = lean
+    if not lean:
+        exchange.block = exchange.block_inline
+        exchange.text = exchange.text_inline
     return exchange
 
 
@@ -36,9 +46,9 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         rule_unref(exchange.rule)
     if exchange.listener is not NULL:
         listener_unref(exchange.listener)
-    if exchange.block is not <char *> exchange.block_inline:
+    if exchange.lean or exchange.block is not <char *> exchange.block_inline:
         free(exchange.block)
-    if exchange.text is not <char *> exchange.text_inline:
+    if exchange.lean or exchange.text is not <char *> exchange.text_inline:
         free(exchange.text)
     if exchange.origin is not NULL:
         free(exchange.origin)
@@ -47,21 +57,25 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
     free(exchange.mirrors)
     free(exchange.trailers)
     buffer_free(&exchange.held)
-    if spare.count >= SPARE_MOST:
+    give_spare(spare, exchange)
+
+
+cdef void give_spare(ExchangeList *spare, Exchange *exchange) noexcept nogil:
+    cdef Exchange **first = &spare.first_lean if exchange.lean else &spare.first
+    cdef uint32_t *count = &spare.lean_count if exchange.lean else &spare.count
+    if count[0] >= SPARE_MOST:
         free(exchange)
         return
-    exchange.next = spare.first
-    spare.first = exchange
-    spare.count += 1
+    exchange.next = first[0]
+    first[0] = exchange
+    count[0] += 1
 
 
 cdef void exchanges_free(ExchangeList *spare) noexcept nogil:
-    cdef Exchange *exchange
     while spare.first is not NULL:
-        exchange = spare.first
-        spare.first = exchange.next
-        free(exchange)
-    spare.count = 0
+        free(take_spare(spare, False))
+    while spare.first_lean is not NULL:
+        free(take_spare(spare, True))
 
 
 cdef bint exchange_keep_origin(Exchange *exchange, Slice origin) noexcept nogil:
@@ -88,7 +102,7 @@ cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil:
 
 cdef bint exchange_keep_request(Exchange *exchange, const Message *request, uint32_t size) noexcept nogil:
     cdef char *block
-    if size > BLOCK_ROOM:
+    if exchange.lean or size > BLOCK_ROOM:
         block = <char *> malloc(size)
         if block is NULL:
             return False

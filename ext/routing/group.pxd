@@ -2,8 +2,8 @@
 #
 # Exact paths are in a hash map, prefixes in a tree of path elements (also a hash map: node and element to node),
 # regular expressions are indexed by their literal prefix. The matches of one path are ordered by rank. A request tries
-# the exact path, then shorter and shorter prefixes, then the expressions, until a match takes it. Filled once, then
-# immutable.
+# the exact path, then shorter and shorter prefixes, then the expressions, until a match takes it. For a call, the prefix
+# "" and the expressions count as one path: the ranks decide. Filled once, then immutable.
 
 from libc.stdint cimport uint32_t
 

@@ -9,7 +9,7 @@ from fastroute.ext.memory.bytemap cimport (
 from fastroute.ext.memory.graveyard cimport bury
 from fastroute.ext.memory.pool cimport pool_free_one, pool_start, pool_take
 from fastroute.ext.routing.expressions cimport expressions_find, expressions_put
-from fastroute.ext.routing.node cimport node_find, node_put
+from fastroute.ext.routing.node cimport match_before, node_find, node_put
 from fastroute.ext.routing.rule cimport PATH_EXACT, PATH_PREFIX, PATH_REGEX, rule_ref, rule_unref
 
 cdef enum:
@@ -178,6 +178,7 @@ cdef const Node *_deepest(const Group *group, const Slice *path) noexcept nogil:
 cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil:
     cdef const Slice *path = &facts.message.path
     cdef const Match *match
+    cdef const Match *other
     cdef const Node *node
     if group.exact.used and path.size <= group.longest:
         node = <const Node *> bytemap_find(&group.exact, 0, path.data, path.size)
@@ -188,7 +189,8 @@ cdef const Match *group_find(const Group *group, Facts *facts) noexcept nogil:
     node = _deepest(group, path)
     while node != NULL:
         match = node_find(&group.index, node, facts)
-        if match != NULL:
+        if match != NULL and (node.parent != NULL or not match.rule.calls):
             return match
         node = node.parent
-    return expressions_find(&group.index, &group.expressions, facts)
+    other = expressions_find(&group.index, &group.expressions, facts)
+    return other if match == NULL or (other != NULL and match_before(other, match)) else match

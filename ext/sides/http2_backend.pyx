@@ -28,6 +28,11 @@ from fastroute.ext.sides.trailing cimport trailers_filter
 # --- the request
 
 
+cdef uint32_t write_head(Reactor r, const Connection *u, const Message *message) noexcept nogil:
+    """Returns the bytes in use of `r.outgoing`; 0: no room."""
+    return write_request(r.outgoing, r.outgoing_size, message, u.key.verification is not NULL)
+
+
 cdef int send_piece(Reactor r, Connection *u, const Piece *piece, uint32_t used) noexcept nogil:
     """`used`: bytes of `r.outgoing` that are in use."""
     cdef iovec part
@@ -48,7 +53,7 @@ cdef int finish(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef int send(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil:
-    cdef uint32_t size = write_request(r.outgoing, r.outgoing_size, message)
+    cdef uint32_t size = write_head(r, u, message)
     cdef bint only = piece.end and piece.data.size == 0 and piece.trailers is NULL
     if size == 0 or session_request(r, u, r.outgoing, size, only) < 0:
         return -1
@@ -61,7 +66,7 @@ cdef int send(Reactor r, Connection *u, const Message *message, const Piece *pie
 
 
 cdef int queue_head(Reactor r, Connection *u, const Message *message) noexcept nogil:
-    u.stream.opening = write_request(r.outgoing, r.outgoing_size, message)
+    u.stream.opening = write_head(r, u, message)
     return put(r, u, r.outgoing, u.stream.opening) if u.stream.opening else -1
 
 

@@ -6,7 +6,7 @@ head of an answer is a block of fields in `r.outgoing` until the first piece of 
 """
 
 from libc.stdint cimport uint32_t
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastroute.ext.http2.fieldblock cimport next_field
 from fastroute.ext.http2.outgoing cimport session_answer, session_flush, session_interim, session_keep_trailers
@@ -94,10 +94,14 @@ cdef bint is_call(const Buffer *block) noexcept nogil:
     cdef const char *at = buffer_bytes(block)
     cdef const char *end = at + buffer_size(block)
     cdef Slice name, value
+    cdef bint posted = False
+    cdef bint typed = False
     while next_field(&at, end, &name, &value):
-        if is_text(name.data, name.size, b"content-type", 12):
-            return is_grpc_type(value)
-    return False
+        if is_text(name.data, name.size, b":method", 7):
+            posted = value.size == 4 and memcmp(value.data, b"POST", 4) == 0
+        elif is_text(name.data, name.size, b"content-type", 12):
+            typed = is_grpc_type(value)
+    return posted and typed
 
 
 cdef void begin(Reactor r, Connection *c, Exchange *x, int event) noexcept nogil:

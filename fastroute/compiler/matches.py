@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from fastroute.compiler.precedence import Rank, position_of, rank
+from fastroute.compiler.precedence import Rank, call_order, position_of, rank, request_order
 from fastroute.graph.path import matched_path
 from fastroute.resources.gateway import Route
-from fastroute.resources.http_rule import HeaderMatch, HTTPMatch, HTTPPathMatch, HTTPRule
+from fastroute.resources.http_rule import CallMatch, HeaderMatch, HTTPMatch, HTTPPathMatch, HTTPRule
 from fastroute.snapshot import Match, PathMatch, ValueMatch
 
 
@@ -20,12 +20,13 @@ def _match(written: HTTPMatch, position: Rank) -> Match:
     path = path_match(written.path)
     headers = _first_of_each((match.name.lower(), match) for match in written.headers)
     query = _first_of_each((match.name, match) for match in written.query_params)
+    first = call_order(written) if isinstance(written, CallMatch) else request_order(path, written.method)
     return Match(
         path=path,
         method=written.method,
         headers=headers,
         query=query,
-        rank=rank(path, written.method, headers, query, position),
+        rank=rank(first, headers, query, position),
     )
 
 

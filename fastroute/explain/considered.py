@@ -18,9 +18,12 @@ from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, Value
 AT_MOST = 20  # maximum number of near misses in the output
 
 # What a smaller number at the same position of two ranks means (Match.rank).
-_RANKS = (
-    "a longer regular expression comes first",
-    "a match with a method comes first",
+_OF_REQUESTS = ("a longer regular expression comes first", "a match with a method comes first")
+_OF_CALLS = (
+    "a regular expression of the service comes first, and of several the longest",
+    "a match with a method comes first: of type Exact, then the longest regular expression",
+)
+_OF_ALL = (
     "the match with more headers comes first",
     "the match with more query parameters comes first",
     "the older route comes first",
@@ -28,6 +31,8 @@ _RANKS = (
     "of one route's rules the one written first comes first",
     "of one rule's matches the one written first comes first",
 )
+# What the first number of path_order means for a call.
+_SERVICES = ("a match of a service and a method of type Exact", "a match of a service of type Exact", "any other match")
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +71,19 @@ def beaten_by(winner: Found, loser: Found) -> str:
     if specificity(winner.hostname) != specificity(loser.hostname):
         return f"hostname {winner.hostname} is more specific than {loser.hostname or 'none'}"
     ours, theirs = winner.match, loser.match
-    if ours.path.type != theirs.path.type:
-        return f"path type {ours.path.type} comes before {theirs.path.type}"
-    if path_order(ours.path) != path_order(theirs.path):
-        return f"the path prefix {ours.path.value} is longer than {theirs.path.value or '/'}"
-    return next(text for text, one, other in zip(_RANKS, ours.rank, theirs.rank, strict=False) if one != other)
+    if path_order(winner) != path_order(loser):
+        return _path_first(winner, loser)
+    texts = (*(_OF_CALLS if winner.rule.calls else _OF_REQUESTS), *_OF_ALL)
+    return next(text for text, one, other in zip(texts, ours.rank, theirs.rank, strict=False) if one != other)
+
+
+def _path_first(winner: Found, loser: Found) -> str:
+    if winner.rule.calls:
+        return f"{_SERVICES[path_order(winner)[0]]} comes before {_SERVICES[path_order(loser)[0]]}"
+    ours, theirs = winner.match.path, loser.match.path
+    if ours.type != theirs.type:
+        return f"path type {ours.type} comes before {theirs.type}"
+    return f"the path prefix {ours.value} is longer than {theirs.value or '/'}"
 
 
 def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Considered]:

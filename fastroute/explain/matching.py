@@ -3,7 +3,8 @@
 A request belongs only to the most specific listener of the port whose hostname matches the host. In that listener, a
 call of gRPC is matched first with the rules that take only calls. Rules are tried by their own hostnames, most specific
 first; if no rule for one hostname matches, the next hostname is tried. For one hostname the order is: Exact path,
-longest PathPrefix, regular expressions, then the ranks of the matches.
+longest PathPrefix, regular expressions, then the ranks of the matches. Of rules that take only calls, the order is:
+Exact path, PathPrefix with a service, then the ranks of all others.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ import msgspec
 from fastroute.explain.request import Request
 from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT, Regex
 from fastroute.place import Place
-from fastroute.snapshot import Listener, Match, PathMatch, Rule, Snapshot, ValueMatch
+from fastroute.snapshot import Listener, Match, Rule, Snapshot, ValueMatch
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -60,7 +61,7 @@ def takers(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator
 def precedence(found: Found) -> tuple[object, ...]:
     """Sort key: the smallest wins."""
     kind, length = specificity(found.hostname)
-    return (not found.rule.calls, -kind, -length, path_order(found.match.path), found.match.rank)
+    return (not found.rule.calls, -kind, -length, path_order(found), found.match.rank)
 
 
 def takes_host(hostname: str, host: str) -> bool:
@@ -82,10 +83,13 @@ def best_hostname(hostnames: Iterable[str], host: str) -> str | None:
     return max((name for name in hostnames if takes_host(name, host)), key=specificity, default=None)
 
 
-def path_order(path: PathMatch) -> tuple[int, int]:
+def path_order(found: Found) -> tuple[int, int]:
     """Sort key, the smallest is tried first. Of several prefixes of one path, the longer has more elements."""
+    path = found.match.path
     kind = ("Exact", "PathPrefix", "RegularExpression").index(path.type)
-    return (kind, -len(path.value) if path.type == "PathPrefix" else 0)
+    if path.type != "PathPrefix":
+        return (kind, 0)
+    return (kind, -len(path.value)) if path.value or not found.rule.calls else (kind + 1, 0)
 
 
 # --- whether a match matches the request, and what is missing

@@ -2,7 +2,8 @@
 
 On one listener and for one hostname of the routes, two matches with the same path and the same conditions match the
 same requests: the older route gets them, then the smaller namespace/name, then the earlier rule and match. A regular
-expression comes after every prefix, so that an unconditional prefix `/` leaves no requests for it.
+expression comes after every prefix, so that an unconditional prefix `/` leaves no requests for it. (For calls of gRPC
+it comes before a match of every call.)
 
 Several hostnames of routes can match the same hosts if the listener's hostname is narrower. Then all matches of the
 most specific hostname come first, so that a shorter prefix without conditions also leaves no requests for the others.
@@ -84,7 +85,8 @@ def _winners(entries: Iterable[Entry]) -> Winners:
 def _takes_as_much(group: Winners, wanted: Wanted) -> MatchRank | None:
     """The winner for `wanted` with the same hostname: the same match, or a catch-all for a regular expression."""
     calls, type_, _, _ = wanted
-    catch_all = group.get((calls, "PathPrefix", "", ANYTHING)) if type_ == "RegularExpression" else None
+    is_last = type_ == "RegularExpression" and not calls
+    catch_all = group.get((calls, "PathPrefix", "", ANYTHING)) if is_last else None
     return catch_all or group.get(wanted)
 
 

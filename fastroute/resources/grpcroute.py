@@ -1,16 +1,17 @@
 """GRPCRoute: its rules take only calls of gRPC, which are POST requests for "/service/method".
 
 They are translated into rules for HTTP requests. A service and a method are an exact path, a service is a prefix. A
-match of the method only is one of the method of a CallRule. Regular expressions are one expression for the path.
+match of the method only is one of the method of a CallRule. Regular expressions are one expression for the path; how
+long each of the two was is kept, because precedence depends on it.
 """
 
 from fastroute.resources.gateway import Route, RouteSpec
 from fastroute.resources.http_rule import (
+    CallMatch,
     CallRule,
     HeaderMatch,
     HTTPBackendRef,
     HTTPFilter,
-    HTTPMatch,
     HTTPPathMatch,
     HTTPRule,
     SessionPersistence,
@@ -55,7 +56,7 @@ def call_rules(route: GRPCRoute) -> tuple[HTTPRule, ...]:
     return tuple(
         CallRule(
             name=rule.name,
-            matches=tuple(_match(match) for match in rule.matches) or (HTTPMatch(),),
+            matches=tuple(_match(match) for match in rule.matches) or (CallMatch(),),
             filters=rule.filters,
             backend_refs=rule.backend_refs,
             session_persistence=rule.session_persistence,
@@ -64,23 +65,24 @@ def call_rules(route: GRPCRoute) -> tuple[HTTPRule, ...]:
     )
 
 
-def _match(written: GRPCRouteMatch) -> HTTPMatch:
+def _match(written: GRPCRouteMatch) -> CallMatch:
     method = written.method
     if method is None:
-        return HTTPMatch(headers=written.headers)
+        return CallMatch(headers=written.headers)
     if method.type == "RegularExpression":
-        path = HTTPPathMatch("RegularExpression", f"/{_part(method.service)}/{_part(method.method)}")
-        return HTTPMatch(path=path, headers=written.headers)
+        service, name = method.service or "", method.method or ""
+        path = HTTPPathMatch("RegularExpression", f"/{_part(service)}/{_part(name)}")
+        return CallMatch(path=path, headers=written.headers, expressions=(len(service), len(name)))
     if not method.service:
-        return HTTPMatch(method=method.method or None, headers=written.headers)
+        return CallMatch(method=method.method or None, headers=written.headers)
     if not method.method:
-        return HTTPMatch(path=HTTPPathMatch("PathPrefix", f"/{method.service}"), headers=written.headers)
-    return HTTPMatch(path=HTTPPathMatch("Exact", f"/{method.service}/{method.method}"), headers=written.headers)
+        return CallMatch(path=HTTPPathMatch("PathPrefix", f"/{method.service}"), headers=written.headers)
+    return CallMatch(path=HTTPPathMatch("Exact", f"/{method.service}/{method.method}"), headers=written.headers)
 
 
-def _part(pattern: str | None) -> str:
+def _part(pattern: str) -> str:
     """
-    >>> _part("^foo[.].*$"), _part(None), _part("a|b")
+    >>> _part("^foo[.].*$"), _part(""), _part("a|b")
     ('(?:foo[.].*)', '[^/]+', '(?:a|b)')
     """
     return f"(?:{whole(pattern)})" if pattern else "[^/]+"

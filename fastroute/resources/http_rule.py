@@ -28,6 +28,12 @@ class HTTPMatch(Typed, frozen=True):
     method: str | None = None
 
 
+class CallMatch(HTTPMatch, frozen=True):
+    """A match of a CallRule; the method is the one of gRPC."""
+
+    expressions: tuple[int, int] = (0, 0)  # characters of the regular expressions of the service and of the method
+
+
 class HTTPHeader(Typed, frozen=True):
     name: str
     value: str

@@ -67,6 +67,16 @@ TOOLS = Module(
 # Tests of servers of HTTP/2.
 H2SPEC = Module("h2spec", ROOT / "tests/http2/h2spec", (Program("h2spec", "github.com/summerwind/h2spec/cmd/h2spec"),))
 
+# gRPC's own client and server, which test each other through a proxy.
+INTEROP = Module(
+    "interop",
+    ROOT / "tests/http2/interop",
+    (
+        Program("client", "google.golang.org/grpc/interop/client"),
+        Program("server", "google.golang.org/grpc/interop/server"),
+    ),
+)
+
 
 def suite(version: str) -> Module:
     """The official conformance suite of a release, and the CRDs that it requires."""

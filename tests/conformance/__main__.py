@@ -48,7 +48,21 @@ spec:
 apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {name: calls, namespace: rights}
-spec: {parentRefs: [{name: edge}]}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo, namespace: rights}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: echo, namespace: rights}
+spec:
+  targetRefs: [{group: "", kind: Service, name: echo}]
+  validation: {hostname: echo, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
 """
 JUDGED_AT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights/grpcroutes/calls"
 
@@ -117,7 +131,8 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
 
 def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> None:
     """Uses the rights that the suite does not need, so that they are in the audit log: restarts fastroute on the same
-    objects after restarting the API server without WatchList, creates a GRPCRoute, and edits labels."""
+    objects after restarting the API server without WatchList, creates a GRPCRoute and a BackendTLSPolicy, and edits
+    labels."""
     if WITHOUT_STREAMS not in cluster.flags:
         cluster.kill()
         cluster.flags.append(WITHOUT_STREAMS)
@@ -136,7 +151,7 @@ def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> Non
 
 def _team(api: Api) -> str:
     """The label of the Gateway's Service."""
-    return "".join(one["metadata"]["labels"].get("team", "") for one in api.list("Service", "rights"))
+    return "".join(one["metadata"].get("labels", {}).get("team", "") for one in api.list("Service", "rights"))
 
 
 def _run_suite(cluster: Cluster, arguments: argparse.Namespace, log: Path) -> int:

@@ -26,6 +26,7 @@ WITHIN = 300  # seconds for one README, on a machine that does much else
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     copy_manifests(EXAMPLES, tmp_path / "examples")
+    shutil.copy(EXAMPLES / "grpc/server.py", tmp_path / "examples/grpc")
     return tmp_path
 
 

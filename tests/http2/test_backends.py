@@ -9,7 +9,7 @@ import trio
 from h2.settings import SettingCodes
 from http2.client import client
 from http2.server import CANCEL, Channel, Link, spoken
-from rig import GET, OK, Backend, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
+from rig import GET, OK, TRANSPORT, Backend, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
 from securebackend import secured, showing, tls_to
 
 from fastroute import snapshot
@@ -132,6 +132,38 @@ async def test_what_is_sent() -> None:
         assert names == {"te", "x-mixed", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}
         assert ("te", "trailers") in fields
         assert ("x-mixed", "Case") in fields
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["without TLS", "TLS"])
+@pytest.mark.parametrize("transport", ["plain", "tls"])
+async def test_the_scheme_is_that_of_the_connection_to_the_backend(transport: str, sealed: bool) -> None:
+    """Some servers refuse a request whose scheme is not that of its connection. X-Forwarded-Proto has the client's."""
+    found = []
+    to = tls_to()
+
+    async def script(peer: Channel) -> None:
+        await peer.request()
+        found.append(dict(peer.fields))
+        await peer.send(OK)
+
+    served = spoken(script)
+    token = TRANSPORT.set(transport)
+    async with (
+        backends(*[secured(showing(alpn=("h2",)), served) if sealed else served] * 2) as [backend, copied],
+        running(rule("b", filters=[snapshot.Mirror(backend="m")])) as rig,
+    ):
+        for name, port in (("b", backend.port), ("m", copied.port)):
+            rig.upstreams.speak(name, snapshot.Backend(protocol="h2", tls=to.tls if sealed else None))
+            rig.put(name, port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            assert (await ask.response())[0] == 200
+        await soon(lambda: len(found) == 2)
+    TRANSPORT.reset(token)
+    client_scheme = "https" if transport == "tls" else "http"
+    for fields in found:
+        assert fields[":scheme"] == ("https" if sealed else "http")
+        assert fields["x-forwarded-proto"] == client_scheme
 
 
 async def test_a_websocket_is_not_possible() -> None:

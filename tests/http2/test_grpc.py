@@ -52,6 +52,8 @@ CASES = {
     "gRPC-Web": Case(None, "no_endpoint", type="application/grpc-web+proto", http=503),
     "another type": Case(None, "no_endpoint", type="application/grpcx", http=503),
     "another method": Case(None, "no_endpoint", method="GET", http=503),
+    "another method, refused": Case(None, "path_above_root", path="/../x", method="GET", http=400),
+    "a method in lower case, refused": Case(None, "path_above_root", path="/../x", method="post", http=400),
 }
 
 
@@ -178,27 +180,3 @@ async def test_only_calls_have_such_a_limit() -> None:
         fields, seconds = await rig.timed(lambda: ask_to_wait(rig, [("grpc-timeout", "100m")]))
         assert fields[":status"] == "504"
         assert seconds >= 0.9
-
-
-async def test_a_client_may_wait_between_messages() -> None:
-    """A call may be open for hours without a message, before and after the head of its answer."""
-    trailing = b"3\r\nabc\r\n0\r\ngrpc-status: 0\r\n\r\n"
-
-    async def script(peer: Peer) -> None:
-        await peer.head()
-        await peer.until(b"one")
-        await peer.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        await peer.until(b"two")
-        await peer.send(trailing)
-
-    async with backends(script) as [backend], running(rule("b"), held=True) as rig:
-        rig.put("b", backend.port)
-        async with client(rig.port) as session:
-            ask = await session.ask("POST", "/a.B/C", CALL, end=False)
-            await rig.passes(7200)
-            await ask.send(b"one")
-            assert await ask.answered() == 200
-            await rig.passes(7200)
-            await ask.send(b"two", end=True)
-            _, _, body = await ask.response()
-            assert (body, dict(ask.trailers)) == (b"abc", {"grpc-status": "0"})

@@ -363,3 +363,35 @@ async def test_a_stream_that_is_reset_within_a_block() -> None:
             assert backend.open == 1
             assert (await (await session.ask()).response())[0] == 200
         assert backend.connections == 1
+
+
+async def test_frames_of_cancelled_streams() -> None:
+    """They were on the way when a client cancelled its requests: answers to others on the same connection go on."""
+    cancelled = trio.Event()
+
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        if channel.id > 1:
+            await trio.sleep_forever()
+        await cancelled.wait()
+        late = b"".join(begun_at(id) + frame(DATA, 0, id, bytes(16000)) * 4 for id in range(3, 23, 2))
+        await channel.link.raw(late)
+        await channel.send(OK)
+
+    def begun_at(id: int) -> bytes:
+        return frame(HEADERS, WHOLE, id, b"\x88")
+
+    async with backends(spoken(script)) as [backend], running(rule("b")) as rig:
+        rig.upstreams.speak("b", HTTP2)
+        rig.put("b", backend.port)
+        async with client(rig.port) as patient, client(rig.port) as hasty:
+            waits = await patient.ask()
+            await soon(lambda: rig.counters.fixed()["streams_upstream"] == 1)
+            asks = [await hasty.ask() for _ in range(10)]
+            await soon(lambda: rig.counters.fixed()["streams_upstream"] == 11)
+            for ask in asks:
+                await ask.cancel()
+            await soon(lambda: rig.counters.fixed()["streams_upstream"] == 1)
+            cancelled.set()
+            assert (await waits.response())[0] == 200
+        assert backend.connections == 1
