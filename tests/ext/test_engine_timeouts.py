@@ -178,7 +178,7 @@ async def test_a_client_that_reads_slowly_and_steadily_is_served() -> None:
             for _ in range(10):
                 await rig.passes(0.05)
             assert rig.engine.statistics().exchanges == 1
-        # Its kernel may hold 128 KiB, so the limit is up to 2.2 s, from the last acknowledgement (test_engine_readers.py).
+        # Its kernel may hold 128 KiB, so it may take 2.2 s from the last acknowledgement (test_engine_readers.py).
         assert 0.4 < await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.05) < 4
         [line] = rig.lines()
         assert (line["status"], line["reason"]) == (200, "body_timeout")
