@@ -45,10 +45,15 @@ class Server:
 class Scene:
     def __init__(self) -> None:
         self.server, self.store, self.calls = Server(), Store(), 0
-        self.looks = Looks("Secret", self.server, self._take, self._count)  # type: ignore[arg-type]
+        self.firsts: list[str] = []  # what was read for the first time
+        self.looks = Looks("Secret", self.server, self._take, self._note, self._count)  # type: ignore[arg-type]
 
     def _take(self, events: Iterable[Apply | Delete]) -> None:
         self.store.apply(events)
+
+    def _note(self, kind: str, key: Key) -> None:
+        assert kind == "Secret"
+        self.firsts.append(str(key))
 
     def _count(self) -> None:
         self.calls += 1
