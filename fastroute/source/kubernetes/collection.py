@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
-from fastroute.resources.core import ConfigMap, Secret
-from fastroute.resources.meta import Key, Resource
+from fastroute.resources.core import ConfigMap, Secret, WithData
+from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes import quota
 from fastroute.source.kubernetes.backlog import Notice
@@ -57,6 +58,15 @@ class Collection:
     def dropped(self) -> list[Delete]:
         """The deletion of every object, when this watch is removed."""
         return [event for key in list(self.held) for event in self.drop(key)]
+
+    def refuse(self, key: Key, error: Exception) -> Iterator[Apply]:
+        """An object that is followed by name cannot be read. What is known of it stays; if nothing is, it is applied
+        without data: nobody may be told that it does not exist."""
+        if key in self.held or not issubclass(self.row.type, WithData):
+            return
+        metadata = Metadata(name=key.name, namespace=key.namespace)
+        self.held[key] = Held(resource_version="", generation=0, uid="")
+        yield Apply(self.row.type(metadata=metadata, api_version=self.version, omission=_why(error, self.row)))
 
     def _named(self, content: msgspec.Raw) -> Named | None:
         """None: its name cannot be read; a problem reports that until the next listing."""
@@ -122,3 +132,13 @@ class Collection:
         self._statuses.drop(key)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)
+
+
+def _why(error: Exception, row: Followed) -> str:
+    """Why an object cannot be read, as text that follows its name."""
+    if not isinstance(error, ApiError):
+        return "cannot be read: the answer of the API server is malformed"
+    if not error.status:
+        return "cannot be read: the API server cannot be reached"
+    way = f": the ClusterRole of fastroute needs list and watch on {row.plural}" if error.status == 403 else ""
+    return f"cannot be read, because the API server answers {error.status} {error.reason}{way}"

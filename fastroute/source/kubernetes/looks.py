@@ -7,7 +7,7 @@ the others: it only waits longer for its own. An object is read at most every PA
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -179,12 +179,19 @@ class Looks:
             if not self._complained:
                 _log.warning("%s %s cannot be read: %s", self._row.kind, key, error)
             self._complained = True
+            if one in self._unread or (isinstance(error, ApiError) and error.is_refusal):
+                self._apply(one, self.collection.refuse(key, error))
             return
         self._complained = False
-        if one not in self.wanted:  # dropped in the meantime
-            return
-        was_there = key in self.collection.held
         notices = [Notice("Put", item, since=trio.current_time()) for item in items]
-        self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(key)])
+        self._apply(one, self.collection.take(notices) if notices else self.collection.drop(key))
+
+    def _apply(self, one: Named, changes: Iterator[Apply | Delete]) -> None:
+        """`changes`: what happens to the collection, unless the object was dropped in the meantime."""
+        if one not in self.wanted:
+            return
+        key = one.key
+        was_there = key in self.collection.held
+        self._take([*changes])
         if (key in self.collection.held) != was_there:
             self._looked()

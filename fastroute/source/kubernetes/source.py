@@ -258,7 +258,11 @@ class KubernetesSource:
         def refused(error: ApiError) -> None:
             if error.status == 404:
                 self._stale.set()
-            elif name not in self._refused:
+                return
+            if (key := _key_of(row.kind, name)) is not None and (life := self._lives.get(name)) is not None:
+                self._apply(life.collection.refuse(key, error))
+                self._note_read(row.kind, key)
+            if name not in self._refused:
                 is_known = row.by_name and any(one.partition(" ")[0] == row.kind for one in self._refused)
                 self._refused.add(name)
                 if not is_known:

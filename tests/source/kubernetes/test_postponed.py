@@ -78,6 +78,39 @@ async def test_an_older_version_or_a_deleted_policy_does_not_come_later(
         assert named(seen) == ["old"]
 
 
+@pytest.mark.parametrize("most", [64, 0], ids=["watched", "read in turn"])
+async def test_a_config_map_that_must_not_be_read_is_not_called_missing(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Neither at the start nor later. What is known of it stays if the rights are taken away."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.05)
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    path = "/api/v1/namespaces/default/configmaps"
+    api.refusals[path] = 403
+    for name in ("first", "second"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(POLICIES, "p", spec=naming("s", "first"))
+
+    def found(seen: Followed) -> dict[str, str]:
+        return {key.name: one.omission for key, one in seen.source.store.snapshot().config_maps.items()}
+
+    async with following(api, tmp_path) as seen:
+        assert found(seen).keys() == {"first"}
+        api.put(POLICIES, "p", spec=naming("s", "first", "second", "third"))
+        await until(lambda: named(seen) == ["first", "second", "third"])
+        assert found(seen).keys() == {"first", "second", "third"}
+        for why in found(seen).values():
+            assert why.startswith("cannot be read, because the API server answers 403 Forbidden: the ClusterRole")
+        del api.refusals[path]
+        await until(lambda: found(seen) == {"first": "", "second": ""})
+        api.refusals[path] = 403
+        requests = len(api.requests)
+        api.cut()
+        await until(lambda: len([one for one, _ in api.requests[requests:] if one == path]) > 3)
+        assert {name: found(seen)[name] for name in ("first", "second")} == {"first": "", "second": ""}
+
+
 def policy(name: str, *config_maps: str) -> Apply:
     refs = tuple(LocalReference(name=one, group="", kind="ConfigMap") for one in config_maps)
     target = PolicyTarget(name="s", kind="Service")
