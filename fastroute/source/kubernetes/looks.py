@@ -15,7 +15,7 @@ import trio
 
 from fastroute.apiserver.bucket import Bucket
 from fastroute.apiserver.client import ApiError, Client
-from fastroute.apiserver.kinds import BY_KIND, collection
+from fastroute.apiserver.kinds import Followed, collection
 from fastroute.apiserver.objects import Found, Held
 from fastroute.fairness import FairQueue
 from fastroute.resources.meta import Key
@@ -23,6 +23,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.named import Named
+from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
 
 PAUSE = 10.0  # s between two reads of an object
@@ -45,19 +46,21 @@ class _Rest(NamedTuple):
 class Looks:
     """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `note_read` gets the kind and the
     key of an object that was read for the first time. `looked` is called when an object appeared or disappeared, and
-    when the first objects to follow were read, or after PATIENCE."""
+    when the first objects to follow were read, or after PATIENCE. `room`: as for a Collection."""
 
     def __init__(
         self,
-        kind: str,
+        row: Followed,
         client: Client,
         take: Callable[[Iterable[Apply | Delete]], None],
         note_read: Callable[[str, Key], None],
         looked: Callable[[], None],
+        *,
+        room: Quota | None = None,
     ) -> None:
         self._client, self._take, self._note_read, self._looked = client, take, note_read, looked
-        self._row = BY_KIND[kind]
-        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "")
+        self._row = row
+        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "", room=room)
         self.is_settled = True
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read

@@ -16,7 +16,7 @@ import trio
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.source.kubernetes.named import Named, config_maps_of
-from fastroute.source.store import Apply
+from fastroute.source.store import Apply, Delete
 
 PATIENCE = 2.0  # s
 
@@ -44,11 +44,16 @@ class Postponed:
         """What must be read for the policies that wait."""
         return frozenset[Named]().union(*(one.named for one in self._waiting.values()))
 
-    def postpone(self, event: Apply, policy: BackendTLSPolicy) -> bool:
-        """Whether this version of the policy waits. In any case, an earlier version does not wait any more."""
-        now = trio.current_time()
-        before = self._waiting.get(policy.key)
-        self.drop(policy.key)
+    def takes(self, event: Apply | Delete) -> bool:
+        """Whether it is a policy that waits from now on. In any case, an earlier version does not wait any more."""
+        if isinstance(event, Delete):
+            if event.kind is BackendTLSPolicy:
+                self._drop(event.key)
+            return False
+        policy = event.resource
+        if not isinstance(policy, BackendTLSPolicy):
+            return False
+        now, before = trio.current_time(), self._drop(policy.key)
         named = config_maps_of(policy)
         unread = {one.key for one in named if not self._is_read(one.key)}
         until = before.until if before else now + PATIENCE
@@ -62,13 +67,14 @@ class Postponed:
             self._begun.set()
         return True
 
-    def drop(self, policy: Key) -> None:
-        """The policy does not wait any more."""
+    def _drop(self, policy: Key) -> _Waiting | None:
+        """The policy does not wait any more. Returns what waited."""
         waiting = self._waiting.pop(policy, None)
         for key in waiting.unread if waiting else ():
             self._for[key].discard(policy)
             if not self._for[key]:
                 del self._for[key]
+        return waiting
 
     def note_read(self, config_map: Key) -> list[Apply]:
         """This ConfigMap is read. Returns the policies that need not wait any more."""
@@ -82,7 +88,7 @@ class Postponed:
         return found
 
     async def late(self) -> list[Apply]:
-        """Waits until a policy has waited too long, and returns it: `postpone` lets it pass now."""
+        """Waits until a policy has waited too long, and returns it: `takes` lets it pass now."""
         while True:
             while self._deadlines and not self._is_awaited(*self._deadlines[0]):
                 self._deadlines.popleft()

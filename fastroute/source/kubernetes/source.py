@@ -34,6 +34,7 @@ from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.looks import Looks
 from fastroute.source.kubernetes.named import NAMING, choose, is_possible
 from fastroute.source.kubernetes.postponed import Postponed
+from fastroute.source.kubernetes.quota import rooms
 from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
@@ -80,11 +81,16 @@ class KubernetesSource:
         self._stale = trio.Event()  # set when the served kinds must be checked again
         self._names = trio.Event()  # set when what is followed by name must be checked again
         self._names_known = False
-        self._looks = {kind: Looks(kind, client, self._apply, self._note_read, self._looked) for kind in NAMING}
+        self._rooms = rooms()
+        self._looks = {kind: self._made_looks(BY_KIND[kind]) for kind in NAMING}
         self._postponed = Postponed(self._is_read)
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
         self._restated: Callable[[str, Key], None] = lambda kind, key: None
+
+    def _made_looks(self, row: Followed) -> Looks:
+        room = self._rooms[row.type]
+        return Looks(row, self._client, self._apply, self._note_read, self._looked, room=room)
 
     @property
     def bundle_version(self) -> str | None:
@@ -233,7 +239,12 @@ class KubernetesSource:
         """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
         own."""
         followed = Collection(
-            row, version, self._client.host, lambda key: self._restated(row.kind, key), self._controller_name
+            row,
+            version,
+            self._client.host,
+            lambda key: self._restated(row.kind, key),
+            self._controller_name,
+            room=self._rooms.get(row.type),
         )
         if former is not None:
             followed.held.update(former.collection.held)
@@ -309,21 +320,17 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
-            if kind is BackendTLSPolicy and self._is_postponed(event):
+            if self.loaded.is_set() and self._postponed.takes(event):
                 self._names.set()
                 continue
             if kind not in BY_NAME or isinstance(event, Delete):  # what changed is watched as before
                 touched.add(kind)
-            if isinstance(event, Apply) or not self._is_held(kind, event.key):
-                yield event
-
-    def _is_postponed(self, event: Apply | Delete) -> bool:
-        """Whether it is a policy that waits for its ConfigMaps. The first configuration waits for them as a whole."""
-        if isinstance(event, Delete):
-            self._postponed.drop(event.key)
-            return False
-        policy = event.resource
-        return self.loaded.is_set() and isinstance(policy, BackendTLSPolicy) and self._postponed.postpone(event, policy)
+            if isinstance(event, Delete):
+                if self._is_held(kind, event.key):
+                    continue
+                if (room := self._rooms.get(kind)) is not None:
+                    room.drop(event.key)
+            yield event
 
     def _note_read(self, kind: str, key: Key) -> None:
         """An object that is followed by name was read for the first time."""

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from fastroute.apiserver.client import ApiError
+from fastroute.apiserver.kinds import BY_KIND
 from fastroute.apiserver.objects import Held
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, Looks
@@ -46,7 +47,7 @@ class Scene:
     def __init__(self) -> None:
         self.server, self.store, self.calls = Server(), Store(), 0
         self.firsts: list[str] = []  # what was read for the first time
-        self.looks = Looks("Secret", self.server, self._take, self._note, self._count)  # type: ignore[arg-type]
+        self.looks = Looks(BY_KIND["Secret"], self.server, self._take, self._note, self._count)  # type: ignore[arg-type]
 
     def _take(self, events: Iterable[Apply | Delete]) -> None:
         self.store.apply(events)

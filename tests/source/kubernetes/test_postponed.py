@@ -127,8 +127,7 @@ class Scene:
         self.late: list[tuple[str, float]] = []
 
     def waits(self, event: Apply) -> bool:
-        assert isinstance(event.resource, BackendTLSPolicy)
-        return self.postponed.postpone(event, event.resource)
+        return self.postponed.takes(event)
 
     def note(self, name: str) -> list[str]:
         self.known.add(name)

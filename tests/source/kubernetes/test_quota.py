@@ -2,10 +2,13 @@
 
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from apiserver.standin import ApiServer
+from source.kubernetes.followed import CONFIG_MAPS, POLICIES, following, naming, until
 
 from fastroute.apiserver.kinds import BY_KIND
 from fastroute.resources.core import ConfigMap, Secret
@@ -21,7 +24,8 @@ MIB = 1024 * 1024
 
 
 def collection(kind: str, restated: list[Key]) -> Collection:
-    return Collection(BY_KIND[kind], "v1", "host", restated.append, CONTROLLER_NAME)
+    row = BY_KIND[kind]
+    return Collection(row, "v1", "host", restated.append, CONTROLLER_NAME, room=quota.rooms().get(row.type))
 
 
 def put(name: str, namespace: str = "red", **parts: Any) -> Notice:
@@ -76,6 +80,39 @@ def test_config_maps_above_the_limit_have_no_data(monkeypatch: pytest.MonkeyPatc
         found.append(event.resource)
     assert [one.size for one in found] == [60, 0, 60]
     assert "CA certificates in ConfigMaps of its namespace" in found[1].omission
+
+
+async def test_the_watches_of_config_maps_share_the_limit_with_those_that_are_read_in_turn(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the watches go to others, for which objects are in two collections for a moment."""
+    monkeypatch.setattr(quota, "CONFIG_MAPS", 100)
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.05)
+    names = ("a", "b", "c", "d")
+    for name in names:
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name * 60})
+    api.put(CONFIG_MAPS, "other", "elsewhere", data={"ca.crt": "x" * 60})
+    api.put(POLICIES, "p", "elsewhere", spec=naming("s", "other"))
+    api.put(POLICIES, "p", spec=naming("s", *names))
+    async with following(api, tmp_path) as seen:
+
+        def sizes() -> dict[str, int]:
+            return {key.name: one.size for key, one in seen.source.store.snapshot().config_maps.items()}
+
+        await until(lambda: len(sizes()) == 5)
+        assert sorted(sizes().values()) == [0, 0, 0, 60, 60]
+        for _ in names:
+            kept = next(name for name in names if sizes().get(name))
+            api.delete(CONFIG_MAPS, kept)  # its watch goes to one that is read in turn
+            await until(lambda kept=kept: kept not in sizes())  # type: ignore[misc]
+            left = [name for name in names if name in sizes()]
+            for name in left:
+                api.put(CONFIG_MAPS, name, data={"ca.crt": name * 60, "edited": "x"})
+            await until(lambda left=left: not left or any(sizes()[name] for name in left))  # type: ignore[misc]
+            assert sum(size for name, size in sizes().items() if name != "other") <= 100
+        room = seen.source._rooms[ConfigMap]
+        assert room._totals == {"elsewhere": 60}
 
 
 def test_the_statuses_of_2000_routes_do_not_fill_the_memory() -> None:
