@@ -40,8 +40,11 @@ def resolve_policies(
     indexes: Indexes,
     changed: Dependencies,
     last: Policies,
+    *,
+    has_system: bool,
 ) -> Policies:
-    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here."""
+    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here. `has_system`:
+    there are CA certificates of the operating system."""
     shelf = Shelf(last.authorities)
     stale = set(touched)
     if changed:
@@ -49,7 +52,8 @@ def resolve_policies(
     if not stale:
         return last
     resolved = {
-        key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale
+        key: resolve_policy(policies[key], Reader(indexes), shelf, has_system=has_system) if key in policies else None
+        for key in stale
     }
     spaces = _by_space(resolved, last)
     made = _fitted(resolved, spaces, last)

@@ -37,11 +37,14 @@ class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
     anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each ConfigMap; empty: those of the operating system
 
 
-def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf) -> PolicyUnit:
+def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf, *, has_system: bool) -> PolicyUnit:
+    """`has_system`: there are CA certificates of the operating system."""
     validation = source.spec.validation
     if validation is None:
         return _unfulfilled(source, (policy_conditions.breaks_schema(),), reader)
     anchors, unresolved = _anchors(source.metadata.namespace, validation, reader, shelf)
+    if not has_system and validation.well_known == SYSTEM:
+        unresolved.append(policy_conditions.no_system_authority("spec.validation.wellKnownCACertificates"))
     mistakes = (*_mistakes(validation), *_option_problems(source.spec.options), *unresolved)
     if any(problem.condition == "Accepted" for problem in mistakes):
         return _unfulfilled(source, mistakes, reader)

@@ -45,9 +45,9 @@ MAPS = (
 )
 
 
-def graph_of(*objects: Resource) -> Graph:
+def graph_of(*objects: Resource, settings: GraphSettings = SETTINGS) -> Graph:
     base = (gateway(), route("r", "infra", ref("s")), service("s", "infra", {"name": "web", "port": 80}))
-    return build_graph(world(*base, *MAPS, *objects), SETTINGS)
+    return build_graph(world(*base, *MAPS, *objects), settings)
 
 
 def unit(**more: Any) -> PolicyUnit:
@@ -209,6 +209,21 @@ def test_what_does_not_fit_takes_no_memory_and_what_fits_is_shared(monkeypatch: 
     assert len(held(found.spaces)) == alone
     assert len(held(found.units)) == alone + 20
     assert len(held(found.tls)) == 20
+
+
+def test_a_machine_without_ca_certificates() -> None:
+    policies = (
+        tls_policy("system", "infra", "s", validation={"wellKnownCACertificates": "System"}),
+        tls_policy("named", "infra", "t", authorities=("ca",)),
+    )
+    graph = graph_of(*policies, settings=GraphSettings(system_anchors=False))
+    units = graph.memo.policies.units
+    [problem] = units[Key("infra", "system")].problems
+    assert (problem.condition, problem.reason) == ("Accepted", "NoValidCACertificate")
+    assert problem.field == "spec.validation.wellKnownCACertificates"
+    assert "package ca-certificates" in problem.message
+    assert units[Key("infra", "system")].tls is None
+    assert units[Key("infra", "named")].problems == ()
 
 
 def test_options_of_others_do_not_matter() -> None:
