@@ -1,5 +1,5 @@
 # The targets call the scripts in .ci/, which have the documentation. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
-.PHONY: demo test check fmt build bench fuzz cluster conformance interop image lock wheels release clean
+.PHONY: demo test check fmt build bench fuzz cluster conformance interop h2spec image lock wheels release clean
 demo: ; @.ci/prepare run && .ci/build && .venv/bin/fastroute demo $(ARGS)
 test: ; @.ci/prepare test && .ci/build && .ci/test
 check: ; @.ci/prepare test && .ci/build && .ci/check
@@ -10,6 +10,7 @@ fuzz: ; @.ci/prepare test && .ci/fuzz $(or $(MINUTES),1) $(TARGET)
 cluster: ; @.ci/prepare test && .ci/build && .ci/cluster cluster $(ARGS)
 conformance: ; @.ci/prepare test && .ci/build && .ci/cluster conformance $(if $(API),--api $(API)) $(if $(PROFILES),--profiles $(PROFILES)) $(if $(TEST),--test $(TEST)) $(ARGS)
 interop: ; @.ci/prepare test && .ci/build && INTEROP_RESULTS=1 .ci/cluster pytest tests/http2/interop
+h2spec: ; @.ci/prepare test && .ci/build && H2SPEC_RESULTS=1 .ci/cluster pytest tests/http2/h2spec
 image: ; @.ci/image
 lock: ; @.ci/lock
 wheels: ; @.ci/prepare run && .ci/wheels

@@ -14,7 +14,8 @@ from fastroute.ext.exchange.upstream cimport (
 )
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_CONNECTING
-from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_TIMEOUT, count
+from fastroute.ext.reactor.counters cimport HTTP2_TIMEOUT
+from fastroute.ext.reactor.fault cimport fault_note
 from fastroute.ext.reactor.parent cimport (
     parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_lives, parent_read,
     parent_waits, parent_write,
@@ -120,7 +121,7 @@ cdef void parent_expired(Reactor r, Connection *p) noexcept nogil:
         parent_close(r, p)
     elif parent_is_late(r, p):
         if p.side == SIDE_DOWNSTREAM:
-            count(r.counters, FIXED_HTTP2_FAILED + HTTP2_TIMEOUT, 1)
+            fault_note(r, p, HTTP2_TIMEOUT)
         say_goodbye(r, p)
     elif p.parent.leaving and not p.parent.left:
         queue(r, p)

@@ -16,7 +16,6 @@ from fastroute.ext.exchange.handshake cimport (
 )
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
-from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6
@@ -43,6 +42,7 @@ from fastroute.ext.reactor.exchange cimport (
     VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
     exchange_take,
 )
+from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
     INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection,
@@ -387,12 +387,12 @@ cdef void downstream_end(Reactor r, Connection *c, uint16_t reason) noexcept nog
     cdef int verdict
     cdef Exchange *x = c.exchange
     if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
-        record_connection(r, c, reason_name(reason))
+        fault_log(r, c, VERSION_UNKNOWN, reason_name(reason))
         handshake_fail(r, c, TLS_CROWDED)
     elif c.state == STATE_HEAD:
         answer_early(r, c, 503, reason)
     elif x is NULL:
-        record_connection(r, c, reason_name(reason))
+        fault_log(r, c, VERSION_UNKNOWN, reason_name(reason))
         downstream_close(r, c)
     elif x.answered:
         downstream_reset(r, c, reason)

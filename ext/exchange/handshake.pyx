@@ -2,9 +2,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.exchange.record cimport record_connection
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.reactor.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
 from fastroute.ext.reactor.counters cimport (
     FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
@@ -12,6 +12,7 @@ from fastroute.ext.reactor.counters cimport (
     observe,
 )
 from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, lend_readable, ship
+from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
 from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
 from fastroute.ext.routing.router cimport Listener, find_listener
@@ -189,7 +190,7 @@ cdef Connection *oldest_unread(Reactor r) noexcept nogil:
 
 cdef void end(Reactor r, Connection *c, int failure, const char *reason) noexcept nogil:
     """Closes a connection because of a limit for all handshakes, and logs this."""
-    record_connection(r, c, reason)
+    fault_log(r, c, VERSION_UNKNOWN, reason)
     handshake_fail(r, c, failure)
 
 

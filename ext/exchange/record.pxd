@@ -9,7 +9,5 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 # Copies what the log needs from the head of the request, before filters change it. Does nothing without a log.
 cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil
-# Logs the end of a connection without an exchange because of a limit.
-cdef void record_connection(Reactor r, Connection *c, const char *reason) noexcept nogil
 # Counts and logs the exchange, once: after its last byte was sent to the client, or when it failed.
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil

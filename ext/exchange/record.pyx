@@ -97,21 +97,6 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     r.log.write(&line)
 
 
-cdef void record_connection(Reactor r, Connection *c, const char *reason) noexcept nogil:
-    cdef Record line
-    cdef uint64_t started = r.now if c.tls is NULL else c.tls.started
-    if not r.logs:
-        return
-    memset(&line, 0, sizeof(Record))
-    line.time = <uint64_t> (<int64_t> started + r.wall)
-    line.duration = r.now - started
-    line.version = line.upstream_version = VERSION_UNKNOWN
-    line.reason = terminated(reason)
-    line.client.data = c.peer.text
-    line.client.size = c.peer.text_size
-    r.log.write(&line)
-
-
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef uint32_t series = REQUESTS_NAMELESS
     if x.recorded:

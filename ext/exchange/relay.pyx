@@ -27,8 +27,9 @@ from fastroute.ext.message.content cimport content_add
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.message.reason cimport (
     REASON_BACKEND_TIMEOUT, REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_REQUEST_TIMEOUT,
-    REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
+    REASON_REFUSED, REASON_UPLOAD_TIMEOUT, REASON_UPSTREAM_TOO_SLOW,
 )
+from fastroute.ext.message.refusal cimport REFUSAL_REQUEST_MALFORMED
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_ENDED_UPSTREAM_TOO_SLOW, count
 from fastroute.ext.reactor.exchange cimport (
@@ -65,13 +66,20 @@ cdef inline bint wants_answer(Reactor r, Connection *c, const Connection *u) noe
             and (c.layer != LAYER_STREAM or stream_can_answer(r, c)))
 
 
+cdef inline uint16_t end_of(const Connection *c) noexcept nogil:
+    """The LocalReason for which a client that has failed gets no more."""
+    if c.layer == LAYER_STREAM and c.stream.refusal == REFUSAL_REQUEST_MALFORMED:
+        return REASON_REFUSED + REFUSAL_REQUEST_MALFORMED
+    return REASON_CLIENT_CLOSED
+
+
 cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
     cdef Exchange *x = c.exchange
     cdef int verdict = VERDICT_ON
     if x.stage == STAGE_TUNNEL:
         return tunnel_advance(r, c, x)
     if c.failed:
-        return break_off(r, c, x, REASON_CLIENT_CLOSED)
+        return break_off(r, c, x, end_of(c))
     if c.writable and buffer_size(&c.output):
         x.progress = r.milliseconds
         if flush(r, c) < 0:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.http2.session cimport Session
+from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
 
 
@@ -22,14 +22,14 @@ cdef enum:
     RESETS_RATE = 50
 
 # The connection must end for this Http2Failure; only the first one counts.
-cdef void session_fail(Reactor r, Session *session, int failure) noexcept nogil
+cdef void session_fail(Reactor r, Connection *p, int failure) noexcept nogil
 # Counts received bytes that no known frame explains (Session.unexplained) as chores: frames that libnghttp2 ignores, which are
 # of unknown types or content of streams that have ended. What a backend has sent on streams that were reset here does not
 # count (Session.late): otherwise a client that cancels requests would end the answers of others on the same connection.
 # Returns like session_spend.
-cdef int session_spend_bytes(Reactor r, Session *session) noexcept nogil
+cdef int session_spend_bytes(Reactor r, Connection *p) noexcept nogil
 # Counts chores and resets. Returns 0, or an error for libnghttp2 if the connection must end.
-cdef int session_spend(Reactor r, Session *session, uint32_t chores, uint32_t resets) noexcept nogil
+cdef int session_spend(Reactor r, Connection *p, uint32_t chores, uint32_t resets) noexcept nogil
 
 cdef inline void forget_some(uint32_t *number, uint64_t some) noexcept nogil:
     number[0] -= <uint32_t> min(<uint64_t> number[0], some)

@@ -20,10 +20,13 @@ from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, bu
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.refusal cimport (
     REFUSAL_ANSWER_MALFORMED, REFUSAL_ARENA_FULL, REFUSAL_FIELDS_TOO_MANY, REFUSAL_HEAD_TOO_LARGE, REFUSAL_INTERIM_TOO_LARGE,
-    REFUSAL_TRAILERS_TOO_LARGE,
+    REFUSAL_REQUEST_MALFORMED, REFUSAL_TRAILERS_TOO_LARGE,
 )
 from fastroute.ext.reactor.connection cimport Connection, handle_of, slab_at, slab_find
-from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, HTTP2_VIOLATION, count
+from fastroute.ext.reactor.counters cimport (
+    FIXED_HTTP2_FAILED, HTTP2_MALFORMED, HTTP2_REFUSED, HTTP2_VIOLATION, count,
+)
+from fastroute.ext.reactor.fault cimport fault_note
 from fastroute.ext.reactor.parent cimport CAUSE_CANCELLED, CAUSE_VIOLATION, parent_heard, parent_leave
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.reactor.stream cimport (
@@ -116,9 +119,9 @@ cdef int take_head(Reactor r, Connection *p, Session *session, const nghttp2_fra
     if p.parent.heads + session.block.room <= BLOCKS_MOST:
         s = stream_accept(r, p, id, nghttp2_session_get_stream_remote_window_size(session.wire, id))
     if s is NULL:
-        count(r.counters, FIXED_HTTP2_FAILED + HTTP2_REFUSED, 1)
+        fault_note(r, p, HTTP2_REFUSED)
         nghttp2_submit_rst_stream(session.wire, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM)
-        return session_spend(r, session, 0, 1)
+        return session_spend(r, r.speaking, 0, 1)
     forget_some(&session.chores, REQUEST_MAKES_UP)
     nghttp2_session_set_stream_user_data(session.wire, id, <void *> <uintptr_t> handle_of(s))
     give_block(session, &s.stream.head)
@@ -219,7 +222,7 @@ cdef bint is_reused(const Session *session, const nghttp2_frame_hd *head) noexce
 
 cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *head) noexcept nogil:
     if head.type == NGHTTP2_PUSH_PROMISE:       # our SETTINGS have come before the first request (RFC 9113 section 8.4)
-        session_fail(r, session, HTTP2_VIOLATION)
+        session_fail(r, r.speaking, HTTP2_VIOLATION)
         return NGHTTP2_ERR_CALLBACK_FAILURE
     if head.length and (head.type == NGHTTP2_DATA or head.type == NGHTTP2_HEADERS):
         if nghttp2_session_get_stream_user_data(session.wire, head.stream_id) is not NULL:
@@ -227,7 +230,7 @@ cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *h
         if session.late > 0:
             session.late -= <int64_t> (FRAME_HEAD + head.length)
             return 0
-    return session_spend(r, session, 1, 0)
+    return session_spend(r, r.speaking, 1, 0)
 
 
 cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Reactor r) noexcept nogil:
@@ -242,16 +245,16 @@ cdef int on_begin_frame(nghttp2_session *wire, const nghttp2_frame_hd *head, Rea
         session.updates -= 1
         return 0
     if head.type == NGHTTP2_SETTINGS:
-        return session_spend(r, session, SETTINGS_CHORES, 0)
+        return session_spend(r, r.speaking, SETTINGS_CHORES, 0)
     if session.asks:
         return begin_of_backend(r, session, head)
     if (head.type == NGHTTP2_HEADERS and is_reused(session, head)) \
             or (head.type == NGHTTP2_PRIORITY and head.stream_id == 0):
-        session_fail(r, session, HTTP2_VIOLATION)
+        session_fail(r, r.speaking, HTTP2_VIOLATION)
         return NGHTTP2_ERR_CALLBACK_FAILURE
     if head.type == NGHTTP2_HEADERS or (head.type == NGHTTP2_DATA and head.length):
         return 0
-    return session_spend(r, session, 1, 0)
+    return session_spend(r, r.speaking, 1, 0)
 
 
 cdef int on_invalid_frame(nghttp2_session *wire, const nghttp2_frame *frame, int error, Reactor r) noexcept nogil:
@@ -261,13 +264,15 @@ cdef int on_invalid_frame(nghttp2_session *wire, const nghttp2_frame *frame, int
     if frame.hd.type != NGHTTP2_HEADERS:
         return 0
     session.open = 0
+    s = find(r, session, frame.hd.stream_id)
     if session.asks:
-        s = find(r, session, frame.hd.stream_id)
         if s is not NULL and not s.stream.over:
             refuse_answer(r, r.speaking, s, REFUSAL_ANSWER_MALFORMED)
         return 0
-    count(r.counters, FIXED_HTTP2_FAILED + (HTTP2_REFUSED if error == NGHTTP2_ERR_REFUSED_STREAM else HTTP2_MALFORMED), 1)
-    return session_spend(r, session, 0, 1)
+    if s is not NULL and not s.stream.over:
+        return 0                # trailers: see on_stream_close
+    fault_note(r, r.speaking, HTTP2_REFUSED if error == NGHTTP2_ERR_REFUSED_STREAM else HTTP2_MALFORMED)
+    return session_spend(r, r.speaking, 0, 1)
 
 
 cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
@@ -296,13 +301,13 @@ cdef int on_frame(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) 
         if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
             stream_ended(r, s)
         elif not session.fruitful and frame.hd.length:
-            return session_spend(r, session, 1, 0)      # padding only
+            return session_spend(r, r.speaking, 1, 0)      # padding only
     elif frame.hd.type == NGHTTP2_RST_STREAM:
         if session.asks and frame.rst_stream.error_code == NGHTTP2_REFUSED_STREAM and not s.stream.final:
             stream_refused(r, p, s)
         else:
             stream_broken(r, p, s)
-        return session_spend(r, session, 0, 0 if s.stream.said_end else 1)
+        return session_spend(r, r.speaking, 0, 0 if s.stream.said_end else 1)
     elif frame.hd.type == NGHTTP2_WINDOW_UPDATE:
         stream_can_send(r, p, s, frame.window_update.window_size_increment)
         note_windows(p, s)
@@ -333,6 +338,16 @@ cdef void end_of_backend(Reactor r, Connection *p, Connection *s, uint32_t code)
     stream_broken(r, p, s)
 
 
+cdef void end_of_client(Reactor r, Connection *p, Connection *s) noexcept nogil:
+    """libnghttp2 has reset the stream, because its content or its trailers are malformed. The line of the exchange says so."""
+    s.stream.refusal = REFUSAL_REQUEST_MALFORMED
+    if s.exchange is NULL:
+        fault_note(r, p, HTTP2_MALFORMED)
+    else:
+        count(r.counters, FIXED_HTTP2_FAILED + HTTP2_MALFORMED, 1)
+    stream_broken(r, p, s)
+
+
 cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, Reactor r) noexcept nogil:
     """Both sides have ended the stream, or one has reset it: libnghttp2 itself too, if the peer violated the protocol."""
     cdef Session *session = session_of(r.speaking)
@@ -342,8 +357,8 @@ cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, React
     elif s is not NULL and not s.stream.over and session.asks:
         end_of_backend(r, r.speaking, s, code)
     elif s is not NULL and not s.stream.over:
-        stream_broken(r, r.speaking, s)
-        return session_spend(r, session, 0, 1)
+        end_of_client(r, r.speaking, s)
+        return session_spend(r, r.speaking, 0, 1)
     return 0
 
 

@@ -121,13 +121,13 @@ cdef int take_part(Reactor r, Connection *p, const char *data, uint32_t size) no
         note_all_windows(r, session, p)
     r.speaking = NULL
     session.unexplained += size
-    if taken >= 0 and session_spend_bytes(r, session) != 0:
+    if taken >= 0 and session_spend_bytes(r, p) != 0:
         taken = NGHTTP2_ERR_CALLBACK_FAILURE
     if taken < 0:
-        note_failure(r, session, taken)
+        note_failure(r, p, taken)
         nghttp2_session_terminate_session(session.wire, code_of(session.failure))
     if gather(r, p) < 0 or taken < 0 or session.broken:
-        session_fail(r, session, HTTP2_VIOLATION)
+        session_fail(r, p, HTTP2_VIOLATION)
         if session.asks:
             refuse_answers(r, p)
         return -1
@@ -153,14 +153,14 @@ cdef uint32_t code_of(int failure) noexcept nogil:
     return NGHTTP2_ENHANCE_YOUR_CALM
 
 
-cdef void note_failure(Reactor r, Session *session, ssize_t error) noexcept nogil:
+cdef void note_failure(Reactor r, Connection *p, ssize_t error) noexcept nogil:
     """libnghttp2 refuses to go on."""
     if error == NGHTTP2_ERR_BAD_CLIENT_MAGIC:
-        session_fail(r, session, HTTP2_NO_PREFACE)
+        session_fail(r, p, HTTP2_NO_PREFACE)
     elif error == NGHTTP2_ERR_FLOODED:
-        session_fail(r, session, HTTP2_CHORES)
+        session_fail(r, p, HTTP2_CHORES)
     else:
-        session_fail(r, session, HTTP2_BLOCK if session.open else HTTP2_VIOLATION)
+        session_fail(r, p, HTTP2_BLOCK if session_of(p).open else HTTP2_VIOLATION)
 
 
 cdef int name(Reactor r, Connection *p, Connection *s) noexcept nogil:

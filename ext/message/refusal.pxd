@@ -26,6 +26,7 @@ cdef enum Refusal:
     REFUSAL_SWITCH_UNASKED              # response: 101, but the request had no Upgrade
     REFUSAL_INTERIM_TOO_MANY            # response: too many 1xx heads before the final one
     REFUSAL_INTERIM_TOO_LARGE           # response: too many bytes of them
+    REFUSAL_REQUEST_MALFORMED           # HTTP/2: its content or its trailers (RFC 9113 section 8.1.1)
     REFUSAL_ANSWER_MALFORMED            # response: HTTP/2: its fields or its content (RFC 9113 section 8.1.1)
     REFUSAL_HTTP2_VIOLATION             # response: the backend violated HTTP/2 on the connection
     # fields

@@ -29,6 +29,7 @@ CAUSES = {
     REFUSAL_SWITCH_UNASKED: (502, b"switch_unasked"),
     REFUSAL_INTERIM_TOO_MANY: (502, b"interim_too_many"),
     REFUSAL_INTERIM_TOO_LARGE: (502, b"interim_too_large"),
+    REFUSAL_REQUEST_MALFORMED: (400, b"http2_malformed"),
     REFUSAL_ANSWER_MALFORMED: (502, b"http2_answer_malformed"),
     REFUSAL_HTTP2_VIOLATION: (502, b"http2_violation"),
     REFUSAL_HEAD_TOO_LARGE: (431, b"head_too_large"),

@@ -73,6 +73,8 @@ def test_every_example_has_a_readme() -> None:
 def test_commands(readme: Path, folder: Path) -> None:
     script = "\n".join(blocks(readme, "sh"))
     if shutil.which("curl") is None:
+        if "call()" in script:
+            pytest.skip("curl is not installed")
         script = "\n".join(line for line in script.splitlines() if "curl" not in line)
     port = free_ports(1)[0]
     script = script.replace("--port-offset 8000", f"--port-offset {port - 80}").replace(":8080", f":{port}")
