@@ -56,7 +56,7 @@ _REDIRECT = Record(
         "statusCode": Whole(choices=(301, 302, 303, 307, 308)),
     }
 )
-_ORIGIN = Text(
+ORIGIN = Text(
     least=1,
     most=253,
     form=r"(^\*\Z)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)\Z)",
@@ -64,7 +64,7 @@ _ORIGIN = Text(
 )
 _CORS = Record(
     fields={
-        "allowOrigins": List(most=64, of=_ORIGIN),
+        "allowOrigins": List(most=64, of=ORIGIN),
         "allowCredentials": Flag(),
         "allowMethods": List(most=9, of=Text(choices=(*METHODS, "*"))),
         "allowHeaders": List(most=64, of=HEADER_NAME),
