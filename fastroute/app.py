@@ -37,6 +37,7 @@ from fastroute.settings import ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.supervisor.logfile import open_log
+from fastroute.worker.anchors import has_system_anchors
 
 _log = logging.getLogger(__name__)
 Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
@@ -196,8 +197,9 @@ def _named(settings: ServeSettings) -> str:
 
 
 def _on_this_machine(settings: ServeSettings) -> ServeSettings:
-    """Adds the addresses of this machine. Endpoints with these addresses and a port of the gateway are refused."""
-    graph = msgspec.structs.replace(settings.graph, machine=machine_addresses())
+    """Adds the addresses of this machine, and whether it has CA certificates. Endpoints with these addresses and a port
+    of the gateway are refused."""
+    graph = msgspec.structs.replace(settings.graph, machine=machine_addresses(), system_anchors=has_system_anchors())
     return msgspec.structs.replace(settings, graph=graph)
 
 

@@ -64,6 +64,7 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     local_endpoints: bool = True  # loopback, link-local and metadata addresses may be endpoints
     operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics and --health: never endpoints, as our listeners
     machine: frozenset[str] = frozenset()  # addresses of this machine, if listeners bind to all of them
+    system_anchors: bool = True  # this machine has CA certificates of the operating system
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
 
 

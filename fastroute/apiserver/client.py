@@ -47,6 +47,11 @@ class ApiError(FastrouteError):
         self.status, self.reason, self.message = status, reason, message
         self.retry_after = retry_after  # s; the server's Retry-After
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it needs a change on the server: 403, 404 and the like."""
+        return 400 <= self.status < 500 and self.status != 429
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """The fields of metav1.Status that are used."""

@@ -13,9 +13,16 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.shown import Effect, endpoint_shown, filters_shown
-from fastroute.graph.node import BackendRefNode, Graph
+from fastroute.graph.node import BackendNode, BackendRefNode, Graph
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
+
+
+class Encryption(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections to the endpoints use TLS."""
+
+    policy: str  # the BackendTLSPolicy: "ns/name"
+    server_name: str
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +33,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     share: float  # 0 to 1; the float closest to `fraction`
     fraction: str  # "7/10"
     endpoints: tuple[str, ...] | None = None  # None: requests are not forwarded to it
+    tls: Encryption | None = None  # None: cleartext, or requests are not forwarded
     status: int | None = None  # status with which the gateway itself answers the share
     reason: str | None = None
     message: str | None = None  # if it or some endpoints are refused: as in the status; if withheld: the reason
@@ -49,6 +57,7 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
         )
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())
+            share = replace(share, tls=_encryption(graph.backends[node.id]))
             shares.append(_forwarded(share, endpoints, filter_request(backend.filters, request, covered(found), port)))
         else:
             shares.append(_refused(share, backend, node))
@@ -56,6 +65,13 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
         replace(share, filters=_filters_of(share, backend, request, covered(found), port))
         for share, backend in zip(shares, backends, strict=True)
     )
+
+
+def _encryption(backend: BackendNode) -> Encryption | None:
+    applied = backend.applied
+    if applied is None or applied.tls is None:
+        return None
+    return Encryption(policy=str(applied.policy), server_name=applied.tls.server_name)
 
 
 def _filters_of(
@@ -71,11 +87,11 @@ def _filters_of(
 def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request | Answered) -> Share:
     """The share of a resolved reference; its own filters may answer the requests."""
     if isinstance(filtered, Redirected):
-        return replace(share, status=filtered.status, reason="redirect")
+        return replace(share, status=filtered.status, reason="redirect", tls=None)
     if isinstance(filtered, Preflighted):
-        return replace(share, status=filtered.status, reason="preflight")
+        return replace(share, status=filtered.status, reason="preflight", tls=None)
     if not endpoints:
-        return replace(share, endpoints=(), status=503, reason="no_endpoint")
+        return replace(share, endpoints=(), status=503, reason="no_endpoint", tls=None)
     return replace(share, endpoints=tuple(map(endpoint_shown, endpoints)))
 
 

@@ -166,7 +166,14 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
 
 def _resolve_policies(resources: Resources, objects: Indexes, last: Memo, touched: Touched) -> Policies:
     changed = changed_entries({CONFIG_MAPS: last.indexes.get(CONFIG_MAPS, {})}, {CONFIG_MAPS: objects[CONFIG_MAPS]})
-    return resolve_policies(resources.backend_tls_policies, touched.policies, objects, changed, last.policies)
+    return resolve_policies(
+        resources.backend_tls_policies,
+        touched.policies,
+        objects,
+        changed,
+        last.policies,
+        has_system=last.settings.system_anchors,
+    )
 
 
 def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mapping[Key, GatewayClassNode]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
-from fastroute.graph.authorities import AuthoritiesNode, Shelf
+from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONFIG_MAPS, POLICIES, Dependencies, Indexes, Reader
 from fastroute.graph.node import Applied, Withheld
@@ -27,7 +27,7 @@ class Policies(msgspec.Struct, frozen=True, eq=False):
     """What each policy demands."""
 
     units: Mapping[Key, PolicyUnit] = {}
-    spaces: Mapping[str, Mapping[Key, PolicyUnit]] = {}  # by namespace, without regard to their memory
+    spaces: Mapping[str, Mapping[Key, PolicyUnit]] = {}  # by namespace, before it is known for which there is room
     tls: Mapping[Key, BackendTLS] = {}  # of those that can be fulfilled
     withheld: Mapping[Key, Withheld] = {}  # of the others
     targeting: Mapping[Key, frozenset[Key]] = {}  # the policies that target a Service, by Service
@@ -40,8 +40,11 @@ def resolve_policies(
     indexes: Indexes,
     changed: Dependencies,
     last: Policies,
+    *,
+    has_system: bool,
 ) -> Policies:
-    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here."""
+    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here. `has_system`:
+    there are CA certificates of the operating system."""
     shelf = Shelf(last.authorities)
     stale = set(touched)
     if changed:
@@ -49,7 +52,8 @@ def resolve_policies(
     if not stale:
         return last
     resolved = {
-        key: resolve_policy(policies[key], Reader(indexes), shelf) if key in policies else None for key in stale
+        key: resolve_policy(policies[key], Reader(indexes), shelf, has_system=has_system) if key in policies else None
+        for key in stale
     }
     spaces = _by_space(resolved, last)
     made = _fitted(resolved, spaces, last)
@@ -85,10 +89,26 @@ def _fitted(
     for space in {key.namespace for key in resolved}:
         units = spaces.get(space, {})
         refused = without_room(units.values())
+        joined = _joined(units, last)
         for key, unit in units.items():
             if key in resolved or (last.units[key].tls is None) != (unit.tls is None or key in refused):
-                made[key] = refused_unit(unit) if key in refused else unit
+                made[key] = refused_unit(unit) if key in refused else _admitted(unit, joined)
     return made
+
+
+def _joined(units: Iterable[Key], last: Policies) -> dict[tuple[bytes, ...], bytes]:
+    """The trust anchors that policies have already, so that those with the same ConfigMaps share them."""
+    before = (last.units[key] for key in units if key in last.units)
+    return {unit.anchors: unit.tls.trust_anchors for unit in before if unit.tls}
+
+
+def _admitted(unit: PolicyUnit, joined: dict[tuple[bytes, ...], bytes]) -> PolicyUnit:
+    if unit.tls is None or not unit.anchors:
+        return unit
+    if unit.anchors not in joined:
+        joined[unit.anchors] = merged(unit.anchors)
+    tls = msgspec.structs.replace(unit.tls, trust_anchors=joined[unit.anchors])
+    return msgspec.structs.replace(unit, tls=tls)
 
 
 def _targeting(made: Mapping[Key, PolicyUnit | None], last: Policies) -> Mapping[Key, frozenset[Key]]:

@@ -45,6 +45,14 @@ def no_valid_authority(field: str) -> Problem:
     return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
 
 
+def no_system_authority(field: str) -> Problem:
+    message = (
+        f"{field} is System, but the gateway has no CA certificates of the operating system, so no certificate "
+        f"of a backend can be verified. Install them (package ca-certificates) or set SSL_CERT_FILE, and restart it."
+    )
+    return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
+
+
 def too_many_authorities(count: int, most: int, field: str) -> Problem:
     message = f"{field} leads to {count:,} CA certificates (maximum {most:,}): name only those that issue certificates."
     return invalid(message, field)

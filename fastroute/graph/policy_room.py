@@ -22,13 +22,13 @@ CONTEXT, CERTIFICATE = 32 * 1024, 6 * 1024  # bytes: 13 KiB and 6 KB were measur
 def without_room(units: Iterable[PolicyUnit]) -> frozenset[Key]:
     """The policies of one namespace that are not fulfilled."""
     refused: set[Key] = set()
-    seen: set[bytes] = set()
+    seen: set[tuple[bytes, ...]] = set()
     taken = 0
     for unit in sorted(units, key=lambda unit: age(unit.source)):
         if unit.tls is None:
             continue
-        anchors = unit.tls.trust_anchors
-        size = CONTEXT + (0 if anchors in seen else CERTIFICATE * anchors.count(BEGIN))
+        anchors = unit.anchors
+        size = CONTEXT + (0 if anchors in seen else CERTIFICATE * sum(pem.count(BEGIN) for pem in anchors))
         if taken + size > MOST:
             refused.add(unit.source.key)
         else:

@@ -12,7 +12,7 @@ import msgspec
 
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import policy_conditions
-from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
+from fastroute.graph.authorities import AuthoritiesNode, Shelf
 from fastroute.graph.certificate import BEGIN
 from fastroute.graph.dependency import CONFIG_MAPS, Dependencies, Reader
 from fastroute.graph.node import Problem, Withheld
@@ -26,31 +26,35 @@ SYSTEM = "System"
 
 
 class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
-    """Either `tls` or `withheld` is set."""
+    """Either `tls` or `withheld` is set. The trust anchors of `tls` are in `anchors` until the policy is admitted
+    (policies.py): policies share the content of a ConfigMap, but not what several of them are together."""
 
     source: BackendTLSPolicy
     tls: BackendTLS | None
     withheld: Withheld | None
     problems: tuple[Problem, ...]
     dependencies: Dependencies
+    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each ConfigMap; empty: those of the operating system
 
 
-def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf) -> PolicyUnit:
+def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf, *, has_system: bool) -> PolicyUnit:
+    """`has_system`: there are CA certificates of the operating system."""
     validation = source.spec.validation
     if validation is None:
         return _unfulfilled(source, (policy_conditions.breaks_schema(),), reader)
     anchors, unresolved = _anchors(source.metadata.namespace, validation, reader, shelf)
+    if not has_system and validation.well_known == SYSTEM:
+        unresolved.append(policy_conditions.no_system_authority("spec.validation.wellKnownCACertificates"))
     mistakes = (*_mistakes(validation), *_option_problems(source.spec.options), *unresolved)
     if any(problem.condition == "Accepted" for problem in mistakes):
         return _unfulfilled(source, mistakes, reader)
     names = validation.subject_alt_names
     tls = BackendTLS(
         server_name=validation.hostname,
-        trust_anchors=anchors,
         subject_names=tuple(name.hostname for name in names if name.hostname is not None),
         subject_uris=tuple(name.uri for name in names if name.uri is not None),
     )
-    return PolicyUnit(source, tls, None, mistakes, reader.dependencies)
+    return PolicyUnit(source, tls, None, mistakes, reader.dependencies, anchors)
 
 
 def _unfulfilled(source: BackendTLSPolicy, problems: tuple[Problem, ...], reader: Reader) -> PolicyUnit:
@@ -77,8 +81,10 @@ def _option_problems(options: dict[str, str]) -> Iterator[Problem]:
             yield policy_conditions.unknown_option(option, "spec.options")
 
 
-def _anchors(home: str, validation: Validation, reader: Reader, shelf: Shelf) -> tuple[bytes, list[Problem]]:
-    """The trust anchors as PEM, empty for those of the operating system, and what is wrong with the references."""
+def _anchors(
+    home: str, validation: Validation, reader: Reader, shelf: Shelf
+) -> tuple[tuple[bytes, ...], list[Problem]]:
+    """The trust anchors, and what is wrong with the references."""
     field = "spec.validation.caCertificateRefs"
     problems: list[Problem] = []
     found: list[bytes] = []
@@ -89,12 +95,12 @@ def _anchors(home: str, validation: Validation, reader: Reader, shelf: Shelf) ->
         else:
             found.append(one.pem)
     if not validation.authorities:
-        return b"", problems
+        return (), problems
     if not found:
-        return b"", [*problems, policy_conditions.no_valid_authority(field)]
+        return (), [*problems, policy_conditions.no_valid_authority(field)]
     if (count := sum(pem.count(BEGIN) for pem in found)) > ANCHORS_MOST:
-        return b"", [*problems, policy_conditions.too_many_authorities(count, ANCHORS_MOST, field)]
-    return merged(tuple(found)), problems
+        return (), [*problems, policy_conditions.too_many_authorities(count, ANCHORS_MOST, field)]
+    return tuple(dict.fromkeys(found)), problems
 
 
 def _resolve(home: str, ref: LocalReference, field: str, reader: Reader, shelf: Shelf) -> AuthoritiesNode | Problem:

@@ -1,4 +1,4 @@
-"""system_anchors(): the CA certificates of the operating system, as OpenSSL finds them.
+"""system_anchors(), has_system_anchors(): the CA certificates of the operating system, as OpenSSL finds them.
 
 A worker reads them before it is confined: later it can open no such file. It loads them when a backend first needs
 them.
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MOST = 4 * 1024 * 1024  # bytes
+BEGIN = b"-----BEGIN CERTIFICATE-----"
 _USUAL = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
@@ -20,6 +21,11 @@ def system_anchors() -> bytes:
     if paths.capath and (paths.capath != paths.openssl_capath or not found):
         found += _folder(Path(paths.capath), MOST - len(found))
     return found
+
+
+def has_system_anchors() -> bool:
+    """Whether there are any; OpenSSL may still reject them."""
+    return BEGIN in system_anchors()
 
 
 def _first(paths: list[str]) -> bytes:
@@ -35,7 +41,7 @@ def _folder(folder: Path, room: int) -> bytes:
     with suppress(OSError):
         for path in sorted({path.resolve() for path in folder.iterdir()}):
             with suppress(OSError):
-                if b"-----BEGIN CERTIFICATE-----" in (pem := _read(path, room)):
+                if BEGIN in (pem := _read(path, room)):
                     found[path] = pem
                     room -= len(pem) + 1
     return b"\n".join(found.values())

@@ -10,10 +10,13 @@ from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, ser
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
+from fastroute.explain.share import Encryption
+from fastroute.pages import explain_page
 from fastroute.place import Place, Transport
 from fastroute.resources.meta import Key
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Listener, ListenerTLS, Mode, Snapshot
+from fastroute.text import Table
 
 TO_APPLES, TO_BANANAS = grant("apples", "infra", "apple-echo"), grant("bananas", "infra", "banana-echo")
 WORLD = (GATEWAY, FRUITS, APPLES, BANANAS)
@@ -86,6 +89,7 @@ def test_the_whole_shape() -> None:
                 "share": 0.7,
                 "fraction": "7/10",
                 "endpoints": None,
+                "tls": None,
                 "status": 500,
                 "reason": "reference_refused",
                 "message": refused.message,
@@ -98,6 +102,7 @@ def test_the_whole_shape() -> None:
                 "share": 0.3,
                 "fraction": "3/10",
                 "endpoints": ["127.0.0.1:18001"],
+                "tls": None,
                 "status": None,
                 "reason": None,
                 "message": None,
@@ -352,6 +357,41 @@ def test_exact_shares_of_odd_weights() -> None:
     assert explanation.backends is not None
     assert [share.fraction for share in explanation.backends] == ["1/7", "1/7", "1/7", "0", "4/7"]
     assert sum(share.share for share in explanation.backends) == pytest.approx(1)
+
+
+POLICY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {namespace: apples, name: encrypted}
+spec:
+  targetRefs: [{group: "", kind: Service, name: apple-echo}]
+  validation: {hostname: apples.example.com, VALIDATION}
+"""
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [
+        ("wellKnownCACertificates: System", Encryption(policy="apples/encrypted", server_name="apples.example.com")),
+        ('caCertificateRefs: [{group: "", kind: ConfigMap, name: missing}]', None),
+    ],
+)
+def test_what_is_sent_over_tls_says_by_which_policy(validation: str, expected: Encryption | None) -> None:
+    to_apples = route("apples/r", "\n  - backendRefs: [{name: apple-echo, port: 80}]")
+    explanation = ask("http://web:8080/", GATEWAY, APPLES, POLICY.replace("VALIDATION", validation), to_apples)
+    assert explanation.backends is not None
+    assert [share.tls for share in explanation.backends] == [expected]
+    assert [share.reason for share in explanation.backends] == [None if expected else "backend_tls_policy"]
+    asked = parse_url("GET", "http://web:8080/")[0]
+    cells = [
+        cell
+        for block in explain_page(asked, explanation)
+        if isinstance(block, Table)
+        for row in block.rows
+        for cell in row
+    ]
+    text = "127.0.0.1:18001 over TLS for apples.example.com (BackendTLSPolicy apples/encrypted)"
+    assert (text in cells) is (expected is not None)
 
 
 def test_near_misses_are_not_endless() -> None:

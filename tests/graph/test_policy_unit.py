@@ -1,7 +1,9 @@
 """What a BackendTLSPolicy demands, and the problems of those that cannot be fulfilled."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from graph.secrets import chain
 from graph.world import (
@@ -43,9 +45,9 @@ MAPS = (
 )
 
 
-def graph_of(*objects: Resource) -> Graph:
+def graph_of(*objects: Resource, settings: GraphSettings = SETTINGS) -> Graph:
     base = (gateway(), route("r", "infra", ref("s")), service("s", "infra", {"name": "web", "port": 80}))
-    return build_graph(world(*base, *MAPS, *objects), SETTINGS)
+    return build_graph(world(*base, *MAPS, *objects), settings)
 
 
 def unit(**more: Any) -> PolicyUnit:
@@ -178,6 +180,50 @@ def test_policies_above_the_memory_of_their_namespace(monkeypatch: pytest.Monkey
     gone = removed(before.memo.resources, BackendTLSPolicy, Key("infra", "a"))
     after = build_graph(gone, SETTINGS, before)
     assert fulfilled(after) == fulfilled(build_graph(gone, SETTINGS)) == ["infra/b", "infra/e", "red/a"]
+
+
+def held(value: Any) -> set[int]:
+    """The ids of the long byte strings in it."""
+    if isinstance(value, bytes):
+        return {id(value)} if len(value) > 100 else set()
+    if isinstance(value, PolicyUnit):
+        return held(value.tls) | held(value.anchors)
+    parts = value if isinstance(value, tuple) else value.values() if isinstance(value, Mapping) else ()
+    parts = msgspec.structs.astuple(value) if isinstance(value, BackendTLS) else parts
+    return set().union(*map(held, parts))
+
+
+def test_what_does_not_fit_takes_no_memory_and_what_fits_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies can combine the ConfigMaps of a namespace in any order."""
+    count = 30
+    for name, value in {"CONTEXT": 0, "CERTIFICATE": 1, "MOST": 3 * 20}.items():
+        monkeypatch.setattr(policy_room, name, value)
+    maps = [config_map(f"m{number}", "infra", chain(f"ca{number}", number=number).decode()) for number in range(count)]
+    combinations = [(f"m{number}", "other", "ca") for number in range(count)]
+    policies = [
+        tls_policy(f"p{turn}-{names[0]}", "infra", "s", authorities=names) for turn in "ab" for names in combinations
+    ]
+    found = graph_of(*maps, *policies).memo.policies
+    assert len(found.tls) == 2 * 20, "the oldest, and those with the same ConfigMaps"
+    alone = count + 2
+    assert len(held(found.spaces)) == alone
+    assert len(held(found.units)) == alone + 20
+    assert len(held(found.tls)) == 20
+
+
+def test_a_machine_without_ca_certificates() -> None:
+    policies = (
+        tls_policy("system", "infra", "s", validation={"wellKnownCACertificates": "System"}),
+        tls_policy("named", "infra", "t", authorities=("ca",)),
+    )
+    graph = graph_of(*policies, settings=GraphSettings(system_anchors=False))
+    units = graph.memo.policies.units
+    [problem] = units[Key("infra", "system")].problems
+    assert (problem.condition, problem.reason) == ("Accepted", "NoValidCACertificate")
+    assert problem.field == "spec.validation.wellKnownCACertificates"
+    assert "package ca-certificates" in problem.message
+    assert units[Key("infra", "system")].tls is None
+    assert units[Key("infra", "named")].problems == ()
 
 
 def test_options_of_others_do_not_matter() -> None:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
+from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
-from fastroute.resources.core import ConfigMap, Secret
-from fastroute.resources.meta import Key, Resource
+from fastroute.resources.core import ConfigMap, Secret, WithData
+from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes import quota
 from fastroute.source.kubernetes.backlog import Notice
@@ -20,14 +21,26 @@ from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
 
 NOBODY = Key("", "")
+DATA: dict[type[Resource], str] = {
+    Secret: "certificates and keys in Secrets",
+    ConfigMap: "CA certificates in ConfigMaps",
+}  # what is kept of their data
 
 
 class Collection:
     """Objects of one kind in one served version. `restated` is called when the status of an object changed.
-    `controller_name`: ours."""
+    `controller_name`: ours. `room`: for the data of Secrets and ConfigMaps. Whoever applies the deletion of an object
+    tells it, because another collection may hold the same object."""
 
     def __init__(
-        self, row: Followed, version: str, host: str, restated: Callable[[Key], None], controller_name: str
+        self,
+        row: Followed,
+        version: str,
+        host: str,
+        restated: Callable[[Key], None],
+        controller_name: str,
+        *,
+        room: Quota | None = None,
     ) -> None:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
@@ -35,8 +48,7 @@ class Collection:
         self.is_listed = False  # after the first complete listing; objects held before are of another version
         self._host, self._restated, self._controller_name = host, restated, controller_name
         self._listed: set[Key] | None = None  # while a listing is in progress
-        self._most = quota.CONFIG_MAPS if row.type is ConfigMap else quota.SECRETS
-        self._data, self._statuses = Quota(self._most), Quota(quota.STATUSES)
+        self._room, self._statuses = room, Quota(quota.STATUSES)
 
     def take(self, notices: Iterable[Notice]) -> Iterator[Apply | Delete]:
         """The changes for the Store."""
@@ -57,6 +69,15 @@ class Collection:
     def dropped(self) -> list[Delete]:
         """The deletion of every object, when this watch is removed."""
         return [event for key in list(self.held) for event in self.drop(key)]
+
+    def refuse(self, key: Key, error: Exception) -> Iterator[Apply]:
+        """An object that is followed by name cannot be read. What is known of it stays; if nothing is, it is applied
+        without data: nobody may be told that it does not exist."""
+        if key in self.held or not issubclass(self.row.type, WithData):
+            return
+        metadata = Metadata(name=key.name, namespace=key.namespace)
+        self.held[key] = Held(resource_version="", generation=0, uid="")
+        yield Apply(self.row.type(metadata=metadata, api_version=self.version, omission=_why(error, self.row)))
 
     def _named(self, content: msgspec.Raw) -> Named | None:
         """None: its name cannot be read; a problem reports that until the next listing."""
@@ -96,16 +117,10 @@ class Collection:
             self.problems[key] = problem(self.row, key, error, self._host)
             return None
         self.problems.pop(key, None)
-        if isinstance(resource, Secret | ConfigMap) and not self._data.admit(key, resource.size):
-            what = (
-                "CA certificates in ConfigMaps"
-                if isinstance(resource, ConfigMap)
-                else "certificates and keys in Secrets"
-            )
-            return resource.without_data(
-                f"is not read: the {what} of its namespace have more than {self._most >> 20} MiB"
-            )
-        return resource
+        if self._room is None or not isinstance(resource, WithData) or self._room.admit(key, resource.size):
+            return resource
+        what = f"{DATA[type(resource)]} of its namespace have more than {self._room.most >> 20} MiB"
+        return resource.without_data(f"is not read: the {what}")
 
     def _complete(self, since: float) -> Iterator[Delete]:
         listed, self._listed = self._listed or set(), None
@@ -118,7 +133,16 @@ class Collection:
         self.problems.pop(key, None)
         if self._listed is not None:
             self._listed.discard(key)
-        self._data.drop(key)
         self._statuses.drop(key)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)
+
+
+def _why(error: Exception, row: Followed) -> str:
+    """Why an object cannot be read, as text that follows its name."""
+    if not isinstance(error, ApiError):
+        return "cannot be read: the answer of the API server is malformed"
+    if not error.status:
+        return "cannot be read: the API server cannot be reached"
+    way = f": the ClusterRole of fastroute needs list and watch on {row.plural}" if error.status == 403 else ""
+    return f"cannot be read, because the API server answers {error.status} {error.reason}{way}"

@@ -7,7 +7,7 @@ the others: it only waits longer for its own. An object is read at most every PA
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -15,18 +15,25 @@ import trio
 
 from fastroute.apiserver.bucket import Bucket
 from fastroute.apiserver.client import ApiError, Client
-from fastroute.apiserver.kinds import BY_KIND, collection
+from fastroute.apiserver.kinds import Followed, collection
 from fastroute.apiserver.objects import Found, Held
 from fastroute.fairness import FairQueue
 from fastroute.resources.meta import Key
+from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.named import Named
+from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
 
 PAUSE = 10.0  # s between two reads of an object
 RATE, BURST = 20.0, 200.0  # reads of all objects of a kind: per second, and at once
 PATIENCE = 2.0  # s that the first configuration waits for the first reads
+TOO_MANY = {
+    "Secret": "certificateRefs name too many Secrets that are missing or of another type; give it the type "
+    "kubernetes.io/tls",
+    "ConfigMap": "BackendTLSPolicies name too many ConfigMaps; use one for several policies",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -37,24 +44,55 @@ class _Rest(NamedTuple):
 
 
 class Looks:
-    """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `looked` is called when an object
-    appeared or disappeared, and when the first objects to follow were read, or after PATIENCE."""
+    """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `note_read` gets the kind and the
+    key of an object that was read for the first time. `looked` is called when an object appeared or disappeared, and
+    when the first objects to follow were read, or after PATIENCE. `room`: as for a Collection."""
 
     def __init__(
-        self, kind: str, client: Client, take: Callable[[Iterable[Apply | Delete]], None], looked: Callable[[], None]
+        self,
+        row: Followed,
+        client: Client,
+        take: Callable[[Iterable[Apply | Delete]], None],
+        note_read: Callable[[str, Key], None],
+        looked: Callable[[], None],
+        *,
+        room: Quota | None = None,
     ) -> None:
-        self._client, self._take, self._looked = client, take, looked
-        self._row = BY_KIND[kind]
-        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "")
+        self._client, self._take, self._note_read, self._looked = client, take, note_read, looked
+        self._row = row
+        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "", room=room)
         self.is_settled = True
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read
         self._unread: set[Named] = set()
+        self._read: set[Key] = set()
         self._queue = FairQueue[Named, str](lambda one: one.space)
         self._resting: deque[_Rest] = deque()  # in the order of time
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
+        self._unwatched: dict[Key, ManifestProblem] = {}
         self._complained = False
+
+    def has_read(self, key: Key) -> bool:
+        """Whether it is known what the object contains, or that it does not exist."""
+        return key in self._read or key in self.collection.held
+
+    @property
+    def problems(self) -> tuple[ManifestProblem, ...]:
+        """Of the objects that are read in turn. That they are is a problem, too."""
+        for key in self.collection.held.keys() - self._unwatched.keys():
+            self._unwatched[key] = self._not_watched(key)
+        unwatched = (self._unwatched[key] for key in self.collection.held)
+        return (*self.collection.problems.values(), *unwatched)
+
+    def _not_watched(self, key: Key) -> ManifestProblem:
+        return ManifestProblem(
+            file=self._client.host,
+            kind=self._row.kind,
+            namespace=key.namespace,
+            name=key.name,
+            message=f"is not watched but read every {PAUSE:g} s, or less often: {TOO_MANY[self._row.kind]}",
+        )
 
     def adopt(self, key: Key, held: Held) -> None:
         """Takes over an object that a watch held until now."""
@@ -72,8 +110,11 @@ class Looks:
         if wanted and not self._begun.is_set():
             self.is_settled = False
             self._begun.set()
-        self._note_read()
+        self._check_all_read()
         keys = {one.key for one in wanted}
+        self._read &= keys
+        for key in self._unwatched.keys() - keys:
+            del self._unwatched[key]
         gone = [key for key in self.collection.held if key not in keys]
         self._take([event for key in gone for event in self.collection.drop(key)])
 
@@ -91,8 +132,7 @@ class Looks:
                 await trio.sleep(self._bucket.reserve(trio.current_time()))
                 if one in self.wanted:
                     await self._look(one)
-                    self._unread.discard(one)
-                    self._note_read()
+                    self._note_looked(one)
                     self._resting.append(_Rest(trio.current_time() + PAUSE, one))
         raise AssertionError("unreachable")
 
@@ -103,7 +143,14 @@ class Looks:
         self.is_settled = True
         self._looked()
 
-    def _note_read(self) -> None:
+    def _note_looked(self, one: Named) -> None:
+        self._unread.discard(one)
+        self._check_all_read()
+        if one in self.wanted and one.key not in self._read:
+            self._read.add(one.key)
+            self._note_read(self._row.kind, one.key)
+
+    def _check_all_read(self) -> None:
         if self._begun.is_set() and not self._unread:
             self._all_read.set()
 
@@ -135,12 +182,19 @@ class Looks:
             if not self._complained:
                 _log.warning("%s %s cannot be read: %s", self._row.kind, key, error)
             self._complained = True
+            if one in self._unread or (isinstance(error, ApiError) and error.is_refusal):
+                self._apply(one, self.collection.refuse(key, error))
             return
         self._complained = False
-        if one not in self.wanted:  # dropped in the meantime
-            return
-        was_there = key in self.collection.held
         notices = [Notice("Put", item, since=trio.current_time()) for item in items]
-        self._take([*self.collection.take(notices)] if notices else [*self.collection.drop(key)])
+        self._apply(one, self.collection.take(notices) if notices else self.collection.drop(key))
+
+    def _apply(self, one: Named, changes: Iterator[Apply | Delete]) -> None:
+        """`changes`: what happens to the collection, unless the object was dropped in the meantime."""
+        if one not in self.wanted:
+            return
+        key = one.key
+        was_there = key in self.collection.held
+        self._take([*changes])
         if (key in self.collection.held) != was_there:
             self._looked()

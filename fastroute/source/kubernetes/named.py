@@ -24,7 +24,7 @@ from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
-from fastroute.resources.policy import BackendTLSPolicy, LocalReference
+from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.shape import SUBDOMAIN
 from fastroute.resources.world import Resources
 
@@ -68,14 +68,15 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
 
 def named_config_maps(resources: Resources, controller_name: str) -> Names:
     """The ConfigMaps named by BackendTLSPolicies. Whose Services they are for does not matter: it changes often."""
-    policies = resources.backend_tls_policies.items()
-    refs = ((key.namespace, ref) for key, policy in policies for ref in _authorities(policy))
-    named = {Named(home, Key(home, ref.name)) for home, ref in refs if (ref.group, ref.kind) == ("", "ConfigMap")}
-    return Names(frozenset(named), frozenset())
+    named = frozenset[Named]().union(*map(config_maps_of, resources.backend_tls_policies.values()))
+    return Names(named, frozenset())
 
 
-def _authorities(policy: BackendTLSPolicy) -> tuple[LocalReference, ...]:
-    return policy.spec.validation.authorities if policy.spec.validation else ()
+def config_maps_of(policy: BackendTLSPolicy) -> frozenset[Named]:
+    """The ConfigMaps that one policy names."""
+    home = policy.metadata.namespace
+    refs = policy.spec.validation.authorities if policy.spec.validation else ()
+    return frozenset(Named(home, Key(home, ref.name)) for ref in refs if (ref.group, ref.kind) == ("", "ConfigMap"))
 
 
 NAMING = {"Secret": named_secrets, "ConfigMap": named_config_maps}  # the kinds that are followed by name
@@ -103,7 +104,12 @@ def choose(names: Names, known: Container[Key], found: Container[Key], watched: 
 
 
 def _may_exist(one: Named, known: Container[Key]) -> bool:
-    return one.key not in known and NAME.fullmatch(one.key.name) is not None
+    return one.key not in known and is_possible(one.key)
+
+
+def is_possible(key: Key) -> bool:
+    """Whether an object can have this name."""
+    return NAME.fullmatch(key.name) is not None
 
 
 def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bool, Reference]]:

@@ -12,7 +12,8 @@ by then.
 
 from collections import Counter
 
-from fastroute.resources.meta import Key
+from fastroute.resources.core import ConfigMap, Secret
+from fastroute.resources.meta import Key, Resource
 
 SECRETS = 128 * 1024 * 1024  # characters of base64: 20,000 certificates with their keys
 CONFIG_MAPS = 16 * 1024 * 1024  # characters: 10,000 CA certificates
@@ -20,17 +21,17 @@ STATUSES = 16 * 1024 * 1024  # bytes of JSON for each kind: 20,000 routes with o
 
 
 class Quota:
-    """What is kept; `most` in each namespace."""
+    """What is kept; `most` in each namespace. Several collections of a kind may share one."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._sizes: dict[Key, int] = {}
         self._totals: Counter[str] = Counter()  # by namespace
 
     def admit(self, key: Key, size: int) -> bool:
         """Whether there is room for an object of this size, instead of what was kept of it."""
         self.drop(key)
-        if self._totals[key.namespace] + size > self._most:
+        if self._totals[key.namespace] + size > self.most:
             return False
         self._sizes[key] = size
         self._totals[key.namespace] += size
@@ -41,3 +42,8 @@ class Quota:
         self._totals[key.namespace] -= self._sizes.pop(key, 0)
         if not self._totals[key.namespace]:
             del self._totals[key.namespace]
+
+
+def rooms() -> dict[type[Resource], Quota]:
+    """For the data of each kind that has some. All collections of a kind share one."""
+    return {Secret: Quota(SECRETS), ConfigMap: Quota(CONFIG_MAPS)}

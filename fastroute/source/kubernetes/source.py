@@ -31,8 +31,10 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
-from fastroute.source.kubernetes.looks import PAUSE, Looks
-from fastroute.source.kubernetes.named import NAMING, choose
+from fastroute.source.kubernetes.looks import Looks
+from fastroute.source.kubernetes.named import NAMING, choose, is_possible
+from fastroute.source.kubernetes.postponed import Postponed
+from fastroute.source.kubernetes.quota import rooms
 from fastroute.source.kubernetes.served import Served, discover, judge
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
@@ -51,11 +53,6 @@ DECIDING = (
     Secret,
 )  # the kinds that decide what is followed by name
 BY_NAME = (Secret, ConfigMap)
-TOO_MANY = {
-    "Secret": "certificateRefs name too many Secrets that are missing or of another type; give it the type "
-    "kubernetes.io/tls",
-    "ConfigMap": "BackendTLSPolicies name too many ConfigMaps; use one for several policies",
-}
 
 _log = logging.getLogger(__name__)
 
@@ -84,11 +81,16 @@ class KubernetesSource:
         self._stale = trio.Event()  # set when the served kinds must be checked again
         self._names = trio.Event()  # set when what is followed by name must be checked again
         self._names_known = False
-        self._looks = {kind: Looks(kind, client, self._apply, self._looked) for kind in NAMING}
+        self._rooms = rooms()
+        self._looks = {kind: self._made_looks(BY_KIND[kind]) for kind in NAMING}
+        self._postponed = Postponed(self._is_read)
         self._problems: tuple[ManifestProblem, ...] = ()
-        self._unwatched: dict[tuple[str, Key], ManifestProblem] = {}  # those of objects that are only read
         self._changed: Callable[[float], None] | None = None
         self._restated: Callable[[str, Key], None] = lambda kind, key: None
+
+    def _made_looks(self, row: Followed) -> Looks:
+        room = self._rooms[row.type]
+        return Looks(row, self._client, self._apply, self._note_read, self._looked, room=room)
 
     @property
     def bundle_version(self) -> str | None:
@@ -143,6 +145,7 @@ class KubernetesSource:
             nursery.start_soon(self._follow_named, nursery)
             for looks in self._looks.values():
                 nursery.start_soon(looks.run)
+            nursery.start_soon(self._release)
             await trio.sleep_forever()
         raise AssertionError("unreachable")
 
@@ -236,7 +239,12 @@ class KubernetesSource:
         """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
         own."""
         followed = Collection(
-            row, version, self._client.host, lambda key: self._restated(row.kind, key), self._controller_name
+            row,
+            version,
+            self._client.host,
+            lambda key: self._restated(row.kind, key),
+            self._controller_name,
+            room=self._rooms.get(row.type),
         )
         if former is not None:
             followed.held.update(former.collection.held)
@@ -261,7 +269,11 @@ class KubernetesSource:
         def refused(error: ApiError) -> None:
             if error.status == 404:
                 self._stale.set()
-            elif name not in self._refused:
+                return
+            if (key := _key_of(row.kind, name)) is not None and (life := self._lives.get(name)) is not None:
+                self._apply(life.collection.refuse(key, error))
+                self._note_read(row.kind, key)
+            if name not in self._refused:
                 is_known = row.by_name and any(one.partition(" ")[0] == row.kind for one in self._refused)
                 self._refused.add(name)
                 if not is_known:
@@ -283,6 +295,8 @@ class KubernetesSource:
         if followed.row.type in BY_NAME and (followed.is_listed, len(followed.held)) != (was_listed, known):
             self._names.set()
         if followed.is_listed and not was_listed:
+            if (key := _key_of("ConfigMap", name)) is not None:
+                self._note_read("ConfigMap", key)
             self._advance()
 
     def _is_followed(self, name: str, collection: Collection) -> bool:
@@ -306,10 +320,32 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
+            if self.loaded.is_set() and self._postponed.takes(event):
+                self._names.set()
+                continue
             if kind not in BY_NAME or isinstance(event, Delete):  # what changed is watched as before
                 touched.add(kind)
-            if isinstance(event, Apply) or not self._is_held(kind, event.key):
-                yield event
+            if isinstance(event, Delete):
+                if self._is_held(kind, event.key):
+                    continue
+                if (room := self._rooms.get(kind)) is not None:
+                    room.drop(event.key)
+            yield event
+
+    def _note_read(self, kind: str, key: Key) -> None:
+        """An object that is followed by name was read for the first time."""
+        if kind == "ConfigMap":
+            self._apply(self._postponed.note_read(key))
+
+    async def _release(self) -> NoReturn:
+        while True:
+            self._apply(await self._postponed.late())
+
+    def _is_read(self, config_map: Key) -> bool:
+        life = self._lives.get(f"ConfigMap {config_map}")
+        if life is not None and (life.collection.is_listed or config_map in life.collection.held):
+            return True
+        return not is_possible(config_map) or self._looks["ConfigMap"].has_read(config_map)
 
     def _is_held(self, kind: type[Resource], key: Key) -> bool:
         if any(looks.collection.row.type is kind and key in looks.collection.held for looks in self._looks.values()):
@@ -318,10 +354,7 @@ class KubernetesSource:
 
     def _all_problems(self) -> tuple[ManifestProblem, ...]:
         found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
-        found += [problem for looks in self._looks.values() for problem in looks.collection.problems.values()]
-        read = [(kind, key) for kind, looks in self._looks.items() for key in looks.collection.held]
-        self._unwatched = {id_: self._unwatched.get(id_) or self._not_watched(*id_) for id_ in read}
-        return (*found, *self._unwatched.values())
+        return (*found, *(problem for looks in self._looks.values() for problem in looks.problems))
 
     # --- Secrets and ConfigMaps by name
 
@@ -346,7 +379,10 @@ class KubernetesSource:
         by_name = {key: life for name, life in self._lives.items() if (key := _key_of(kind, name))}
         there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
         found = {*there, *looks.collection.held}
-        choice = choose(NAMING[kind](self.store.now(), self._controller_name), known, found, by_name)
+        names = NAMING[kind](self.store.now(), self._controller_name)
+        if kind == "ConfigMap":
+            names = names._replace(permitted=names.permitted | self._postponed.names)
+        choice = choose(names, known, found, by_name)
         unwatched = {one.key for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
             if key in unwatched and (held := by_name[key].collection.held.get(key)) is not None:
@@ -368,15 +404,6 @@ class KubernetesSource:
         """Whether a watch by name exists that has not listed its object yet."""
         life = self._lives.get(f"{kind} {key}")
         return life is not None and not life.collection.is_listed
-
-    def _not_watched(self, kind: str, key: Key) -> ManifestProblem:
-        return ManifestProblem(
-            file=self._client.host,
-            kind=kind,
-            namespace=key.namespace,
-            name=key.name,
-            message=f"is not watched but read every {PAUSE:g} s, or less often: {TOO_MANY[kind]}",
-        )
 
     # --- The first configuration
 

@@ -152,7 +152,7 @@ class Watch:
             self._tries = 0
         self._is_silent = not error.status
         self._contact.failed(self.name, error)
-        if 400 <= error.status < 500 and error.status != 429:
+        if error.is_refusal:
             refused(error)
 
     async def _follow(self, take: Take) -> None:

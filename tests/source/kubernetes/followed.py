@@ -30,6 +30,13 @@ SERVICES = "/api/v1/services"
 CERTIFICATE = {"type": "kubernetes.io/tls", "data": {"tls.crt": "AA==", "tls.key": "AA=="}}
 
 
+def naming(name: str, *config_maps: str) -> dict[str, Any]:
+    """The spec of a BackendTLSPolicy with caCertificateRefs."""
+    refs = [{"group": "", "kind": "ConfigMap", "name": one} for one in config_maps]
+    target = {"group": "", "kind": "Service", "name": name}
+    return {"targetRefs": [target], "validation": {"hostname": "a.example.com", "caCertificateRefs": refs}}
+
+
 def account(api: ApiServer, folder: Path) -> Account:
     return Account(kubeconfig(api, folder))
 
@@ -81,7 +88,7 @@ async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
     followed = Followed(source, registry)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run)
-        nursery.start_soon(source.watch, followed.changed)
+        nursery.start_soon(source.watch, lambda noticed: followed.changed(noticed))  # a test may replace it
         nursery.start_soon(source.watch_statuses, lambda _, key: followed.restated.append(key))
         yield followed
         nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from fastroute.apiserver.client import ApiError
+from fastroute.apiserver.kinds import BY_KIND
 from fastroute.apiserver.objects import Held
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, Looks
@@ -45,10 +46,15 @@ class Server:
 class Scene:
     def __init__(self) -> None:
         self.server, self.store, self.calls = Server(), Store(), 0
-        self.looks = Looks("Secret", self.server, self._take, self._count)  # type: ignore[arg-type]
+        self.firsts: list[str] = []  # what was read for the first time
+        self.looks = Looks(BY_KIND["Secret"], self.server, self._take, self._note, self._count)  # type: ignore[arg-type]
 
     def _take(self, events: Iterable[Apply | Delete]) -> None:
         self.store.apply(events)
+
+    def _note(self, kind: str, key: Key) -> None:
+        assert kind == "Secret"
+        self.firsts.append(str(key))
 
     def _count(self) -> None:
         self.calls += 1
@@ -143,6 +149,30 @@ async def test_a_failed_read_removes_nothing_and_is_logged_once(
         one.server.secrets.clear()
         await trio.sleep(PAUSE)
         assert one.held == []
+
+
+async def test_what_cannot_be_read_is_not_called_missing(autojump_clock: Any) -> None:
+    """It is in the Store, without data and with the reason."""
+    async with running() as one:
+        one.server.refusal = ApiError(403, "Forbidden", "no")
+        one.server.secrets.add("a-tenant/s0")
+        one.looks.follow(named(A, 2))
+        await trio.sleep(1)
+        found = one.store.snapshot().secrets
+        assert [str(key) for key in found] == ["a-tenant/s0", "a-tenant/s1"]
+        why = (
+            "cannot be read, because the API server answers 403 Forbidden: the ClusterRole of fastroute needs list and"
+        )
+        assert {secret.omission for secret in found.values()} == {f"{why} watch on secrets"}
+        assert one.firsts == ["a-tenant/s0", "a-tenant/s1"]
+        one.server.refusal = None
+        await trio.sleep(PAUSE)
+        assert [(str(key), secret.omission) for key, secret in one.store.snapshot().secrets.items()] == [
+            ("a-tenant/s0", "")
+        ]
+        one.server.refusal = ApiError(0, "", "timed out")
+        await trio.sleep(2 * PAUSE)
+        assert [str(key) for key in one.store.snapshot().secrets] == ["a-tenant/s0"], "it is known that there is no s1"
 
 
 async def test_what_is_dropped_while_it_is_read_is_not_taken(autojump_clock: Any) -> None:

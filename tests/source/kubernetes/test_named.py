@@ -21,6 +21,7 @@ from source.kubernetes.followed import (
     SECRETS,
     Followed,
     following,
+    naming,
     until,
 )
 
@@ -313,13 +314,6 @@ async def test_a_certificate_that_changes_is_no_reason_to_look_at_all_names(
         assert len(looks) == before
         api.delete(SECRETS, "tls")
         await until(lambda: len(looks) > before)
-
-
-def naming(name: str, *config_maps: str) -> dict[str, Any]:
-    """The spec of a BackendTLSPolicy with caCertificateRefs."""
-    refs = [{"group": "", "kind": "ConfigMap", "name": one} for one in config_maps]
-    target = {"group": "", "kind": "Service", "name": name}
-    return {"targetRefs": [target], "validation": {"hostname": "a.example.com", "caCertificateRefs": refs}}
 
 
 async def test_config_maps_are_followed_while_a_policy_names_them(api: ApiServer, tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 import json
 import tracemalloc
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from apiserver.standin import ApiServer
+from source.kubernetes.followed import CONFIG_MAPS, POLICIES, following, naming, until
 
 from fastroute.apiserver.kinds import BY_KIND
 from fastroute.resources.core import ConfigMap, Secret
@@ -21,7 +25,8 @@ MIB = 1024 * 1024
 
 
 def collection(kind: str, restated: list[Key]) -> Collection:
-    return Collection(BY_KIND[kind], "v1", "host", restated.append, CONTROLLER_NAME)
+    row = BY_KIND[kind]
+    return Collection(row, "v1", "host", restated.append, CONTROLLER_NAME, room=quota.rooms().get(row.type))
 
 
 def put(name: str, namespace: str = "red", **parts: Any) -> Notice:
@@ -76,6 +81,44 @@ def test_config_maps_above_the_limit_have_no_data(monkeypatch: pytest.MonkeyPatc
         found.append(event.resource)
     assert [one.size for one in found] == [60, 0, 60]
     assert "CA certificates in ConfigMaps of its namespace" in found[1].omission
+
+
+async def test_the_watches_of_config_maps_share_the_limit_with_those_that_are_read_in_turn(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the watches go to others, for which objects are in two collections for a moment."""
+    monkeypatch.setattr(quota, "CONFIG_MAPS", 100)
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", 2)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.05)
+    names = ("a", "b", "c", "d")
+    for name in names:
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name * 60})
+    api.put(CONFIG_MAPS, "other", "elsewhere", data={"ca.crt": "x" * 60})
+    api.put(POLICIES, "p", "elsewhere", spec=naming("s", "other"))
+    api.put(POLICIES, "p", spec=naming("s", *names))
+    async with following(api, tmp_path) as seen:
+
+        def sizes() -> dict[str, int]:
+            return {key.name: one.size for key, one in seen.source.store.snapshot().config_maps.items()}
+
+        await until(lambda: len(sizes()) == 5)
+        assert sorted(sizes().values()) == [0, 0, 0, 60, 60]
+        left, edits = list(names), count()
+
+        def some_are_kept() -> bool:
+            """What was refused is kept when it changes, if there is room then."""
+            for name in left:
+                api.put(CONFIG_MAPS, name, data={"ca.crt": name * 60, "edited": str(next(edits))})
+            return any(sizes().get(name) for name in left)
+
+        while left:
+            await until(some_are_kept)
+            kept = next(name for name in left if sizes().get(name))
+            left.remove(kept)
+            api.delete(CONFIG_MAPS, kept)  # its watch goes to one that is read in turn
+            assert sum(size for name, size in sizes().items() if name != "other") <= 100
+        await until(lambda: sizes() == {"other": 60})
+        await until(lambda: seen.source._rooms[ConfigMap]._totals == {"elsewhere": 60})
 
 
 def test_the_statuses_of_2000_routes_do_not_fill_the_memory() -> None:

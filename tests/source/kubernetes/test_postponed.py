@@ -1,0 +1,171 @@
+"""Policies that name a new ConfigMap: the last version is served until the ConfigMap is read, but not for long."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from apiserver.standin import ApiServer
+from source.kubernetes.followed import CONFIG_MAPS, POLICIES, Followed, following, naming, until
+
+from fastroute.resources.meta import Key, Metadata
+from fastroute.resources.policy import BackendTLSPolicy, BackendTLSPolicySpec, LocalReference, PolicyTarget, Validation
+from fastroute.source.kubernetes import postponed
+from fastroute.source.kubernetes.postponed import PATIENCE, Postponed
+from fastroute.source.store import Apply
+
+P = Key("default", "p")
+
+
+def named(seen: Followed) -> list[str]:
+    """The ConfigMaps that the policy in the Store names."""
+    policy = seen.source.store.snapshot().backend_tls_policies.get(P)
+    return [ref.name for ref in policy.spec.validation.authorities] if policy and policy.spec.validation else []
+
+
+def read(seen: Followed) -> set[str]:
+    return {key.name for key in seen.source.store.snapshot().config_maps}
+
+
+@pytest.mark.parametrize("most", [64, 1], ids=["watched", "read in turn"])
+async def test_a_policy_and_its_new_config_maps_are_served_together(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    for name in ("old", "new", "newer", "last"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(POLICIES, "p", spec=naming("s", "old"))
+    async with following(api, tmp_path) as seen:
+        unread: list[str] = []
+        seen.changed = lambda noticed: unread.extend(set(named(seen)) - read(seen))  # type: ignore[method-assign]
+        for names in (["old", "new"], ["new", "newer"], ["last"]):
+            api.put(POLICIES, "p", spec=naming("s", *names))
+            await until(lambda names=names: named(seen) == names)  # type: ignore[misc]
+            await until(lambda names=names: read(seen) == set(names))  # type: ignore[misc]
+        api.put(POLICIES, "p", spec=naming("s", "last", "missing"))  # it is known soon that there is none
+        await until(lambda: named(seen) == ["last", "missing"])
+        assert not unread or set(unread) == {"missing"}
+        api.delete(POLICIES, "p")
+        await until(lambda: not read(seen))
+
+
+async def test_an_older_version_or_a_deleted_policy_does_not_come_later(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    api.put(CONFIG_MAPS, "old", data={"ca.crt": "old"})
+    for name in ("p", "q"):
+        api.put(POLICIES, name, spec=naming("s", "old"))
+    answer = threading.Event()  # until then no new ConfigMap is sent
+    async with following(api, tmp_path) as seen:
+        api.before_event = lambda path, event: None if "configmaps" not in path or answer.wait(60) else b""
+        api.put(CONFIG_MAPS, "new", data={"ca.crt": "new"})
+        for name in ("p", "q"):
+            api.put(POLICIES, name, spec=naming("s", "new"))
+        await until(lambda: len(seen.source._postponed.names) == 1)
+        await until(lambda: any(query.get("fieldSelector") == "metadata.name=new" for _, query in api.requests))
+        assert named(seen) == ["old"]
+        assert read(seen) == {"old"}
+        api.put(POLICIES, "p", spec=naming("other", "old"))
+        api.delete(POLICIES, "q")
+        await until(lambda: not seen.source._postponed.names)
+        answer.set()
+        await until(lambda: seen.source.store.snapshot().backend_tls_policies.keys() == {P})
+        assert seen.source.store.snapshot().backend_tls_policies[P].spec.target_refs[0].name == "other"
+        await until(lambda: read(seen) == {"old"})
+        assert named(seen) == ["old"]
+
+
+@pytest.mark.parametrize("most", [64, 0], ids=["watched", "read in turn"])
+async def test_a_config_map_that_must_not_be_read_is_not_called_missing(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Neither at the start nor later. What is known of it stays if the rights are taken away."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.PAUSE", 0.05)
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    path = "/api/v1/namespaces/default/configmaps"
+    api.refusals[path] = 403
+    for name in ("first", "second"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(POLICIES, "p", spec=naming("s", "first"))
+
+    def found(seen: Followed) -> dict[str, str]:
+        return {key.name: one.omission for key, one in seen.source.store.snapshot().config_maps.items()}
+
+    async with following(api, tmp_path) as seen:
+        assert found(seen).keys() == {"first"}
+        api.put(POLICIES, "p", spec=naming("s", "first", "second", "third"))
+        await until(lambda: named(seen) == ["first", "second", "third"])
+        assert found(seen).keys() == {"first", "second", "third"}
+        for why in found(seen).values():
+            assert why.startswith("cannot be read, because the API server answers 403 Forbidden: the ClusterRole")
+        del api.refusals[path]
+        await until(lambda: found(seen) == {"first": "", "second": ""})
+        api.refusals[path] = 403
+        requests = len(api.requests)
+        api.cut()
+        await until(lambda: len([one for one, _ in api.requests[requests:] if one == path]) > 3)
+        assert {name: found(seen)[name] for name in ("first", "second")} == {"first": "", "second": ""}
+
+
+def policy(name: str, *config_maps: str) -> Apply:
+    refs = tuple(LocalReference(name=one, group="", kind="ConfigMap") for one in config_maps)
+    target = PolicyTarget(name="s", kind="Service")
+    spec = BackendTLSPolicySpec(target_refs=(target,), validation=Validation(hostname="a.test", authorities=refs))
+    return Apply(BackendTLSPolicy(metadata=Metadata(name=name, namespace="default"), api_version="v1", spec=spec))
+
+
+class Scene:
+    """What is read, and what `late` returned, with the times."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.postponed = Postponed(lambda key: key.name in self.known)
+        self.late: list[tuple[str, float]] = []
+
+    def waits(self, event: Apply) -> bool:
+        return self.postponed.takes(event)
+
+    def note(self, name: str) -> list[str]:
+        self.known.add(name)
+        return sorted(event.resource.key.name for event in self.postponed.note_read(Key("default", name)))
+
+    async def run(self) -> None:
+        while True:
+            for event in await self.postponed.late():
+                assert not self.waits(event), "it passes now"
+                self.late.append((event.resource.key.name, trio.current_time()))
+
+
+async def test_a_policy_waits_no_longer_than_two_seconds(autojump_clock: Any) -> None:
+    """Also if it is edited again and again."""
+    scene, begin = Scene(), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run)
+        assert scene.waits(policy("p", "a"))
+        await trio.sleep(0.5)
+        assert scene.waits(policy("q", "b"))
+        for number in range(10):
+            await trio.sleep(0.1)
+            assert scene.waits(policy("p", f"a{number}"))
+        await trio.sleep(60)
+        assert scene.late == [("p", begin + PATIENCE), ("q", begin + 0.5 + PATIENCE)]
+        assert scene.waits(policy("p", "z")), "the next change may wait again"
+        nursery.cancel_scope.cancel()
+    assert not scene.note("a")
+    assert scene.note("z") == ["p"]
+    assert not scene.postponed._for
+
+
+async def test_a_policy_waits_until_all_of_its_config_maps_are_read() -> None:
+    scene = Scene()
+    assert scene.waits(policy("p", "a", "b"))
+    assert scene.waits(policy("q", "b"))
+    assert {one.key.name for one in scene.postponed.names} == {"a", "b"}
+    assert scene.note("b") == ["q"]
+    assert scene.note("a") == ["p"]
+    assert not scene.waits(policy("p", "a", "b"))
+    assert not scene.postponed.names
