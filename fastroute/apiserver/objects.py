@@ -18,7 +18,7 @@ from fastroute.resources.core import SERVICE_NAME_LABEL, ConfigMap, EndpointSlic
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
-from fastroute.resources.web_origins import ANNOTATION
+from fastroute.resources.web_origins import ANNOTATION, kept_text
 
 MOST_POINTS = 64  # addresses of a load balancer; a Gateway has at most 16 addresses
 
@@ -111,13 +111,13 @@ def named(row: Followed, content: msgspec.Raw) -> Named:
     """Raises msgspec.DecodeError if the content is not an object."""
     envelope = _ENVELOPE.decode(content)
     metadata = envelope.metadata
-    annotations = metadata.annotations
+    origins = None if metadata.annotations is None else metadata.annotations.web_origins
     held = Held(
         resource_version=metadata.resource_version,
         generation=metadata.generation,
         uid=metadata.uid,
         is_leaving=metadata.deletion_timestamp is not None,
-        web_origins=annotations.web_origins if annotations else None,
+        web_origins=origins if origins is None else kept_text(origins),
         raw_status=bytes(envelope.status) if row.has_status else b"",
     )
     return Named(Key(metadata.namespace, metadata.name), held)
@@ -170,7 +170,7 @@ def _read_part(row: Followed, resource: Resource) -> Metadata:
 def _annotations(resource: Resource) -> dict[str, str]:
     """Those that are used."""
     annotations = resource.metadata.annotations
-    return {ANNOTATION: annotations[ANNOTATION]} if ANNOTATION in annotations else {}
+    return {ANNOTATION: kept_text(annotations[ANNOTATION])} if ANNOTATION in annotations else {}
 
 
 def _labels(resource: Resource) -> dict[str, str]:

@@ -18,7 +18,7 @@ from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.route_stage import Features, RouteStage
 from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
-from fastroute.resources.web_origins import ANNOTATION, MOST_ORIGINS, is_origin, web_origins
+from fastroute.resources.web_origins import ANNOTATION, MOST_ORIGINS, MOST_TEXT, is_origin, web_origins
 from fastroute.visible import visible
 
 KIND = GRPC_ROUTE
@@ -41,14 +41,16 @@ def build_grpc_route(source: GRPCRoute, reader: Reader, edition: Edition) -> Rou
 
 def _origin_problems(source: GRPCRoute) -> Iterator[Problem]:
     """The mistakes in the annotation that names the origins of gRPC-Web."""
-    annotations = source.metadata.annotations
-    if ANNOTATION not in annotations:
+    text = source.metadata.annotations.get(ANNOTATION)
+    if text is None:
         return
     field = f"metadata.annotations[{ANNOTATION}]"
-    origins = web_origins(annotations)
+    origins = web_origins(text)
     wrong = next((origin for origin in origins if not is_origin(origin)), None)
     if not origins:
         yield conditions.unsupported_value("It names no origin.", field)
+    elif len(text) > MOST_TEXT:
+        yield conditions.unsupported_value(f"It has more than {MOST_TEXT} characters.", field, "Name fewer origins.")
     elif len(origins) > MOST_ORIGINS:
         yield conditions.unsupported_value(f"It names {len(origins)} origins.", field, f"Use at most {MOST_ORIGINS}.")
     elif wrong is not None:

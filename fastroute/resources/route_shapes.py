@@ -56,15 +56,17 @@ _REDIRECT = Record(
         "statusCode": Whole(choices=(301, 302, 303, 307, 308)),
     }
 )
-ORIGIN = Text(
+ORIGIN_FORM = r"(^\*\Z)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)\Z)"
+ORIGIN_MOST = 253
+_ORIGIN = Text(
     least=1,
-    most=253,
-    form=r"(^\*\Z)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)\Z)",
+    most=ORIGIN_MOST,
+    form=ORIGIN_FORM,
     like="'*' or an origin such as https://*.example.com:8443",
 )
 _CORS = Record(
     fields={
-        "allowOrigins": List(most=64, of=ORIGIN),
+        "allowOrigins": List(most=64, of=_ORIGIN),
         "allowCredentials": Flag(),
         "allowMethods": List(most=9, of=Text(choices=(*METHODS, "*"))),
         "allowHeaders": List(most=64, of=HEADER_NAME),

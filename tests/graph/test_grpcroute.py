@@ -151,6 +151,8 @@ ORIGINS = "fastroute.dev/grpc-web-origins"
         ("https://a\r\nx: y", "https://a\\r\\nx: y is not an origin."),
         ("https://" + "a" * 300, f"https://{'a' * 92} is not an origin."),
         (",".join(["https://a.example.com"] * 65), "It names 65 origins."),
+        (" " * 300_000, "It names no origin."),
+        ("https://a," * 30_000, "It has more than 16384 characters."),
     ],
 )
 def test_the_origins_of_pages(value: str, message: str | None) -> None:
