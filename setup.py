@@ -46,7 +46,20 @@ CPLUSPLUS = {"routing.regex": {"language": "c++", "libraries": ["re2"], "extra_c
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-USERS = ("anchors", "certificate", "context", "names", "secure", "ticket", "tls", "verification")
+USERS = (
+    "admission",
+    "anchors",
+    "certificate",
+    "context",
+    "identity",
+    "keycost",
+    "names",
+    "pem",
+    "secure",
+    "ticket",
+    "tls",
+    "verification",
+)
 
 LIBRARIES = {
     **CPLUSPLUS,

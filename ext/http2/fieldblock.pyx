@@ -1,6 +1,6 @@
 """Fields as bytes; see fieldblock.pxd."""
 
-from fastroute.ext.message.octet cimport lower
+from fastroute.ext.message.octet cimport put_lower
 
 
 cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil:
@@ -16,15 +16,13 @@ cdef inline char *put_name(char *out, uint32_t used, uint32_t room, Slice name, 
     """Writes the sizes and the name. Returns where the `value` bytes of the value belong; NULL if there is no room."""
     cdef uint32_t[2] sizes
     cdef char *at = out + used
-    cdef uint32_t i
     if room - used < SIZES or room - used - SIZES < name.size or room - used - SIZES - name.size < value:
         return NULL
     sizes[0] = name.size
     sizes[1] = value
     memcpy(at, sizes, SIZES)
     at += SIZES
-    for i in range(name.size):
-        at[i] = lower(name.data[i])
+    put_lower(at, name.data, name.size)
     return at + name.size
 
 

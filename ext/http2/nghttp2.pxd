@@ -83,6 +83,11 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     ctypedef struct nghttp2_data_provider:
         nghttp2_data_source source
         Read read_callback
+    ctypedef struct nghttp2_mem:
+        void *(*malloc)(size_t size, void *data) noexcept
+        void (*free)(void *block, void *data) noexcept
+        void *(*calloc)(size_t count, size_t size, void *data) noexcept
+        void *(*realloc)(void *block, size_t size, void *data) noexcept
     int nghttp2_session_callbacks_new(nghttp2_session_callbacks **callbacks)
     int nghttp2_option_new(nghttp2_option **option)
     void nghttp2_option_set_no_auto_window_update(nghttp2_option *option, int value)
@@ -92,10 +97,10 @@ cdef extern from "<nghttp2/nghttp2.h>" nogil:
     void nghttp2_option_set_peer_max_concurrent_streams(nghttp2_option *option, uint32_t value)
     void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *option, uint64_t burst, uint64_t rate)
     void nghttp2_option_set_max_send_header_block_length(nghttp2_option *option, size_t value)
-    int nghttp2_session_server_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
-                                    const nghttp2_option *option)
-    int nghttp2_session_client_new2(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
-                                    const nghttp2_option *option)
+    int nghttp2_session_server_new3(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
+                                    const nghttp2_option *option, nghttp2_mem *memory)
+    int nghttp2_session_client_new3(nghttp2_session **session, const nghttp2_session_callbacks *callbacks, void *data,
+                                    const nghttp2_option *option, nghttp2_mem *memory)
     void nghttp2_session_del(nghttp2_session *session)
     ssize_t nghttp2_session_mem_recv(nghttp2_session *session, const uint8_t *data, size_t size)
     ssize_t nghttp2_session_mem_send(nghttp2_session *session, const uint8_t **data)

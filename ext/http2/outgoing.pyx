@@ -64,10 +64,11 @@ cdef int send(Reactor r, Connection *p, Connection *s, const char *data, uint32_
     nghttp2_session_resume_data(session.wire, s.stream.id)
     outcome = gather(r, p)
     session.offering = 0
+    p.parent.window -= size - session.offered_size
+    s.stream.window -= size - session.offered_size
     if outcome < 0 or session.offered_size:
         return -1
     s.stream.said_end = session.offer == OFFER_LAST
-    note_windows(p, s)
     return 0
 
 

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from fastroute.ext.http2.chores cimport session_fail, session_spend_bytes
 from fastroute.ext.http2.incoming cimport note_all_windows, receive_with
+from fastroute.ext.http2.memory cimport session_memory
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport credit, end, gather, leave, note_windows, open, ping, reset, send, send_with
 from fastroute.ext.http2.session cimport (
@@ -38,9 +39,9 @@ cdef Session *new_session(Reactor r, Connection *p, bint asks) noexcept nogil:
     if session is NULL:
         return NULL
     if asks:
-        made = nghttp2_session_client_new2(&session.wire, _callbacks, <void *> r, _options)
+        made = nghttp2_session_client_new3(&session.wire, _callbacks, <void *> r, _options, session_memory())
     else:
-        made = nghttp2_session_server_new2(&session.wire, _callbacks, <void *> r, _options)
+        made = nghttp2_session_server_new3(&session.wire, _callbacks, <void *> r, _options, session_memory())
     if made != 0:
         free(session)
         return NULL

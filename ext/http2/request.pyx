@@ -24,7 +24,7 @@ from fastroute.ext.message.message cimport (
 )
 from fastroute.ext.message.method cimport method_of
 from fastroute.ext.message.number cimport count_bytes, take_max_forwards
-from fastroute.ext.message.octet cimport OCTET_TOKEN, is_text, lower, run_over, run_over_field, run_over_visible
+from fastroute.ext.message.octet cimport is_field_value, is_text, is_token, lower, run_over_visible
 from fastroute.ext.message.path cimport take_path
 from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_CONNECT_UNSUPPORTED, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY,
@@ -59,9 +59,8 @@ _lay_out()
 
 cdef int take_pseudo(Message *message, Seen *seen, Slice name, Slice value) noexcept nogil:
     """Returns 0, or -Refusal."""
-    cdef const char *end = value.data + value.size
     if is_text(name.data, name.size, b":method", 7):
-        if value.size > METHOD_MOST or value.size == 0 or run_over(value.data, end, OCTET_TOKEN) != end:
+        if value.size > METHOD_MOST or not is_token(value.data, value.size):
             return -REFUSAL_METHOD_INVALID
         message.method = value
         message.method_name = method_of(value)
@@ -120,9 +119,9 @@ cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits
             if outcome:
                 return outcome
             continue
-        if name.size == 0 or run_over(name.data, name.data + name.size, OCTET_TOKEN) != name.data + name.size:
+        if not is_token(name.data, name.size):
             return -REFUSAL_FIELD_NAME_INVALID
-        if run_over_field(value.data, value.data + value.size) != value.data + value.size:
+        if not is_field_value(value.data, value.size):
             return -REFUSAL_CONTROL_BYTE
         if is_further_crumb(seen, field, name, value):
             continue

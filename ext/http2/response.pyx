@@ -4,7 +4,6 @@ Connection-specific fields are left out (RFC 9113 section 8.2.2). Content-Length
 """
 
 from libc.stdint cimport uint8_t
-
 from fastroute.ext.http2.fieldblock cimport next_field, put_field
 from fastroute.ext.http2.nghttp2 cimport (
     NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE, NGHTTP2_NV_FLAG_NO_INDEX,
@@ -55,22 +54,21 @@ cdef uint32_t write_trailers(char *out, uint32_t room, const Message *trailers) 
 
 cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Arena *arena) noexcept nogil:
     cdef const char *at = block
-    cdef const char *end = block + size
-    cdef nghttp2_nv *fields
+    cdef nghttp2_nv *fields = <nghttp2_nv *> arena_take(arena, 0)
+    cdef nghttp2_nv *field = fields
     cdef Slice name, value
-    cdef uint8_t flags
-    count[0] = 0
-    while next_field(&at, end, &name, &value):
-        count[0] += 1
-    fields = <nghttp2_nv *> arena_take(arena, <uint32_t> (count[0] * sizeof(nghttp2_nv)))
     if fields is NULL:
         return NULL
-    at = block
-    count[0] = 0
-    while next_field(&at, end, &name, &value):
-        flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
+    while next_field(&at, block + size, &name, &value):
+        if arena_take(arena, sizeof(nghttp2_nv)) is NULL:
+            return NULL
+        field.name = <uint8_t *> name.data
+        field.value = <uint8_t *> value.data
+        field.namelen = name.size
+        field.valuelen = value.size
+        field.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
         if is_text(name.data, name.size, b"x-request-id", 12):
-            flags |= NGHTTP2_NV_FLAG_NO_INDEX       # each request has another one: it would displace others from the table
-        fields[count[0]] = nghttp2_nv(<uint8_t *> name.data, <uint8_t *> value.data, name.size, value.size, flags)
-        count[0] += 1
+            field.flags |= NGHTTP2_NV_FLAG_NO_INDEX     # each request has another one: it would displace others
+        field += 1
+    count[0] = field - fields
     return fields

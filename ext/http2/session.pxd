@@ -4,6 +4,7 @@
 # bytes. The modules of this folder pass content and fields between it and the streams of the parent.
 #
 #   parent      the protocol of a parent
+#   memory      what libnghttp2 allocates
 #   incoming    what arrives: fields, content, other frames
 #   outgoing    what is sent
 #   chores      limits of what a peer may cause

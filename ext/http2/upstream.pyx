@@ -19,7 +19,7 @@ from fastroute.ext.message.message cimport (
     BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, DROPPED_HERE, FIELD_CONTENT_LENGTH, FIELD_COUNT, METHOD_HEAD, Field,
 )
 from fastroute.ext.message.number cimport count_bytes
-from fastroute.ext.message.octet cimport OCTET_TOKEN, is_text, run_over, run_over_field
+from fastroute.ext.message.octet cimport is_field_value, is_text, is_token
 from fastroute.ext.message.refusal cimport (
     REFUSAL_ARENA_FULL, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_NAME_INVALID, REFUSAL_LENGTH_REPEATED,
     REFUSAL_STATUS_INVALID,
@@ -115,9 +115,9 @@ cdef int take_fields(Message *message, Slice block, Slice *length, const HeadLim
             continue
         if message.fields_count == limits.fields:
             return -REFUSAL_FIELDS_TOO_MANY
-        if name.size == 0 or run_over(name.data, name.data + name.size, OCTET_TOKEN) != name.data + name.size:
+        if not is_token(name.data, name.size):
             return -REFUSAL_FIELD_NAME_INVALID
-        if run_over_field(value.data, value.data + value.size) != value.data + value.size:
+        if not is_field_value(value.data, value.size):
             return -REFUSAL_CONTROL_BYTE
         memset(field, 0, sizeof(Field))
         field.name = name

@@ -1,8 +1,9 @@
 """Bytes kept between two events; see buffer.pxd."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
+
+from fastroute.ext.memory.spare cimport spare_give, spare_take
 
 cdef enum:
     ROOM_LEAST = 1024       # bytes of the smallest buffer; larger ones are doubled
@@ -24,12 +25,12 @@ cdef int move(Buffer *buffer, uint32_t room) noexcept nogil:
     """Moves the content to `room` bytes of new memory. Returns 0, or -1 if out of memory."""
     global _total
     cdef uint32_t held = buffer.end - buffer.start
-    cdef char *data = <char *> malloc(room)
+    cdef char *data = <char *> spare_take(room)
     if data is NULL:
         return -1
     if held:
         memcpy(data, buffer.data + buffer.start, held)
-    free(buffer.data)
+    spare_give(buffer.data, buffer.room)
     _total += room
     _total -= buffer.room
     buffer.data = data
@@ -82,6 +83,6 @@ cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil:
 cdef void buffer_free(Buffer *buffer) noexcept nogil:
     global _total
     _total -= buffer.room
-    free(buffer.data)
+    spare_give(buffer.data, buffer.room)
     buffer.data = NULL
     buffer.start = buffer.end = buffer.room = 0

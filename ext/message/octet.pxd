@@ -4,6 +4,7 @@
 # at a time with plain 64-bit arithmetic, never read at or beyond `end`, and stop at the first octet outside the class.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 
 cdef extern from *:
@@ -83,6 +84,21 @@ cdef inline uint64_t lower_word(uint64_t word) noexcept nogil:
     return word | upper >> 2
 
 
+cdef inline void put_lower(char *out, const char *data, uint32_t size) noexcept nogil:
+    """Copies octets, in lower case."""
+    cdef uint64_t word
+    cdef uint32_t i
+    if size < 8:
+        for i in range(size):
+            out[i] = lower(data[i])
+        return
+    for i in range(0, size - 7, 8):
+        word = lower_word(eight(data + i))
+        memcpy(out + i, &word, 8)
+    word = lower_word(eight(data + size - 8))       # some octets a second time
+    memcpy(out + size - 8, &word, 8)
+
+
 cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
     """Whether `data` equals `text` (lower case), ignoring case."""
     cdef uint32_t i = 0
@@ -113,15 +129,19 @@ cdef inline const char *run_over(const char *at, const char *end, uint8_t which)
     return at
 
 
+cdef inline uint64_t marks_of_name(uint64_t word) noexcept nogil:
+    """Marks octets that are neither letters nor '-'."""
+    cdef uint64_t low = (word | EVERY(0x20)) & EVERY(0x7f)
+    cdef uint64_t letter = (low + EVERY(0x80 - c'a')) & ~(low + EVERY(0x7f - c'z'))
+    cdef uint64_t dash = ~(((word ^ EVERY(c'-')) & EVERY(0x7f)) + EVERY(0x7f))
+    return ~(letter | dash) & EVERY(0x80) | word & EVERY(0x80)
+
+
 cdef inline const char *run_over_token(const char *at, const char *end) noexcept nogil:
     """Like run_over(OCTET_TOKEN). Skips letters and '-' a word at a time: most field names have nothing else."""
-    cdef uint64_t word, low, letter, dash, others
+    cdef uint64_t others
     while end - at >= 8:
-        word = eight(at)
-        low = (word | EVERY(0x20)) & EVERY(0x7f)
-        letter = (low + EVERY(0x80 - c'a')) & ~(low + EVERY(0x7f - c'z'))
-        dash = ~(((word ^ EVERY(c'-')) & EVERY(0x7f)) + EVERY(0x7f))
-        others = ~(letter | dash) & EVERY(0x80) | word & EVERY(0x80)
+        others = marks_of_name(eight(at))
         if others == 0:
             at += 8
             continue
@@ -130,6 +150,19 @@ cdef inline const char *run_over_token(const char *at, const char *end) noexcept
             return at
         at += 1
     return run_over(at, end, OCTET_TOKEN)
+
+
+cdef inline bint is_token(const char *data, uint32_t size) noexcept nogil:
+    """Whether these are one or more octets, all of class OCTET_TOKEN."""
+    cdef uint32_t i
+    cdef uint64_t marks
+    if size >= 8:
+        marks = marks_of_name(eight(data + size - 8))       # its octets can also be in the last word of the loop
+        for i in range(0, size - 8, 8):
+            marks |= marks_of_name(eight(data + i))
+        if marks == 0:
+            return True
+    return size != 0 and run_over(data, data + size, OCTET_TOKEN) == data + size
 
 
 cdef inline const char *run_over_visible(const char *at, const char *end) noexcept nogil:
@@ -143,15 +176,31 @@ cdef inline const char *run_over_visible(const char *at, const char *end) noexce
     return run_over(at, end, OCTET_VISIBLE)
 
 
+cdef inline uint64_t marks_of_value(uint64_t word) noexcept nogil:
+    """Marks octets below 0x20 and DEL. The subtraction may also mark octets after the first one that it must mark."""
+    cdef uint64_t delete = word ^ EVERY(0x7f)
+    return (((word - EVERY(0x20)) & ~word) | ((delete - EVERY(1)) & ~delete)) & EVERY(0x80)
+
+
+cdef inline bint is_field_value(const char *data, uint32_t size) noexcept nogil:
+    """Whether all octets are of class OCTET_FIELD."""
+    cdef uint32_t i
+    cdef uint64_t marks
+    if size >= 8:
+        marks = marks_of_value(eight(data + size - 8))      # its octets can also be in the last word of the loop
+        for i in range(0, size - 8, 8):
+            marks |= marks_of_value(eight(data + i))
+        if marks == 0:
+            return True
+    return run_over(data, data + size, OCTET_FIELD) == data + size
+
+
 cdef inline const char *run_over_field(const char *at, const char *end) noexcept nogil:
     """Like run_over(OCTET_FIELD). Skips a word if none of its octets is below 0x20 or DEL."""
-    cdef uint64_t word, delete, marks
+    cdef uint64_t marks
     while True:
         while end - at >= 8:
-            word = eight(at)
-            delete = word ^ EVERY(0x7f)
-            # The subtraction may also mark octets after the first one that it must mark.
-            marks = (((word - EVERY(0x20)) & ~word) | ((delete - EVERY(1)) & ~delete)) & EVERY(0x80)
+            marks = marks_of_value(eight(at))
             if marks != 0:
                 at += FIRST(marks)
                 break

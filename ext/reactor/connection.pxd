@@ -105,6 +105,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint8_t unseen              # `input` has bytes that arrived before the protocol began, or that it takes in the next visit
     uint8_t silent              # upstream: no request was sent on it yet, and so no frame
     uint8_t late                # its idle deadline has passed, but frames were not sent yet
+    uint8_t stalled             # some streams may wait for room: they are not writable, or their answer waits
 
 cdef struct Connection:
     int fd                      # -1: a stream
@@ -166,7 +167,8 @@ cdef struct Slab:
     uint32_t chunks_count
     uint32_t chunks_room
     uint32_t free               # first free index; 0: none
-    uint32_t graves             # first of those closed since the last slab_exhume
+    uint32_t graves             # first of those closed since the last slab_exhume; 0: none
+    uint32_t graves_end         # the last one of them
     uint32_t live
 
 cdef inline Connection *slab_at(const Slab *slab, uint32_t index) noexcept nogil:

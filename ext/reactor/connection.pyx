@@ -54,17 +54,18 @@ cdef void slab_bury(Slab *slab, Connection *connection) noexcept nogil:
     connection.side = 0
     connection.state = STATE_CLOSED
     connection.link.after = slab.graves
+    if slab.graves == 0:
+        slab.graves_end = connection.index
     slab.graves = connection.index
     slab.live -= 1
 
 
 cdef void slab_exhume(Slab *slab) noexcept nogil:
-    cdef Connection *connection
-    while slab.graves != 0:
-        connection = slab_at(slab, slab.graves)
-        slab.graves = connection.link.after
-        connection.link.after = slab.free
-        slab.free = connection.index
+    if slab.graves == 0:
+        return
+    slab_at(slab, slab.graves_end).link.after = slab.free
+    slab.free = slab.graves
+    slab.graves = 0
 
 
 cdef void slab_free(Slab *slab) noexcept nogil:

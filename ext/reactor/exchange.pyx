@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
+from fastroute.ext.memory.spare cimport spare_return, spare_take
 from fastroute.ext.message.block cimport block_keep, block_size
 from fastroute.ext.routing.router cimport listener_unref
 from fastroute.ext.routing.tables cimport endpoint_unref, rule_unref
@@ -47,9 +48,9 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
     if exchange.listener is not NULL:
         listener_unref(exchange.listener)
     if exchange.lean or exchange.block is not <char *> exchange.block_inline:
-        free(exchange.block)
+        spare_return(exchange.block)
     if exchange.lean or exchange.text is not <char *> exchange.text_inline:
-        free(exchange.text)
+        spare_return(exchange.text)
     if exchange.origin is not NULL:
         free(exchange.origin)
     if exchange.kept:
@@ -103,7 +104,7 @@ cdef void exchange_note(Exchange *exchange, int64_t size) noexcept nogil:
 cdef bint exchange_keep_request(Exchange *exchange, const Message *request, uint32_t size) noexcept nogil:
     cdef char *block
     if exchange.lean or size > BLOCK_ROOM:
-        block = <char *> malloc(size)
+        block = <char *> spare_take(size)
         if block is NULL:
             return False
         exchange.block = block

@@ -1,11 +1,11 @@
 """Streams as a layer of a connection; see stream.pxd."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_consume, buffer_free, buffer_size
 from fastroute.ext.memory.list cimport Link
+from fastroute.ext.memory.spare cimport spare_give, spare_take
 from fastroute.ext.reactor.connection cimport (
     LAYER_SOCKET, LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_IDLE,
     STATE_PARENT, Stream, handle_of, slab_at, slab_bury, slab_find, slab_take,
@@ -57,10 +57,11 @@ cdef Connection *new(Reactor r, Connection *p) noexcept nogil:
     cdef Connection *s = slab_take(&r.slab)
     if s is NULL:
         return NULL
-    s.stream = <Stream *> calloc(1, sizeof(Stream))
+    s.stream = <Stream *> spare_take(sizeof(Stream))
     if s.stream is NULL:
         slab_bury(&r.slab, s)
         return NULL
+    memset(s.stream, 0, sizeof(Stream))
     s.layer = LAYER_STREAM
     s.side = p.side
     s.protocol = protocol_of(p).messages
@@ -157,8 +158,13 @@ cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
     cdef int64_t room = parent_room(p)
     cdef int64_t window = p.parent.window
     cdef uint32_t index = p.parent.streams.first
+    cdef bint stalled = False
     cdef Connection *s
-    while index != 0 and room > 0:
+    if not p.parent.stalled:
+        return
+    while index != 0:
+        if room <= 0:
+            return
         s = slab_at(&r.slab, index)
         index = s.stream.link.after
         if s.stream.waits:
@@ -167,15 +173,19 @@ cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil:
             room -= buffer_size(&s.output)
             window -= buffer_size(&s.output)
         else:
+            stalled = stalled or not s.writable
             continue
         s.stream.waits = False
         s.writable = True
         stream_wake(r, s)
+    p.parent.stalled = stalled
 
 
 cdef bint stream_can_answer(Reactor r, Connection *s) noexcept nogil:
-    cdef const Connection *p = parent_of(r, s)
+    cdef Connection *p = parent_of(r, s)
     s.stream.waits = p is not NULL and parent_room(p) == 0
+    if s.stream.waits:
+        p.parent.stalled = True
     return not s.stream.waits
 
 
@@ -274,6 +284,7 @@ cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size, bi
     room = min(can_send(p, s), size)
     if room < size:
         s.writable = False
+        p.parent.stalled = True
     if room == 0:
         return 0
     if protocol_of(p).send(r, p, s, data, room, last and room == size) < 0:
@@ -383,7 +394,7 @@ cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
     buffer_free(&t.head)
     buffer_free(&t.tail)
     buffer_free(&t.parting)
-    free(t)
+    spare_give(t, sizeof(Stream))
     s.stream = NULL
     s.layer = LAYER_SOCKET
 

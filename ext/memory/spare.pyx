@@ -1,0 +1,1 @@
+"""The lists of freed blocks; see spare.pxd."""
