@@ -65,6 +65,7 @@ LIBRARIES = {
     **CPLUSPLUS,
     **{f"tls.{name}": TLS for name in USERS},
     "routing.session": TLS,
+    "message.grpcweb": TLS,
     "message.websocket": TLS,
     **{f"http2.{name}": {"libraries": ["nghttp2"]} for name in ("incoming", "outgoing", "parent")},
 }

@@ -14,13 +14,15 @@ from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send, attempt
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
 from fastroute.ext.exchange.upstream cimport upstream_speaks
+from fastroute.ext.exchange.webcall cimport webcall_begin, webcall_take
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.message.grpc cimport grpc_timeout, is_grpc
+from fastroute.ext.message.grpc cimport CALL_NONE, call_of, grpc_timeout, is_web
+from fastroute.ext.message.grpcweb cimport web_answers
 from fastroute.ext.message.items cimport lists
 from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
 from fastroute.ext.message.protocol cimport has_streams
@@ -29,7 +31,7 @@ from fastroute.ext.message.reason cimport (
     REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
     REASON_UPGRADE_UNSUPPORTED,
 )
-from fastroute.ext.message.refusal cimport refusal_status
+from fastroute.ext.message.refusal cimport REFUSAL_TEXT_INVALID, refusal_status
 from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
@@ -55,7 +57,10 @@ cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     x.keep_alive = message.keep_alive
     x.expects = message.expect_continue
     x.upgrades = message.upgrade
-    x.grpc = is_grpc(message)
+    x.asks = call_of(message)
+    x.grpc = x.asks != CALL_NONE
+    if is_web(x.asks):
+        x.web = web_answers(message, x.asks)
     x.repeatable = not message.has_body and is_idempotent(message.method_name)
     x.progress = r.milliseconds
 
@@ -281,6 +286,8 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
         if lists(message.protocols, b"websocket", 9):
             return answer_plainly(r, c, x, 502, REASON_UPGRADE_UNSUPPORTED)
         x.upgrades = False      # the backend gets a usual request
+    if x.web and not webcall_begin(r, x, message):
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     if not x.request_body.complete:
         x.plain = wants_content(r, x)
         event = client_event(r, c, x, arrival)
@@ -293,6 +300,8 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
             x.received += arrival.taken
     else:
         arrival.piece.end = True
+    if x.translated and not webcall_take(x, &arrival.piece):
+        return request_refused(r, c, x, REFUSAL_TEXT_INVALID)
     if not keep_request(r, x, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     verdict = send(r, c, x, &arrival.piece)
@@ -322,7 +331,7 @@ cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, i
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef Arrival arrival
-    cdef const Piece *piece = &arrival.piece
+    cdef Piece *piece = &arrival.piece
     cdef int event
     client_receive(r, c, room_for(r, u), &arrival)
     r.arena.used = 0
@@ -337,6 +346,8 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     content_add(&x.request_body, piece.size, piece.end)
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    if x.translated and not webcall_take(x, piece):
+        return request_refused(r, c, x, REFUSAL_TEXT_INVALID)
     if x.keeps:
         keep(x, piece)
     if backend_body(r, u, piece) < 0:
