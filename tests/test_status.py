@@ -370,7 +370,7 @@ def test_versions_of_the_crds(version: str, expected: tuple[str, str], word: str
 def test_features_of_what_is_not_served_are_not_claimed() -> None:
     unserved = (
         "TLSRoute",
-        "ClientCertificate",
+        "BackendClientCertificate",
         "Misdirected",
     )
     assert not [name for name in SUPPORTED_FEATURES if any(word in name for word in unserved)]
