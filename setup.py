@@ -46,12 +46,26 @@ CPLUSPLUS = {"routing.regex": {"language": "c++", "libraries": ["re2"], "extra_c
 
 # Modules that call OpenSSL.
 TLS = {"libraries": ["ssl", "crypto"]}
-USERS = ("anchors", "certificate", "context", "names", "secure", "ticket", "tls", "verification")
+USERS = (
+    "admission",
+    "anchors",
+    "certificate",
+    "context",
+    "identity",
+    "keycost",
+    "names",
+    "pem",
+    "secure",
+    "ticket",
+    "tls",
+    "verification",
+)
 
 LIBRARIES = {
     **CPLUSPLUS,
     **{f"tls.{name}": TLS for name in USERS},
     "routing.session": TLS,
+    "message.grpcweb": TLS,
     "message.websocket": TLS,
     **{f"http2.{name}": {"libraries": ["nghttp2"]} for name in ("incoming", "outgoing", "parent")},
 }

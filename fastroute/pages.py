@@ -141,6 +141,12 @@ def _parent(ref: dict[str, Any], metadata: dict[str, Any]) -> str:
 # --- explain
 
 
+CLIENT_CERTIFICATE = {
+    "required": "required; without a valid one, the TLS handshake fails",
+    "optional": "optional; only a valid one is shown to the backend (X-Forwarded-Client-Cert)",
+}
+
+
 def explain_page(request: Request, told: Explanation, assumed: str | None = None) -> Iterator[Block]:
     query = "" if request.query is None else f"?{request.query}"
     yield Line(f"{request.method} {request.scheme}://{request.authority}{request.path}{query}", "bold")
@@ -169,6 +175,8 @@ def _decision(told: Explanation) -> str:
 def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
     parts = (("gateway", told.gateway), ("listener", told.listener), ("route", told.route), ("rule", told.rule))
     yield from ((name, value) for name, value in parts if value is not None)
+    if not isinstance(told.client_certificate, msgspec.UnsetType):
+        yield "client certificate", CLIENT_CERTIFICATE[told.client_certificate]
     if told.match is not None:
         yield "match", _match_text(told.match)
     if not isinstance(told.retry, msgspec.UnsetType):

@@ -26,6 +26,7 @@ from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
+from fastroute.trustanchors import anchors_of, with_anchors
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
@@ -51,7 +52,7 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
-    # CA certificates that the next backends of this publication share: thousands may have the same 200 KiB
+    # CA certificates that the next backends and listeners of this publication share: thousands may have the same ones
     number: int
     pem: bytes
 
@@ -97,6 +98,7 @@ class RemoveCertificate(msgspec.Struct, frozen=True, tag="remove_certificate"):
 class UpsertListener(msgspec.Struct, frozen=True, tag="upsert_listener", omit_defaults=True):
     listener: Listener
     slot: int = 0  # in http_requests_total, for answers before a rule was chosen; see RuleSlots
+    anchors: int = 0  # as in UpsertBackend: of the TrustAnchors that are left out in its `tls.clients`
 
 
 class RemoveListener(msgspec.Struct, frozen=True, tag="remove_listener"):
@@ -129,8 +131,7 @@ Change = (
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """The first message: settings that do not change while the worker runs. Sent with it: the memory of its counters (a
-    memfd), and the file of the access log if there is one."""
+    """The first message: fixed settings. Sent with it: a memfd for its counters, and the file of the access log."""
 
     limits: Limits
     request_series: int  # the number of series in the counters
@@ -245,15 +246,8 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The response to `Ping`. During a long installation, a worker also sends it without a `Ping`."""
 
 
-CONFINEMENT = (
-    "no_new_privs",
-    "capabilities",
-    "not_dumpable",
-    "landlock",
-    "landlock_tcp",
-    "landlock_scope",
-    "seccomp",
-)  # what confines a worker, in the order in which it is applied (worker/confinement.py)
+# What confines a worker, in the order in which it is applied (worker/confinement.py).
+CONFINEMENT = ("no_new_privs", "capabilities", "not_dumpable", "landlock", "landlock_tcp", "landlock_scope", "seccomp")
 
 
 class Confined(msgspec.Struct, frozen=True, tag="confined"):
@@ -331,26 +325,32 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
     yield Commit(version)
 
 
+ChangeT = TypeVar("ChangeT", bound=msgspec.Struct)
+UpsertT = TypeVar("UpsertT", UpsertBackend, UpsertListener)
+_ANCHORED = {UpsertBackend: "backend", UpsertListener: "listener"}  # the fields that may have trust anchors
+
+
 def _sharing(change: Change, known: dict[bytes, int]) -> Iterator[TrustAnchors | Change]:
-    """A backend without its trust anchors, which are sent once. `known`: those that were sent."""
-    if not isinstance(change, UpsertBackend) or (tls := change.backend.tls) is None or not tls.trust_anchors:
-        yield change
-        return
-    if tls.trust_anchors not in known:
-        known[tls.trust_anchors] = len(known) + 1
-        yield TrustAnchors(len(known), tls.trust_anchors)
-    bare = msgspec.structs.replace(change.backend, tls=msgspec.structs.replace(tls, trust_anchors=b""))
-    yield UpsertBackend(change.id, bare, known[tls.trust_anchors])
+    """A backend or listener without its trust anchors, which are sent once. `known`: those that were sent."""
+    pem = anchors_of(getattr(change, _ANCHORED.get(type(change), ""), None))
+    if pem and pem not in known:
+        known[pem] = len(known) + 1
+        yield TrustAnchors(len(known), pem)
+    yield _with_anchors(change, b"", known[pem]) if pem else change
 
 
-def restored(change: UpsertBackend, anchors: Mapping[int, bytes]) -> UpsertBackend:
+def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
     """With its trust anchors. `anchors`: those of the publication, by number. ValueError: they are not among these."""
-    if not change.anchors or change.backend.tls is None:
-        return change
-    if change.anchors not in anchors:
-        raise ValueError(f"backend {change.id} has trust anchors that were not sent")
-    tls = msgspec.structs.replace(change.backend.tls, trust_anchors=anchors[change.anchors])
-    return UpsertBackend(change.id, msgspec.structs.replace(change.backend, tls=tls))
+    if change.anchors and change.anchors not in anchors:
+        name = change.id if isinstance(change, UpsertBackend) else change.listener.id
+        raise ValueError(f"{name} has trust anchors that were not sent")
+    return _with_anchors(change, anchors[change.anchors], 0) if change.anchors else change
+
+
+def _with_anchors(change: ChangeT, pem: bytes, number: int) -> ChangeT:
+    """With these trust anchors, and their number: 0 if they are in it."""
+    field = _ANCHORED[type(change)]
+    return msgspec.structs.replace(change, **{field: with_anchors(getattr(change, field), pem)}, anchors=number)
 
 
 def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:

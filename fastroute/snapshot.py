@@ -42,6 +42,13 @@ class Mode(StrEnum):
         return Transport.UDP if self is Mode.DATAGRAMS else Transport.TCP
 
 
+class ClientValidation(msgspec.Struct, frozen=True, kw_only=True):
+    """How a listener verifies the certificates of its clients (ext/tls/admission)."""
+
+    trust_anchors: bytes  # CA certificates as PEM
+    optional: bool = False  # also serve clients without a certificate, or with one that is not valid
+
+
 class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     """How a listener terminates TLS. Among certificates with the same type of key, the first that covers the client's
     server name is used, else the first."""
@@ -52,6 +59,7 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     ciphers: str = ""  # names of OpenSSL, separated by ":", in order of preference; "": the default list
     alpn: tuple[str, ...] = ("h2", "http/1.1")  # in order of preference
     protocol: str = "http"  # of the decrypted bytes; or "raw"
+    clients: ClientValidation | None = None  # None: clients are not asked for a certificate
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):

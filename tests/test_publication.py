@@ -47,10 +47,12 @@ from fastroute.snapshot import (
     Backend,
     BackendTLS,
     Certificate,
+    ClientValidation,
     Endpoint,
     HeaderModifier,
     HeaderValue,
     Listener,
+    ListenerTLS,
     Match,
     PathMatch,
     Redirect,
@@ -214,6 +216,22 @@ def test_trust_anchors_are_sent_once() -> None:
     assert [restored(message, anchors) for message in rest] == changes
     with pytest.raises(ValueError, match="infra/1:80 has trust anchors that were not sent"):
         restored(rest[1], {})
+
+
+def test_listeners_share_trust_anchors() -> None:
+    def validating(number: int, pem: bytes) -> UpsertListener:
+        tls = ListenerTLS(certificates=("c",), clients=ClientValidation(trust_anchors=pem, optional=True))
+        return UpsertListener(msgspec.structs.replace(listener(str(number)), tls=tls), number)
+
+    backend = UpsertBackend("infra/b:80", Backend(tls=msgspec.structs.replace(SECURED[0], trust_anchors=b"CA")))
+    changes = [backend, *(validating(number, pem) for number, pem in enumerate((b"CA", b"new CA", b"new CA")))]
+    changes.append(UpsertListener(listener("plain")))
+    _, *messages, _ = publication(1, 0, changes)
+    anchors = {one.number: one.pem for one in messages if isinstance(one, TrustAnchors)}
+    assert anchors == {1: b"CA", 2: b"new CA"}
+    rest = [one for one in messages if isinstance(one, UpsertBackend | UpsertListener)]
+    assert [one.anchors for one in rest] == [1, 1, 2, 2, 0]
+    assert [restored(one, anchors) for one in rest] == changes
 
 
 def test_a_publication_may_be_empty() -> None:

@@ -6,14 +6,19 @@ from libc.string cimport memset, strlen
 
 from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.exchange.webcall cimport webcall_send
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.content cimport content_add
-from fastroute.ext.message.grpc cimport GRPC_DEADLINE_EXCEEDED, grpc_status_of
+from fastroute.ext.message.grpc cimport CALL_GRPC, GRPC_UNAVAILABLE, grpc_status_of
+from fastroute.ext.message.grpcweb cimport web_type
 from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose, local_trailers
 from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
-from fastroute.ext.message.reason cimport REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, reason_option
+from fastroute.ext.message.reason cimport (
+    REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_UPSTREAM_TOO_SLOW, REASON_UPSTREAM_TRUNCATED,
+    reason_option,
+)
 from fastroute.ext.message.status cimport status_phrase
 from fastroute.ext.reactor.exchange cimport STAGE_FLUSHING, VERDICT_ANSWERED, exchange_origin
 from fastroute.ext.reactor.reactor cimport DISCARD_BYTES
@@ -99,6 +104,7 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
     if x.grpc_outcome:
         local.grpc_status = decimal(digits, x.grpc_outcome - 1)
         local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
+        local.grpc_type = web_type(x.web or <int> CALL_GRPC)
     else:
         local.size = write_line(line, x, own)
     if local_compose(&message, local, fields, FIELDS, &r.arena) < 0 or modify(r, x, own.status, &message) < 0:
@@ -111,12 +117,17 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
 cdef inline bint may_get_status(const Exchange *x) noexcept nogil:
     """Whether trailers with a status of gRPC can end the answer that has begun. (Those of an answer of a declared length
     would come before its end.)"""
-    return (x.grpc_begun and x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH
-            and not x.response_body.complete)
+    if not x.grpc_begun or x.response_body.complete:
+        return False
+    return x.translated or (x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH)
 
 
-cdef int end_call(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
-    """Ends an answer that has begun, because the time for the call has passed."""
+cdef inline int end_body(Reactor r, Connection *c, Exchange *x, const Piece *last) noexcept nogil:
+    return webcall_send(r, c, x, 0, last) if x.translated else client_body(r, c, x, 0, last)
+
+
+cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const Answer *own) noexcept nogil:
+    """Ends an answer that has begun with this status of gRPC."""
     cdef Field fields[LOCAL_FIELDS]
     cdef LocalAnswer local
     cdef Message trailers
@@ -124,14 +135,14 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, const Answer *own) noex
     cdef char[DECIMAL_MOST] digits
     cdef Piece last = Piece(Slice(NULL, 0), 0, False, True, &trailers)
     memset(&local, 0, sizeof(LocalAnswer))
-    local.grpc_status = decimal(digits, GRPC_DEADLINE_EXCEEDED)
+    local.grpc_status = decimal(digits, status)
     local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
     r.arena.used = 0
-    if local_trailers(&trailers, &local, fields, LOCAL_FIELDS, &r.arena) < 0 or client_body(r, c, x, 0, &last) < 0:
+    if local_trailers(&trailers, &local, fields, LOCAL_FIELDS, &r.arena) < 0 or end_body(r, c, x, &last) < 0:
         return break_off(r, c, x, own.reason)
     attempt_end(r, x, False)
     x.upstream_ended = x.upstream_ended or r.now
-    x.grpc_outcome = GRPC_DEADLINE_EXCEEDED + 1
+    x.grpc_outcome = status + 1
     x.reason = own.reason
     x.deadline = 0
     x.stage = STAGE_FLUSHING
@@ -142,10 +153,10 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, const Answer *own) noex
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
     cdef Field fields[CORS_FIELDS]
     cdef LocalAnswer local
-    cdef uint8_t grpc = grpc_status_of(own.status) if x.grpc and x.version == VERSION_HTTP2 else 0
+    cdef uint8_t grpc = grpc_status_of(own.status) if x.grpc and (x.web or x.version == VERSION_HTTP2) else 0
     if x.answered:
-        if own.status == 504 and may_get_status(x):
-            return end_call(r, c, x, own)
+        if grpc and own.status != 408 and may_get_status(x):    # after 408 the client may read nothing
+            return end_call(r, c, x, grpc, own)
         return cut_short(r, c, x, own.reason)
     attempt_end(r, x, False)
     if x.upstream_started:
@@ -194,7 +205,16 @@ cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexc
     return client_abort(c, x)
 
 
+cdef inline bint is_of_backend(uint16_t reason) noexcept nogil:
+    return reason == REASON_UPSTREAM_TRUNCATED or reason == REASON_UPSTREAM_TOO_SLOW
+
+
 cdef int cut_short(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    cdef Answer own
+    if is_of_backend(reason) and may_get_status(x):
+        memset(&own, 0, sizeof(Answer))
+        own.reason = reason
+        return end_call(r, c, x, GRPC_UNAVAILABLE, &own)
     if reason == REASON_BODY_TIMEOUT or reason == REASON_BODY_TOO_SLOW or x.local or not client_sees_cut(c, x):
         return break_off(r, c, x, reason)
     attempt_end(r, x, False)

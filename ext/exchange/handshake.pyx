@@ -7,9 +7,9 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.reactor.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
 from fastroute.ext.reactor.counters cimport (
-    FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE, TLS_CLOSED,
-    TLS_CROWDED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO, TLS_NO_LISTENER, TLS_NOT_AGREED, TLS_UNREAD, count, gauge_add,
-    observe,
+    FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE,
+    TLS_CLIENT_CERTIFICATE, TLS_CLOSED, TLS_CROWDED, TLS_NOT_AGREED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO,
+    TLS_NO_LISTENER, TLS_UNREAD, count, gauge_add, observe,
 )
 from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, lend_readable, ship
 from fastroute.ext.reactor.fault cimport fault_log
@@ -18,7 +18,8 @@ from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_
 from fastroute.ext.routing.router cimport Listener, find_listener
 from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
 from fastroute.ext.tls.tls cimport (
-    MESSAGE_MEMORY, PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_new, tls_resumed,
+    MESSAGE_MEMORY, PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_identify, tls_new, tls_refused,
+    tls_resumed,
 )
 
 cdef enum:
@@ -160,9 +161,9 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
             end(r, oldest_unread(r), TLS_UNREAD, b"unread")
         return False
     if progress != PROGRESS_DONE:
-        handshake_fail(r, c, TLS_NOT_AGREED)
+        refuse(r, c)
         return False
-    if buffer_append(&c.tls.input, r.pipe.input, r.pipe.input_size) < 0:
+    if not tls_identify(c.tls) or buffer_append(&c.tls.input, r.pipe.input, r.pipe.input_size) < 0:
         handshake_fail(r, c, TLS_CROWDED)
         return False
     if r.pipe.input_size:
@@ -171,6 +172,15 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
     count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
     observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)
     return True
+
+
+cdef void refuse(Reactor r, Connection *c) noexcept nogil:
+    """libssl has ended the handshake. Logs why the certificate of a client was not accepted."""
+    cdef const char *reason = tls_refused(c.tls)
+    if reason is NULL:
+        handshake_fail(r, c, TLS_NOT_AGREED)
+    else:
+        end(r, c, TLS_CLIENT_CERTIFICATE, reason)
 
 
 cdef void note_unread(Reactor r, Connection *c) noexcept nogil:
@@ -189,7 +199,7 @@ cdef Connection *oldest_unread(Reactor r) noexcept nogil:
 
 
 cdef void end(Reactor r, Connection *c, int failure, const char *reason) noexcept nogil:
-    """Closes a connection because of a limit for all handshakes, and logs this."""
+    """Closes a connection, and logs why."""
     fault_log(r, c, VERSION_UNKNOWN, reason)
     handshake_fail(r, c, failure)
 

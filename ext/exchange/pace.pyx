@@ -22,7 +22,7 @@ from fastroute.ext.reactor.reactor cimport untaken
 
 cdef inline bint is_stream_of_messages(const Exchange *x, const Connection *u) noexcept nogil:
     """Whether the client may send the next part of its body at any time: in a call of gRPC, which may last for hours."""
-    return x.grpc and x.version == VERSION_HTTP2 and (x.rule.calls or u.protocol == PROTOCOL_HTTP2_STREAM)
+    return x.grpc and not x.web and x.version == VERSION_HTTP2 and (x.rule.calls or u.protocol == PROTOCOL_HTTP2_STREAM)
 
 
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:

@@ -14,36 +14,41 @@ from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send, attempt
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
 from fastroute.ext.exchange.record cimport record_request
 from fastroute.ext.exchange.upstream cimport upstream_speaks
+from fastroute.ext.exchange.webcall cimport webcall_begin, webcall_take
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.block cimport BLOCK_MORE, block_size
 from fastroute.ext.message.content cimport content_add, content_begin, content_total
+from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.forwarded cimport Forwarded, count_forward, forward, forward_begin
-from fastroute.ext.message.grpc cimport grpc_timeout, is_grpc
+from fastroute.ext.message.grpc cimport CALL_NONE, call_of, grpc_timeout, is_web
+from fastroute.ext.message.grpcweb cimport web_answers
 from fastroute.ext.message.items cimport lists
 from fastroute.ext.message.message cimport METHOD_TRACE, SCHEME_HTTP, SCHEME_HTTPS, Field, Message, is_idempotent
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
-    REASON_BODY_TOO_LARGE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS, REASON_MISDIRECTED,
-    REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED, REASON_UPGRADE_UNSUPPORTED,
+    REASON_BODY_TOO_LARGE, REASON_CLIENT_CERTIFICATE, REASON_CLIENT_CLOSED, REASON_LOOP, REASON_MAX_FORWARDS,
+    REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_OPTIONS_ASTERISK, REASON_OVERLOADED, REASON_REFUSED,
+    REASON_UPGRADE_UNSUPPORTED,
 )
-from fastroute.ext.message.refusal cimport refusal_status
+from fastroute.ext.message.refusal cimport REFUSAL_TEXT_INVALID, refusal_status
+from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
 )
-from fastroute.ext.reactor.stream cimport room_for, tls_of
+from fastroute.ext.reactor.stream cimport parent_of, room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
 from fastroute.ext.routing.copies cimport Copy, copies_reset
 from fastroute.ext.routing.filters cimport FILTERED_NO_ROOM, FILTERED_ON, Answer, Filtered, filter_request
 from fastroute.ext.routing.loop cimport is_marked
 from fastroute.ext.routing.retry cimport KEPT_MOST
-from fastroute.ext.routing.router cimport Decision, find_rule, listener_ref
+from fastroute.ext.routing.router cimport Decision, Listener, find_rule, listener_ref
 from fastroute.ext.routing.tables cimport Rule, rule_ref
 from fastroute.ext.sides.arrival cimport EVENT_CLOSED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Piece
 from fastroute.ext.sides.backend cimport backend_body, backend_takes_chunks, backend_upgrades
 from fastroute.ext.sides.client cimport client_event, client_keep_rest, client_receive
-from fastroute.ext.tls.tls cimport Tls
+from fastroute.ext.tls.tls cimport Tls, tls_admit
 
 
 cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
@@ -52,7 +57,10 @@ cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     x.keep_alive = message.keep_alive
     x.expects = message.expect_continue
     x.upgrades = message.upgrade
-    x.grpc = is_grpc(message)
+    x.asks = call_of(message)
+    x.grpc = x.asks != CALL_NONE
+    if is_web(x.asks):
+        x.web = web_answers(message, x.asks)
     x.repeatable = not message.has_body and is_idempotent(message.method_name)
     x.progress = r.milliseconds
 
@@ -86,13 +94,17 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef int chosen
     cdef Rule *rule
     cdef uint8_t scheme = SCHEME_HTTPS if tls_of(r, c) is not NULL else SCHEME_HTTP
+    cdef bint admitted
     message.scheme = scheme
     forward_begin(&said, r.trusted, &c.peer, message)
     find(r, c, x, message, &decision)
     rule = x.rule
-    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0:
+    admitted = admit(r, c, decision.listener)
+    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, c, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, message, said.client, said.request_id)
+    if not admitted:
+        return answer_plainly(r, c, x, 421, REASON_CLIENT_CERTIFICATE)
     message.mark = r.mark.id
     if message.has_loop and is_marked(&r.mark, message):
         return answer_plainly(r, c, x, 508, REASON_LOOP)
@@ -123,6 +135,27 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
         if outcome != FILTERED_ON:
             return answer_filtered(r, c, x, outcome, &own)
     return VERDICT_ON
+
+
+cdef bint admit(Reactor r, Connection *c, const Listener *listener) noexcept nogil:
+    """Whether the client may send requests to the listener (tls_admit). If not, its connection takes no more."""
+    cdef Tls *tls = tls_of(r, c)
+    cdef Connection *p
+    if tls is NULL or listener is NULL or listener.secure is NULL or tls_admit(tls, listener.secure):
+        return True
+    p = parent_of(r, c) if c.layer == LAYER_STREAM else c
+    if p is not NULL:
+        p.leave_at = max(<uint64_t> 1, r.milliseconds)
+    return False
+
+
+cdef bint introduce(Reactor r, Connection *c, Message *message) noexcept nogil:
+    """Says who the client is, if it has shown a valid certificate. False: the arena is full."""
+    cdef const Tls *tls = tls_of(r, c)
+    if tls is NULL or tls.identity_size == 0:
+        return True
+    return append_field(message, &r.arena, Slice(b"X-Forwarded-Client-Cert", 23),
+                        Slice(tls.identity, tls.identity_size)) is not NULL
 
 
 cdef void limit_time(Reactor r, Exchange *x, const Message *message) noexcept nogil:
@@ -253,6 +286,8 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
         if lists(message.protocols, b"websocket", 9):
             return answer_plainly(r, c, x, 502, REASON_UPGRADE_UNSUPPORTED)
         x.upgrades = False      # the backend gets a usual request
+    if x.web and not webcall_begin(r, x, message):
+        return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     if not x.request_body.complete:
         x.plain = wants_content(r, x)
         event = client_event(r, c, x, arrival)
@@ -265,6 +300,8 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
             x.received += arrival.taken
     else:
         arrival.piece.end = True
+    if x.translated and not webcall_take(x, &arrival.piece):
+        return request_refused(r, c, x, REFUSAL_TEXT_INVALID)
     if not keep_request(r, x, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     verdict = send(r, c, x, &arrival.piece)
@@ -294,7 +331,7 @@ cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, i
 
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef Arrival arrival
-    cdef const Piece *piece = &arrival.piece
+    cdef Piece *piece = &arrival.piece
     cdef int event
     client_receive(r, c, room_for(r, u), &arrival)
     r.arena.used = 0
@@ -309,6 +346,8 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
     content_add(&x.request_body, piece.size, piece.end)
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
+    if x.translated and not webcall_take(x, piece):
+        return request_refused(r, c, x, REFUSAL_TEXT_INVALID)
     if x.keeps:
         keep(x, piece)
     if backend_body(r, u, piece) < 0:

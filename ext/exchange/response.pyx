@@ -14,6 +14,7 @@ from fastroute.ext.exchange.attempt cimport (
 )
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
+from fastroute.ext.exchange.webcall cimport webcall_answer, webcall_send
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
@@ -202,13 +203,15 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
     backend_accept(r, u)
     content_begin(&x.response_body, message)
     x.upstream_keeps = message.keep_alive
+    if x.grpc:
+        x.grpc_outcome = grpc_outcome(message)
+        x.grpc_begun = is_grpc_answer(message)
+        if x.translated and not webcall_answer(r, x, message):
+            return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     head = client_head(r, c, x, message, close)
     if head == 0:
         return answer_plainly(r, c, x, 502, REASON_OVERLOADED)
     x.status = message.status
-    if x.grpc:
-        x.grpc_outcome = grpc_outcome(message)
-        x.grpc_begun = is_grpc_answer(message)
     x.stage = STAGE_RELAYING
     event = backend_event(r, u, x, arrival)
     return take_piece(r, c, x, u, arrival, head) if event == EVENT_PIECE else failed(r, c, x, arrival, event)
@@ -236,11 +239,13 @@ cdef inline bint is_reusable(const Exchange *x, const Connection *u, bint keeps,
 cdef int take_piece(Reactor r, Connection *c, Exchange *x, Connection *u, const Arrival *arrival,
                     uint32_t head) noexcept nogil:
     """Sends the `head` bytes of the head, if any, and the piece."""
+    cdef int sent
     x.answered = True
     if x.grpc and arrival.piece.trailers is not NULL:
         x.grpc_outcome = grpc_outcome(arrival.piece.trailers)
     content_add(&x.response_body, arrival.piece.size, arrival.piece.end)
-    if client_body(r, c, x, head, &arrival.piece) < 0:
+    sent = webcall_send(r, c, x, head, &arrival.piece) if x.translated else client_body(r, c, x, head, &arrival.piece)
+    if sent < 0:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if arrival.piece.end:
         # The connection is kept if nothing is left in either direction.

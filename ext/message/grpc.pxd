@@ -16,11 +16,22 @@ cdef enum GrpcStatus:           # those that the gateway itself sends; also as t
     GRPC_INTERNAL = 13
     GRPC_UNAVAILABLE = 14
 
-# Whether this value of Content-Type is the one of gRPC: "application/grpc", also with a format ("+proto") or parameters.
-# gRPC-Web is another protocol.
-cdef bint is_grpc_type(Slice value) noexcept nogil
-# Whether the request is a call.
-cdef bint is_grpc(const Message *request) noexcept nogil
+cdef enum CallKind:             # the protocol of a call
+    CALL_NONE = 0               # the request is no call
+    CALL_GRPC
+    WEB_BINARY                  # gRPC-Web (grpcweb.pxd)
+    WEB_TEXT                    # the same in base64
+
+cdef enum:
+    GRPC_TYPE = 16              # bytes of "application/grpc"
+
+# The CallKind of which this value of Content-Type is: "application/grpc", "application/grpc-web" or
+# "application/grpc-web-text", also with a format ("+proto") or parameters.
+cdef uint8_t call_kind(Slice value) noexcept nogil
+# The CallKind of the request.
+cdef uint8_t call_of(const Message *request) noexcept nogil
+cdef inline bint is_web(uint8_t kind) noexcept nogil:
+    return kind >= WEB_BINARY
 # Whether the answer to a call is one of gRPC.
 cdef bint is_grpc_answer(const Message *answer) noexcept nogil
 # The method of a call to "/service/method": the part after the last '/'; empty if the path has only one.

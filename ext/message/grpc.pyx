@@ -10,15 +10,26 @@ from fastroute.ext.message.message cimport METHOD_POST, Field, is_forwarded
 from fastroute.ext.message.octet cimport is_text
 
 cdef enum:
-    TYPE_SIZE = 16              # bytes of "application/grpc"
+    WEB_SIZE = GRPC_TYPE + 4    # bytes of "application/grpc-web"
+    TEXT_SIZE = WEB_SIZE + 5    # bytes of "application/grpc-web-text"
     DIGITS_MOST = 8             # of grpc-timeout
 
 
-cdef bint is_grpc_type(Slice value) noexcept nogil:
-    if value.size < TYPE_SIZE or not is_text(value.data, TYPE_SIZE, b"application/grpc", TYPE_SIZE):
+cdef inline bint begins_with(Slice value, const char *text, uint32_t size) noexcept nogil:
+    """Whether the type is `text` (in lower case). What may follow is a format or parameters."""
+    if value.size < size or not is_text(value.data, size, text, size):
         return False
-    return (value.size == TYPE_SIZE or value.data[TYPE_SIZE] == c'+' or value.data[TYPE_SIZE] == c';'
-            or value.data[TYPE_SIZE] == c' ')
+    return (value.size == size or value.data[size] == c'+' or value.data[size] == c';' or value.data[size] == c' ')
+
+
+cdef uint8_t call_kind(Slice value) noexcept nogil:
+    if begins_with(value, b"application/grpc", GRPC_TYPE):
+        return CALL_GRPC
+    if value.size < WEB_SIZE:
+        return CALL_NONE
+    if begins_with(value, b"application/grpc-web", WEB_SIZE):
+        return WEB_BINARY
+    return WEB_TEXT if begins_with(value, b"application/grpc-web-text", TEXT_SIZE) else CALL_NONE
 
 
 cdef const Field *find(const Message *message, const char *name, uint32_t size) noexcept nogil:
@@ -34,15 +45,15 @@ cdef const Field *find(const Message *message, const char *name, uint32_t size) 
 
 cdef bint is_grpc_answer(const Message *answer) noexcept nogil:
     cdef const Field *field = find(answer, b"content-type", 12)
-    return answer.status == 200 and field is not NULL and is_grpc_type(field.value)
+    return answer.status == 200 and field is not NULL and call_kind(field.value) == CALL_GRPC
 
 
-cdef bint is_grpc(const Message *request) noexcept nogil:
+cdef uint8_t call_of(const Message *request) noexcept nogil:
     cdef const Field *field
     if request.method_name != METHOD_POST:
-        return False
+        return CALL_NONE
     field = find(request, b"content-type", 12)
-    return field is not NULL and is_forwarded(request, field) and is_grpc_type(field.value)
+    return CALL_NONE if field is NULL or not is_forwarded(request, field) else call_kind(field.value)
 
 
 cdef Slice grpc_method(const Message *request) noexcept nogil:

@@ -19,6 +19,7 @@ cdef struct LocalAnswer:
     Slice date                  # 29 bytes (date.pxd); empty: no Date
     Slice grpc_status           # the answer to a call is fields only, with this status; empty: an answer of HTTP
     Slice grpc_message
+    Slice grpc_type             # its Content-Type
 
 # Makes `message` this answer. Its fields are in `room`, which has `fields_room` of them, or in the arena if that is too
 # small. Returns 0, or -1 if the arena is full.

@@ -35,7 +35,7 @@ cdef int local_trailers(Message *message, const LocalAnswer *local, Field *room,
 
 cdef int compose_trailers_only(Message *message, const LocalAnswer *local, Arena *arena) noexcept nogil:
     """Returns 0, or -1 if the arena is full (PROTOCOL-HTTP2.md, Trailers-Only)."""
-    if state(message, arena, Slice(b"Content-Type", 12), Slice(b"application/grpc", 16)) < 0:
+    if state(message, arena, Slice(b"Content-Type", 12), local.grpc_type) < 0:
         return -1
     return add_status(message, local, arena)
 

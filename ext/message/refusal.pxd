@@ -55,6 +55,7 @@ cdef enum Refusal:
     REFUSAL_CHUNK_OVERHEAD              # too many of them in all chunks
     REFUSAL_CHUNK_END_MISSING           # no CRLF after the data of a chunk
     REFUSAL_TRAILERS_TOO_LARGE          # more bytes or fields than a head may have
+    REFUSAL_TEXT_INVALID                # gRPC-Web: the text is not base64, or incomplete
     # internal
     REFUSAL_ARENA_FULL                  # the Arena is smaller than head_room()
     REFUSAL_COUNT

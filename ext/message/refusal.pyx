@@ -56,6 +56,7 @@ CAUSES = {
     REFUSAL_CHUNK_OVERHEAD: (400, b"chunk_overhead"),
     REFUSAL_CHUNK_END_MISSING: (400, b"chunk_end_missing"),
     REFUSAL_TRAILERS_TOO_LARGE: (431, b"trailers_too_large"),
+    REFUSAL_TEXT_INVALID: (400, b"grpc_web_text_invalid"),
     REFUSAL_ARENA_FULL: (431, b"arena_full"),
 }
 

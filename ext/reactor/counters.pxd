@@ -41,7 +41,7 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_RETRIES_REFUSED       # another try of a request that a backend has not processed
     FIXED_HTTP2_FAILED          # + Http2Failure
     FIXED_TLS_FAILED = 40       # + TlsFailure
-    FIXED_MIRROR_FAILURES = 48  # + MirrorFailure
+    FIXED_MIRROR_FAILURES = 52  # + MirrorFailure
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
 
@@ -54,6 +54,7 @@ cdef enum TlsFailure:           # why a TLS handshake failed
     TLS_TIMEOUT                 # the handshake took too long
     TLS_CROWDED                 # too many handshakes were in progress, and this was the oldest
     TLS_UNREAD                  # too much output of handshakes was unread, and this was the oldest of them
+    TLS_CLIENT_CERTIFICATE      # the client has not shown a certificate that the listener accepts
     TLS_FAILURES                # number of values above
 
 cdef enum Http2Failure:         # why an HTTP/2 connection was ended; the last two: a stream

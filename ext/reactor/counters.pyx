@@ -101,6 +101,7 @@ FIXED_NAMES = {
     "tls_timeout": FIXED_TLS_FAILED + TLS_TIMEOUT,
     "tls_crowded": FIXED_TLS_FAILED + TLS_CROWDED,
     "tls_unread": FIXED_TLS_FAILED + TLS_UNREAD,
+    "tls_client_certificate": FIXED_TLS_FAILED + TLS_CLIENT_CERTIFICATE,
 }
 HTTP2_REASONS = ("violation", "no_preface", "timeout", "block_too_large", "resets", "chores", "malformed", "refused")
 if len(HTTP2_REASONS) != HTTP2_FAILURES or FIXED_HTTP2_FAILED + HTTP2_FAILURES > FIXED_TLS_FAILED:

@@ -51,5 +51,7 @@ cdef struct FilterChain:
 # MemoryError.
 cdef FilterChain *filters_new(tuple filters, Upstreams upstreams) except? NULL
 cdef void filters_free(FilterChain *chain) noexcept nogil
+# Whether the chain, which may be NULL, has a CORS filter.
+cdef bint filters_share(const FilterChain *chain) noexcept nogil
 # Whether a header modifier for requests (or for responses) names this field, without regard to case. '_' equals '-'.
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil

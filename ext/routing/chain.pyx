@@ -160,6 +160,16 @@ cdef inline char _folded(char octet) noexcept nogil:
     return c'-' if octet == c'_' else lower(octet)
 
 
+cdef bint filters_share(const FilterChain *chain) noexcept nogil:
+    cdef uint32_t i
+    if chain is NULL:
+        return False
+    for i in range(chain.count):
+        if chain.steps[i].type == STEP_CORS:
+            return True
+    return False
+
+
 cdef bint filters_name(const FilterChain *chain, bint response, const char *name, uint32_t size) noexcept nogil:
     cdef const Step *step
     cdef uint32_t i, j

@@ -24,6 +24,8 @@ cdef Cors *cors_new(Pool *pool, source) except NULL
 cdef Slice cors_origin(const Message *message) noexcept nogil
 cdef bint cors_admits(const Cors *cors, Slice origin) noexcept nogil
 cdef bint cors_is_preflight(const Message *message) noexcept nogil
+# Whether it is one before a call of gRPC-Web: its clients send the field X-Grpc-Web.
+cdef bint cors_asks_for_call(const Message *message) noexcept nogil
 # Fills in the fields of a response to a request from `origin`, which must be allowed; empty: the request has no origin,
 # or one that is not allowed. Returns their number. They are valid as long as the filter and `origin`.
 cdef uint32_t cors_fields(const Cors *cors, Slice origin, Field *fields) noexcept nogil

@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from fastroute.ext.memory.pool cimport pool_take, pool_text
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldlist cimport append_field, same_name
-from fastroute.ext.message.items cimport next_item
+from fastroute.ext.message.items cimport lists, next_item
 from fastroute.ext.message.octet cimport OCTET_HOST, is_text, lower, run_over
 
 cdef struct Origin:             # before and after "*"; without "*", `before` is the whole origin
@@ -123,6 +123,15 @@ cdef Slice cors_origin(const Message *message) noexcept nogil:
 cdef bint cors_is_preflight(const Message *message) noexcept nogil:
     return (message.method.size == 7 and memcmp(message.method.data, b"OPTIONS", 7) == 0
             and cors_origin(message).size != 0 and _value(message, b"access-control-request-method", 29).size != 0)
+
+
+cdef bint cors_asks_for_call(const Message *message) noexcept nogil:
+    cdef Slice method
+    if not cors_is_preflight(message):
+        return False
+    method = _value(message, b"access-control-request-method", 29)
+    return (method.size == 4 and memcmp(method.data, b"POST", 4) == 0
+            and lists(_value(message, b"access-control-request-headers", 30), b"x-grpc-web", 10))
 
 
 # --- fields

@@ -7,10 +7,12 @@ from libc.string cimport memcpy
 
 from fastroute.ext.memory.graveyard cimport grave_unref
 from fastroute.ext.memory.slice cimport slices_equal
-from fastroute.ext.message.grpc cimport grpc_method, is_grpc
+from fastroute.ext.message.grpc cimport CALL_NONE, call_of, grpc_method
 from fastroute.ext.message.reason cimport (
     REASON_MISDIRECTED, REASON_NO_LISTENER, REASON_NO_RULE, REASON_NONE, REASON_OVERLOADED,
 )
+from fastroute.ext.routing.chain cimport filters_share
+from fastroute.ext.routing.cors cimport cors_asks_for_call
 from fastroute.ext.routing.facts cimport Facts, facts_start
 from fastroute.ext.routing.group cimport group_find
 from fastroute.ext.routing.hosts cimport (
@@ -156,6 +158,18 @@ cdef const Match *search(const HostTable *groups, Slice host, Facts *facts) noex
     return match
 
 
+cdef const Match *find_call(const HostTable *calls, const Message *message, Facts *facts) noexcept nogil:
+    """The match of a call of gRPC, or of a preflight before one: only rules that name origins answer that."""
+    cdef bint asks = call_of(message) == CALL_NONE
+    cdef const Match *match
+    if asks and not cors_asks_for_call(message):
+        return NULL
+    facts.method = grpc_method(message)
+    match = search(calls, message.host, facts)
+    facts.method = message.method
+    return NULL if asks and match != NULL and not filters_share(match.rule.filters) else match
+
+
 cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, const Message *message, Arena *arena,
                     Decision *decision) noexcept nogil:
     cdef Facts facts
@@ -180,10 +194,8 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port
     facts_start(&facts, message, arena)
-    if not hosts_are_empty(&listener.calls) and is_grpc(message):
-        facts.method = grpc_method(message)
-        match = search(&listener.calls, message.host, &facts)
-        facts.method = message.method
+    if not hosts_are_empty(&listener.calls):
+        match = find_call(&listener.calls, message, &facts)
     if match == NULL:
         match = search(&listener.groups, message.host, &facts)
     arena.used = used

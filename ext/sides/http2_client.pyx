@@ -5,7 +5,7 @@ The fields of a request are complete when its stream is opened (http2/session). 
 head of an answer is a block of fields in `r.outgoing` until the first piece of its body is known.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from fastroute.ext.http2.fieldblock cimport next_field
@@ -14,7 +14,7 @@ from fastroute.ext.http2.request cimport read_request, read_trailers
 from fastroute.ext.http2.response cimport write_response
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.grpc cimport is_grpc_type
+from fastroute.ext.message.grpc cimport CALL_NONE, call_kind, is_web
 from fastroute.ext.message.message cimport VERSION_HTTP2, Message
 from fastroute.ext.message.refusal cimport REFUSAL_ARENA_FULL
 from fastroute.ext.message.websocket cimport websocket_ask
@@ -89,25 +89,28 @@ cdef bint has_begun(const Connection *c) noexcept nogil:
     return False
 
 
-cdef bint is_call(const Buffer *block) noexcept nogil:
-    """Whether the fields of a request that is refused say that it is a call of gRPC."""
+cdef uint8_t kind_of(const Buffer *block) noexcept nogil:
+    """The CallKind of a request that is refused, by its fields."""
     cdef const char *at = buffer_bytes(block)
     cdef const char *end = at + buffer_size(block)
     cdef Slice name, value
     cdef bint posted = False
-    cdef bint typed = False
+    cdef uint8_t kind = CALL_NONE
     while next_field(&at, end, &name, &value):
         if is_text(name.data, name.size, b":method", 7):
             posted = value.size == 4 and memcmp(value.data, b"POST", 4) == 0
         elif is_text(name.data, name.size, b"content-type", 12):
-            typed = is_grpc_type(value)
-    return posted and typed
+            kind = call_kind(value)
+    return kind if posted else <int> CALL_NONE
 
 
 cdef void begin(Reactor r, Connection *c, Exchange *x, int event) noexcept nogil:
     x.version = VERSION_HTTP2
     if event == EVENT_MALFORMED:
-        x.grpc = is_call(&c.stream.head)
+        x.asks = kind_of(&c.stream.head)
+        x.grpc = x.asks != CALL_NONE
+        if is_web(x.asks):
+            x.web = x.asks
 
 
 cdef void receive_body(Reactor r, Connection *c, uint32_t most, Arrival *arrival) noexcept nogil:

@@ -1,6 +1,6 @@
 # Trust anchors: CA certificates by which certificates of backends are verified.
 
-from fastroute.ext.tls.certificate cimport Text
+from fastroute.ext.tls.pem cimport Text
 from fastroute.ext.tls.openssl cimport X509_STORE
 
 

@@ -1,9 +1,11 @@
 """Trust anchors; see anchors.pxd. The control plane judges them by the same code by which workers load them."""
 
-from fastroute.ext.tls.certificate cimport Text, no_password
+from fastroute.ext.tls.pem cimport Text, no_password
+from fastroute.ext.tls.keycost cimport is_large
 from fastroute.ext.tls.openssl cimport (
-    ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, PEM_R_NO_START_LINE, X509, ERR_clear_error, ERR_peek_error,
-    ERR_reason_error_string, PEM_read_bio_X509, X509_STORE_add_cert, X509_STORE_free, X509_STORE_new, X509_free,
+    ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, ERR_clear_error, ERR_peek_error, ERR_reason_error_string,
+    PEM_R_NO_START_LINE, PEM_read_bio_X509, X509, X509_STORE_add_cert, X509_STORE_free, X509_STORE_new, X509_free,
+    X509_get0_pubkey,
 )
 
 cdef enum:
@@ -57,3 +59,17 @@ def judge_anchors(bytes pem not None) -> int:
     while anchors.read():
         pass
     return anchors.count
+
+
+def are_costly(bytes pem not None) -> bool:
+    """Whether a signature of one of the CA certificates is expensive to verify (keycost.pxd)."""
+    cdef Text text = Text(pem)
+    cdef X509 *read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
+    cdef bint found = False
+    while read is not NULL and not found:
+        found = is_large(X509_get0_pubkey(read))
+        X509_free(read)
+        read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
+    X509_free(read)
+    ERR_clear_error()
+    return found

@@ -3,10 +3,10 @@
 # A Credential is the slot of one certificate, by its id: its content changes at an install, its users keep the slot. A
 # connection holds its certificate itself (libssl counts references), so a new certificate closes no connection.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from fastroute.ext.tls.names cimport Names
-from fastroute.ext.tls.openssl cimport BIO, EVP_PKEY, SSL_CTX, X509, X509_STACK
+from fastroute.ext.tls.openssl cimport EVP_PKEY, SSL_CTX, X509, X509_STACK, X509_STORE
 
 
 cdef struct Credential:
@@ -30,12 +30,18 @@ cdef class Parsed:
 # The certificate with its key. CertificateError (a ValueError): it is not usable.
 cdef Parsed parse(bytes chain, bytes key)
 
-cdef class Text:
-    cdef BIO *bio
-    cdef bytes text
+cdef enum:
+    DIGEST = 32                 # bytes of SHA-256
 
-# Refuses an encrypted key: there is no way to enter a password.
-cdef int no_password(char *into, int size, int writing, void *data) noexcept nogil
+cdef struct Context:            # TLS settings, shared by all listeners that have the same
+    uint32_t refs
+    uint8_t clients             # Clients
+    uint8_t digest[DIGEST]      # of the CAs for certificates of clients; zero if clients are not asked
+    X509_STORE *store           # these CAs; NULL: clients are not asked
+    SSL_CTX *ssl
+
+cdef int clients_of(tls) except -1      # the Clients that a snapshot.ListenerTLS, or None, demands
+cdef void context_unref(Context *context) noexcept nogil
 
 cdef class Certificates:        # one per worker; every change comes from Python between turns
     cdef dict held              # id -> CredentialHandle
@@ -43,7 +49,9 @@ cdef class Certificates:        # one per worker; every change comes from Python
     cdef list ready             # (CredentialHandle, Parsed): the changes that `prepare` took from `pending`
     cdef list old               # the same, with what the last `commit` replaced
     cdef dict contexts          # (min, max, ciphers, alpn) -> ContextHandle
+    cdef dict anchors           # PEM -> Anchors of the contexts in `asking`
+    cdef dict asking            # the same with a snapshot.ClientValidation: these have CAs, so unused ones are freed
     # The slot of this certificate, with a reference, created if it does not exist. MemoryError.
     cdef Credential *credential(self, str id) except NULL
-    # The libssl context with these settings, with a reference. ValueError, MemoryError.
-    cdef SSL_CTX *context(self, tls) except NULL
+    # The context with these settings, with a reference. ValueError, MemoryError.
+    cdef Context *context(self, tls) except NULL

@@ -12,16 +12,19 @@ which handshakes use as well: every step empties it.
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
+from fastroute.ext.tls.admission cimport CLIENTS_OPTIONAL, CLIENTS_REQUIRED, CLIENTS_UNASKED, Clients, admission_set
+from fastroute.ext.tls.anchors cimport Anchors
 from fastroute.ext.tls.context cimport context_new
 from fastroute.ext.tls.names cimport NAMES_MOST, Names, names_free, names_load
+from fastroute.ext.tls.pem cimport Text, no_password
 from fastroute.ext.tls.openssl cimport (
-    ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, EVP_MD_CTX, EVP_PKEY_CTX, EVP_PKEY_RSA_PSS, PEM_R_NO_START_LINE,
-    RSA_PSS_SALTLEN_DIGEST, SSL, i2d_X509, BIO_free, BIO_new_mem_buf, ERR_clear_error, ERR_peek_error,
-    ERR_reason_error_string, EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit,
-    EVP_MD_CTX_free, EVP_MD_CTX_new, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_free, EVP_PKEY_get_base_id,
-    EVP_PKEY_get_bits, PEM_read_bio_PrivateKey, PEM_read_bio_X509, SSL_CTX_free, SSL_CTX_up_ref, SSL_free, SSL_new,
-    SSL_use_cert_and_key, X509_check_private_key, X509_free, X509_get0_pubkey, sk_X509_new_null, sk_X509_num,
-    sk_X509_pop_free, sk_X509_push,
+    ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, ERR_clear_error, ERR_peek_error, ERR_reason_error_string, EVP_Digest,
+    EVP_DigestSign, EVP_DigestSignInit, EVP_DigestVerify, EVP_DigestVerifyInit, EVP_MD_CTX, EVP_MD_CTX_free,
+    EVP_MD_CTX_new, EVP_PKEY_CTX, EVP_PKEY_CTX_set_rsa_pss_saltlen, EVP_PKEY_RSA_PSS, EVP_PKEY_free,
+    EVP_PKEY_get_base_id, EVP_PKEY_get_bits, EVP_sha256, PEM_R_NO_START_LINE, PEM_read_bio_PrivateKey,
+    PEM_read_bio_X509, RSA_PSS_SALTLEN_DIGEST, SSL, SSL_CTX_free, SSL_free, SSL_new, SSL_use_cert_and_key,
+    X509_STORE_free, X509_STORE_up_ref, X509_check_private_key, X509_free, X509_get0_pubkey, i2d_X509, sk_X509_new_null,
+    sk_X509_num, sk_X509_pop_free, sk_X509_push,
 )
 
 cdef enum:
@@ -44,11 +47,6 @@ class CertificateError(ValueError):
         self.part = part
 
 
-cdef int no_password(char *into, int size, int writing, void *data) noexcept nogil:
-    """Refuses an encrypted key: there is no way to enter a password."""
-    return -1
-
-
 cdef class Parsed:
     """One certificate as parsed by libssl."""
 
@@ -58,19 +56,6 @@ cdef class Parsed:
         EVP_PKEY_free(self.key)
         if self.chain is not NULL:
             sk_X509_pop_free(self.chain, X509_free)
-
-
-cdef class Text:
-    """PEM that libcrypto reads bit by bit."""
-
-    def __cinit__(self, bytes text):
-        self.text = text
-        self.bio = BIO_new_mem_buf(<const char *> text, <int> len(text))
-        if self.bio is NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        BIO_free(self.bio)
 
 
 cdef class CredentialHandle:
@@ -88,10 +73,45 @@ cdef class CredentialHandle:
 
 
 cdef class ContextHandle:
-    cdef SSL_CTX *context
+    cdef Context *context
+    cdef bytes authorities      # PEM; None: clients are not asked for certificates
+
+    def __cinit__(self, tls):
+        self.context = <Context *> calloc(1, sizeof(Context))
+        if self.context is NULL:
+            raise MemoryError
+        self.context.refs = 1
+        self.context.ssl = context_new(tls.min_version, tls.max_version, tls.ciphers, tls.alpn)
 
     def __dealloc__(self):
-        SSL_CTX_free(self.context)
+        if self.context is not NULL:
+            context_unref(self.context)
+
+    cdef int ask(self, tls, Anchors anchors) except -1:
+        """Asks clients for certificates, as a snapshot.ListenerTLS says. `anchors`: its CAs."""
+        cdef bytes pem = tls.clients.trust_anchors
+        self.authorities = pem
+        self.context.clients = clients_of(tls)
+        admission_set(self.context.ssl, anchors, <Clients> self.context.clients)
+        X509_STORE_up_ref(anchors.store)
+        self.context.store = anchors.store
+        if EVP_Digest(<const char *> pem, len(pem), self.context.digest, NULL, EVP_sha256(), NULL) != 1:
+            raise MemoryError
+        return 0
+
+
+cdef int clients_of(tls) except -1:
+    if tls is None or tls.clients is None:
+        return CLIENTS_UNASKED
+    return CLIENTS_OPTIONAL if tls.clients.optional else CLIENTS_REQUIRED
+
+
+cdef void context_unref(Context *context) noexcept nogil:
+    context.refs -= 1
+    if context.refs == 0:
+        SSL_CTX_free(context.ssl)
+        X509_STORE_free(context.store)
+        free(context)
 
 
 cdef void clear(Credential *credential) noexcept nogil:
@@ -116,10 +136,16 @@ cdef class Certificates:
     """The certificates of a worker by id. Changes take effect at `commit`."""
 
     def __init__(self):
-        self.held, self.pending, self.contexts, self.ready, self.old = {}, {}, {}, [], []
+        self.held, self.pending, self.contexts, self.asking = {}, {}, {}, {}
+        self.anchors, self.ready, self.old = {}, [], []
 
     def __len__(self):
         return len(self.held)
+
+    @property
+    def validations(self) -> int:
+        """The number of contexts that ask clients for certificates."""
+        return len(self.asking)
 
     def put(self, str id not None, certificate) -> None:
         """Adds or replaces a snapshot.Certificate. ValueError contains the error of libssl; the certificate is then not
@@ -159,9 +185,34 @@ cdef class Certificates:
             exchange(handle.credential, parsed)
         self.old, self.ready = self.ready, self.old
 
+    def preparing(self, tls):
+        """Makes the context for the settings of a snapshot.ListenerTLS in steps, so that a listener with them can be put
+        in one step. ValueError: its CAs cannot be loaded; no client of such a listener is served."""
+        cdef ContextHandle handle
+        cdef Anchors anchors
+        if tls is None or tls.clients is None or settings_of(tls) in self.asking:
+            return
+        anchors = self.anchors.get(tls.clients.trust_anchors)
+        if anchors is None:
+            anchors = Anchors(tls.clients.trust_anchors)
+            while anchors.read():
+                yield
+            self.anchors[tls.clients.trust_anchors] = anchors
+        handle = ContextHandle(tls)
+        handle.ask(tls, anchors)
+        self.asking[settings_of(tls)] = handle
+
     def release(self):
         """Frees what the last `commit` replaced, in steps."""
         changed = bool(self.old)
+        for settings in list(self.asking):
+            if is_unused(self.asking[settings]):
+                del self.asking[settings]
+            yield
+        used = {authorities_of(handle) for handle in self.asking.values()}
+        for pem in [pem for pem in self.anchors if pem not in used]:
+            del self.anchors[pem]
+            yield
         while self.old:
             self.old.pop()
             yield
@@ -188,16 +239,31 @@ cdef class Certificates:
         handle.credential.refs += 1
         return handle.credential
 
-    cdef SSL_CTX *context(self, tls) except NULL:
-        cdef ContextHandle handle
-        key = (tls.min_version, tls.max_version, tls.ciphers, tls.alpn)
-        handle = self.contexts.get(key)
-        if handle is None:
-            handle = ContextHandle()
-            handle.context = context_new(tls.min_version, tls.max_version, tls.ciphers, tls.alpn)
-            self.contexts[key] = handle
-        SSL_CTX_up_ref(handle.context)
+    cdef Context *context(self, tls) except NULL:
+        cdef dict contexts = self.contexts if tls.clients is None else self.asking
+        cdef ContextHandle handle = contexts.get(settings_of(tls))
+        if handle is None and tls.clients is not None:
+            for _ in self.preparing(tls):
+                pass
+            handle = self.asking[settings_of(tls)]
+        elif handle is None:
+            handle = contexts[settings_of(tls)] = ContextHandle(tls)
+        handle.context.refs += 1
         return handle.context
+
+
+cdef tuple settings_of(tls):
+    """All that determines a context."""
+    return (tls.min_version, tls.max_version, tls.ciphers, tls.alpn, tls.clients)
+
+
+cdef bint is_unused(ContextHandle handle) noexcept:
+    """Whether no listener has these settings."""
+    return handle.context.refs == 1
+
+
+cdef bytes authorities_of(ContextHandle handle):
+    return handle.authorities
 
 
 cdef bint is_of_use(CredentialHandle handle) noexcept:
@@ -317,18 +383,19 @@ cdef EVP_PKEY *read_key(bytes pem) except NULL:
 
 cdef bint taken(Parsed parsed) except -1:
     """Whether libssl would use it: False for a short key, a weak hash, or a kind of key that TLS does not have."""
+    global _usual
     cdef SSL *ssl
     cdef bint fits
-    if _usual.context is NULL:
-        _usual.context = context_new("1.2", "1.3", "", ())
-    ssl = SSL_new(_usual.context)
+    if _usual is NULL:
+        _usual = context_new("1.2", "1.3", "", ())
+    ssl = SSL_new(_usual)
     if ssl is NULL:
         raise MemoryError
     fits = SSL_use_cert_and_key(ssl, parsed.leaf, parsed.key, parsed.chain, 1) == 1
     SSL_free(ssl)
     return fits
 
-cdef ContextHandle _usual = ContextHandle()     # a context that no connection uses, created at its first use
+cdef SSL_CTX *_usual = NULL     # a context that no connection uses, created at its first use
 
 
 cdef bint is_pss(EVP_PKEY *key) noexcept:

@@ -19,6 +19,7 @@ cdef extern from "<openssl/types.h>" nogil:
     ctypedef struct SSL_CTX
     ctypedef struct SSL_SESSION
     ctypedef struct X509
+    ctypedef struct X509_NAME
     ctypedef struct X509_STORE
     ctypedef struct X509_STORE_CTX
     ctypedef struct X509_VERIFY_PARAM
@@ -26,6 +27,7 @@ cdef extern from "<openssl/types.h>" nogil:
 cdef extern from "<openssl/crypto.h>" nogil:
     int CRYPTO_memcmp(const void *a, const void *b, size_t size)
     void OPENSSL_cleanse(void *memory, size_t size)
+    void OPENSSL_free(void *memory)
 
 cdef extern from "<openssl/err.h>" nogil:
     unsigned long ERR_peek_error()
@@ -38,7 +40,14 @@ cdef extern from "<openssl/err.h>" nogil:
 cdef extern from "<openssl/rand.h>" nogil:
     int RAND_bytes(unsigned char *into, int size)
 
+cdef extern from "<openssl/bn.h>" nogil:
+    ctypedef struct BIGNUM
+    int BN_num_bits(const BIGNUM *number)
+    void BN_free(BIGNUM *number)
+
 cdef extern from "<openssl/bio.h>" nogil:
+    const BIO_METHOD *BIO_s_mem()
+    long BIO_get_mem_data(BIO *bio, char **data)
     int BIO_TYPE_SOURCE_SINK, BIO_CTRL_FLUSH
     BIO *BIO_new(const BIO_METHOD *method)
     BIO *BIO_new_mem_buf(const void *data, int size)
@@ -60,7 +69,8 @@ cdef extern from "<openssl/rsa.h>" nogil:
     int EVP_PKEY_CTX_set_rsa_pss_saltlen(EVP_PKEY_CTX *how, int size)
 
 cdef extern from "<openssl/evp.h>" nogil:
-    int EVP_PKEY_RSA_PSS
+    int EVP_PKEY_RSA, EVP_PKEY_RSA_PSS, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448
+    int EVP_PKEY_get_bn_param(const EVP_PKEY *key, const char *name, BIGNUM **number)
     int EVP_PKEY_get_base_id(const EVP_PKEY *key)
     int EVP_PKEY_get_bits(const EVP_PKEY *key)
     void EVP_PKEY_free(EVP_PKEY *key)
@@ -115,20 +125,54 @@ cdef extern from "<openssl/x509.h>" nogil:
     X509_STACK *sk_X509_new_null()
     int sk_X509_push(X509_STACK *stack, X509 *certificate)
     int sk_X509_num(const X509_STACK *stack)
+    X509 *sk_X509_value(const X509_STACK *stack, int index)
+    int X509_get_ext_count(const X509 *certificate)
+    int X509_digest(const X509 *certificate, const EVP_MD *digest, unsigned char *into, unsigned int *size)
+    X509_NAME *X509_get_subject_name(const X509 *certificate)
+    X509_NAME *X509_get_issuer_name(const X509 *certificate)
+    int X509_NAME_entry_count(const X509_NAME *name)
+    int X509_NAME_print_ex(BIO *into, const X509_NAME *name, int indent, unsigned long how)
+    int i2d_X509_NAME(const X509_NAME *name, unsigned char **into)      # `into` NULL: the size only
+    X509_NAME *X509_NAME_dup(const X509_NAME *name)
+    void X509_NAME_free(X509_NAME *name)
+    unsigned long XN_FLAG_RFC2253
+    ctypedef struct X509_NAME_STACK "STACK_OF(X509_NAME)"
+    X509_NAME_STACK *sk_X509_NAME_new_null()
+    int sk_X509_NAME_push(X509_NAME_STACK *stack, X509_NAME *name)
+    void sk_X509_NAME_pop_free(X509_NAME_STACK *stack, void (*release)(X509_NAME *))
     void sk_X509_pop_free(X509_STACK *stack, void (*release)(X509 *))
 
 cdef extern from "<openssl/x509_vfy.h>" nogil:
-    int X509_V_OK, X509_V_ERR_HOSTNAME_MISMATCH
+    int X509_V_OK, X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_APPLICATION_VERIFICATION, X509_V_ERR_UNSPECIFIED
+    int X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+    int X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+    int X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
     unsigned long X509_V_FLAG_PARTIAL_CHAIN
     ctypedef struct ASN1_TIME
     const ASN1_TIME *X509_get0_notAfter(const X509 *certificate)
     int X509_cmp_current_time(const ASN1_TIME *time)
     X509_STORE *X509_STORE_new()
+    int X509_STORE_up_ref(X509_STORE *store)
     void X509_STORE_free(X509_STORE *store)
     int X509_STORE_add_cert(X509_STORE *store, X509 *certificate)
     int X509_verify_cert(X509_STORE_CTX *chain)
+    X509_STORE_CTX *X509_STORE_CTX_new()
+    void X509_STORE_CTX_free(X509_STORE_CTX *chain)
+    int X509_STORE_CTX_init(X509_STORE_CTX *chain, X509_STORE *store, X509 *leaf, X509_STACK *untrusted)
+    int X509_STORE_CTX_set_default(X509_STORE_CTX *chain, const char *purpose)
+    X509_VERIFY_PARAM *X509_STORE_CTX_get0_param(const X509_STORE_CTX *chain)
+    void X509_VERIFY_PARAM_set_depth(X509_VERIFY_PARAM *rules, int depth)
+    void X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM *rules, int level)
     X509 *X509_STORE_CTX_get0_cert(const X509_STORE_CTX *chain)
     void X509_STORE_CTX_set_error(X509_STORE_CTX *chain, int error)
+    int X509_STORE_CTX_get_error(const X509_STORE_CTX *chain)
+    X509_STACK *X509_STORE_CTX_get0_untrusted(const X509_STORE_CTX *chain)
+    ctypedef struct X509_OBJECT
+    ctypedef struct X509_OBJECT_STACK "STACK_OF(X509_OBJECT)"
+    X509_OBJECT_STACK *X509_STORE_get0_objects(const X509_STORE *store)
+    int sk_X509_OBJECT_num(const X509_OBJECT_STACK *objects)
+    X509_OBJECT *sk_X509_OBJECT_value(const X509_OBJECT_STACK *objects, int index)
+    X509 *X509_OBJECT_get0_X509(const X509_OBJECT *object)
     void *X509_STORE_CTX_get_ex_data(const X509_STORE_CTX *chain, int index)
     const char *X509_verify_cert_error_string(long error)
     int X509_VERIFY_PARAM_set_flags(X509_VERIFY_PARAM *rules, unsigned long flags)
@@ -167,6 +211,8 @@ cdef extern from "<openssl/ssl.h>" nogil:
         SSL_SESS_CACHE_CLIENT
         SSL_SESS_CACHE_NO_INTERNAL
         SSL_VERIFY_PEER
+        SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+        SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
         SSL_TLSEXT_ERR_OK
         SSL_TLSEXT_ERR_NOACK
         SSL_TLSEXT_ERR_ALERT_FATAL
@@ -178,7 +224,6 @@ cdef extern from "<openssl/ssl.h>" nogil:
     const void *TLS_client_method()
     SSL_CTX *SSL_CTX_new(const void *method)
     void SSL_CTX_free(SSL_CTX *context)
-    int SSL_CTX_up_ref(SSL_CTX *context)
     uint64_t SSL_CTX_set_options(SSL_CTX *context, uint64_t options)
     long SSL_CTX_set_mode(SSL_CTX *context, long mode)
     long SSL_CTX_clear_mode(SSL_CTX *context, long mode)
@@ -207,9 +252,25 @@ cdef extern from "<openssl/ssl.h>" nogil:
         SSL_CTX *context, int (*verify)(X509_STORE_CTX *, void *) noexcept nogil, void *data)
     void SSL_CTX_set1_cert_store(SSL_CTX *context, X509_STORE *store)
     X509_VERIFY_PARAM *SSL_CTX_get0_param(SSL_CTX *context)
+    long SSL_set1_verify_cert_store(SSL *ssl, X509_STORE *store)
+    int SSL_get_security_level(const SSL *ssl)
     int SSL_CTX_set_alpn_protos(SSL_CTX *context, const unsigned char *names, unsigned int size)    # 0: success
     int SSL_CTX_use_cert_and_key(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, X509_STACK *chain, int override)
     void SSL_CTX_sess_set_new_cb(SSL_CTX *context, int (*keep)(SSL *, SSL_SESSION *) noexcept nogil)
+    void SSL_CTX_set0_CA_list(SSL_CTX *context, X509_NAME_STACK *names)
+    ctypedef int Status "SSL_TICKET_STATUS"
+    ctypedef int Return "SSL_TICKET_RETURN"
+    int SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW
+    int SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW
+    int SSL_CTX_set_session_ticket_cb(
+        SSL_CTX *context, int (*made)(SSL *, void *) noexcept nogil,
+        Return (*opened)(SSL *, SSL_SESSION *, const unsigned char *, size_t, Status, void *) noexcept nogil,
+        void *data)
+    int SSL_SESSION_set1_ticket_appdata(SSL_SESSION *session, const void *data, size_t size)
+    int SSL_SESSION_get0_ticket_appdata(SSL_SESSION *session, void **data, size_t *size)
+    SSL_SESSION *SSL_get_session(const SSL *ssl)
+    X509 *SSL_get0_peer_certificate(const SSL *ssl)
+    X509_STACK *SSL_get_peer_cert_chain(const SSL *ssl)
     int SSL_get_ex_data_X509_STORE_CTX_idx()
     int SSL_set_ex_data(SSL *ssl, int index, void *data)
     void *SSL_get_ex_data(const SSL *ssl, int index)

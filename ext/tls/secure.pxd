@@ -2,19 +2,23 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastroute.ext.tls.certificate cimport Certificates, Credential
-from fastroute.ext.tls.openssl cimport SSL, SSL_CTX
+from fastroute.ext.tls.certificate cimport DIGEST, Certificates, Context, Credential
+from fastroute.ext.tls.openssl cimport SSL
 
 cdef enum:
     FLOWS = 4096                # listeners by hash: those with the same hash share a flow
-    SESSION_CONTEXT = 32        # bytes that are part of a ticket: a ticket of one listener is not valid at another
+    # Bytes that are part of a ticket. A ticket of one listener is not valid at another, or after the listener has got
+    # other CAs for the certificates of clients, or began or ceased to insist on one.
+    SESSION_CONTEXT = 32
 
 cdef struct Secure:             # one block of memory
     uint32_t refs
     uint32_t count
     uint16_t flow               # of the listener, and
     uint16_t owner              # of its namespace, among the waiting handshakes (waiting.pxd)
-    SSL_CTX *context            # NULL: no certificate, or libssl refused the settings; no client can be served
+    Context *context            # NULL: no certificate, or libssl refused the settings; no client can be served
+    uint8_t clients             # Clients
+    uint8_t digest[DIGEST]      # of the CAs for certificates of clients, as in the context; zero without context
     uint8_t session_context[SESSION_CONTEXT]
     Credential **credentials    # in the listener's order, with a reference to each
 

@@ -2,13 +2,15 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from fastroute.ext.memory.bytemap cimport bytes_hash, process_seed
 from fastroute.ext.memory.owner cimport owner_of
-from fastroute.ext.tls.certificate cimport credential_unref
+from fastroute.ext.tls.admission cimport CLIENTS_UNASKED
+from fastroute.ext.tls.certificate cimport DIGEST, clients_of, context_unref, credential_unref
 from fastroute.ext.tls.names cimport names_have
 from fastroute.ext.tls.openssl cimport (
-    ERR_clear_error, EVP_Digest, EVP_sha256, SSL_CTX_free, SSL_free, SSL_new, SSL_set_accept_state,
+    ERR_clear_error, EVP_Digest, EVP_sha256, SSL_free, SSL_new, SSL_set1_verify_cert_store, SSL_set_accept_state,
     SSL_set_session_id_context, SSL_use_cert_and_key,
 )
 
@@ -30,18 +32,22 @@ cdef Secure *secure_new(listener, Certificates certificates) except NULL:
     secure.credentials = <Credential **> (secure + 1)
     secure.flow = <uint16_t> (bytes_hash(identity, <uint32_t> len(identity), process_seed()) % FLOWS)
     secure.owner = owner_of(namespace_of(listener))
-    EVP_Digest(<const char *> identity, len(identity), secure.session_context, NULL, EVP_sha256(), NULL)
+    secure.clients = clients_of(listener.tls)
     try:
         for id in ids:
             secure.credentials[secure.count] = certificates.credential(id)
             secure.count += 1
         if ids:
             secure.context = certificates.context(listener.tls)
+        if secure.context is not NULL and secure.clients != CLIENTS_UNASKED:
+            memcpy(secure.digest, secure.context.digest, DIGEST)
+            identity += b"|%d|" % secure.clients + secure.digest[:DIGEST]
     except ValueError:
         pass
     except BaseException:
         secure_unref(secure)
         raise
+    EVP_Digest(<const char *> identity, len(identity), secure.session_context, NULL, EVP_sha256(), NULL)
     return secure
 
 
@@ -58,7 +64,8 @@ cdef void secure_unref(Secure *secure) noexcept nogil:
         return
     for i in range(secure.count):
         credential_unref(secure.credentials[i])
-    SSL_CTX_free(secure.context)
+    if secure.context is not NULL:
+        context_unref(secure.context)
     free(secure)
 
 
@@ -94,7 +101,7 @@ cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size, uin
     cdef SSL *ssl = NULL
     longest[0] = 0
     if secure.context is not NULL:
-        ssl = SSL_new(<SSL_CTX *> secure.context)
+        ssl = SSL_new(secure.context.ssl)
     if ssl is NULL:
         ERR_clear_error()
         return NULL
@@ -102,6 +109,8 @@ cdef SSL *secure_open(const Secure *secure, const char *name, uint32_t size, uin
         credential = choices[i].credential
         longest[0] = max(longest[0], credential.size)
         shown = SSL_use_cert_and_key(ssl, credential.leaf, credential.key, credential.chain, 1) == 1 or shown
+    if secure.clients != CLIENTS_UNASKED:
+        SSL_set1_verify_cert_store(ssl, secure.context.store)
     if not shown or SSL_set_session_id_context(ssl, secure.session_context, SESSION_CONTEXT) != 1:
         ERR_clear_error()
         SSL_free(ssl)

@@ -7,6 +7,7 @@ from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.list cimport Link
+from fastroute.ext.tls.certificate cimport DIGEST
 from fastroute.ext.tls.openssl cimport BIO, SSL
 from fastroute.ext.tls.secure cimport Secure
 from fastroute.ext.tls.verification cimport Dialogue, Verification
@@ -53,6 +54,12 @@ cdef struct Tls:                # one block of memory
     Dialogue dialogue           # with a backend
     Buffer sealed               # with a backend: output of the handshake that the socket has not accepted
     unsigned long error         # of libssl, if the handshake is broken
+    uint8_t clients             # Clients: whether a client is asked for its certificate, and
+    uint8_t digest[DIGEST]      # of the CAs that issue these: what was valid when it was last verified
+    uint8_t refused             # the client has no valid certificate, but must have one now
+    uint32_t identity_size      # 0: the client has no valid certificate
+    uint32_t shown              # bytes of memory that libssl needs for the certificates of the client
+    char *identity              # the value of X-Forwarded-Client-Cert
     uint16_t idle_records       # consecutive records without data
     uint16_t name_size
     char name[0]                # name_size bytes: the TLS server name, in lower case; it determined the listener
@@ -62,6 +69,14 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
 # The same for a connection to an endpoint, by its identity. The Verification must outlive it.
 cdef Tls *tls_new_backend(Verification *verification, Pipe *pipe, uint64_t endpoint) noexcept nogil
 cdef void tls_free(Tls *tls) noexcept nogil
+# After the handshake with a client: keeps its identity, if it has shown a valid certificate. False: out of memory.
+cdef bint tls_identify(Tls *tls) noexcept nogil
+# Whether the client may send requests to this listener. If the listener verifies clients by other rules than those by
+# which this client was verified last, its certificate is verified again, which may change or remove its identity.
+cdef bint tls_admit(Tls *tls, const Secure *secure) noexcept nogil
+# After a broken handshake with a client: why its certificate was not accepted; static text. NULL: it failed for another
+# reason.
+cdef const char *tls_refused(const Tls *tls) noexcept nogil
 # After a broken handshake with a backend: why; static text. `invalid`: its certificate was not accepted.
 cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil
 # Processes the input of the pipe. Returns a Progress.

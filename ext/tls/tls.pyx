@@ -9,14 +9,18 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
+from fastroute.ext.tls.admission cimport CLIENTS_REQUIRED, CLIENTS_UNASKED, admission_fault, admission_holds
+from fastroute.ext.tls.certificate cimport DIGEST
+from fastroute.ext.tls.identity cimport identity_of
 from fastroute.ext.tls.openssl cimport (
     BIO_CTRL_FLUSH, BIO_METHOD, BIO_TYPE_SOURCE_SINK, BIO_clear_retry_flags, BIO_get_data, BIO_get_new_index,
     BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
-    BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE,
-    ERR_peek_error, ERR_reason_error_string, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
-    SSL_get0_alpn_selected, SSL_get_error, SSL_get_verify_result, SSL_has_pending, SSL_in_init, SSL_pending, SSL_read,
-    SSL_rstate_string, SSL_session_reused, SSL_set_bio, SSL_shutdown, SSL_write, X509_V_OK,
-    X509_verify_cert_error_string,
+    BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, ERR_peek_error, ERR_reason_error_string,
+    SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
+    SSL_get0_alpn_selected, SSL_get0_peer_certificate, SSL_get_error, SSL_get_peer_cert_chain, SSL_get_verify_result,
+    SSL_has_pending, SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused,
+    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK, X509_V_OK,
+    X509_verify_cert_error_string, i2d_X509, sk_X509_num, sk_X509_value,
 )
 from fastroute.ext.tls.secure cimport secure_open
 from fastroute.ext.tls.verification cimport verification_forget, verification_open
@@ -24,6 +28,7 @@ from fastroute.ext.tls.verification cimport verification_forget, verification_op
 cdef enum:
     READS_MOST = 256            # records decrypted in one call; the rest waits for the next call
     IDLE_MOST = 64              # consecutive records without data
+    PARSED = 16                 # bytes of memory for each byte of a certificate of a client, if it is made for that
 
 
 # --- the pipe that libssl uses instead of a socket
@@ -100,6 +105,8 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
     if not connect_pipe(tls, pipe):
         tls_free(tls)
         return NULL
+    tls.clients = secure.clients
+    memcpy(tls.digest, secure.digest, DIGEST)
     tls.flow = secure.flow
     tls.owner = secure.owner
     tls.message = max(<uint32_t> MESSAGE_MEMORY, longest // 3 * 8)    # libssl doubles its memory, and adds a third
@@ -141,6 +148,7 @@ cdef void tls_free(Tls *tls) noexcept nogil:
     SSL_free(tls.ssl)
     buffer_free(&tls.input)
     buffer_free(&tls.sealed)
+    free(tls.identity)
     free(tls)
 
 
@@ -151,7 +159,7 @@ cdef void note(Tls *tls, uint32_t size) noexcept nogil:
 
 cdef void weigh(Tls *tls) noexcept nogil:
     """Notes the memory of libssl as estimated from its state."""
-    cdef uint32_t size = IDLE_MEMORY
+    cdef uint32_t size = IDLE_MEMORY + tls.shown
     if SSL_in_init(tls.ssl):
         size += HANDSHAKE_MEMORY + tls.message if tls.handshaking else MESSAGE_MEMORY
     if SSL_has_pending(tls.ssl) or SSL_rstate_string(tls.ssl)[1] == b"B":     # it reads the body of a record
@@ -201,6 +209,53 @@ cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil:
     if not SSL_in_init(tls.ssl) and not has_agreed(tls):
         return b"the backend does not agree to HTTP/2 (ALPN)"
     return b"the connection was closed"
+
+
+cdef bint tls_identify(Tls *tls) noexcept nogil:
+    cdef X509 *leaf = SSL_get0_peer_certificate(tls.ssl) if tls.clients != CLIENTS_UNASKED else NULL
+    cdef X509_STACK *chain
+    cdef int i
+    if tls.clients != CLIENTS_UNASKED:
+        SSL_set1_verify_cert_store(tls.ssl, NULL)
+    if leaf is NULL:
+        return True
+    chain = SSL_get_peer_cert_chain(tls.ssl)        # without the leaf; NULL: the session was resumed
+    tls.shown = <uint32_t> (i2d_X509(leaf, NULL) * PARSED)
+    for i in range(0 if chain is NULL else sk_X509_num(chain)):
+        tls.shown += <uint32_t> (i2d_X509(sk_X509_value(chain, i), NULL) * PARSED)
+    if SSL_get_verify_result(tls.ssl) == X509_V_OK and not identify(tls, leaf):
+        return False
+    weigh(tls)
+    return True
+
+
+cdef bint identify(Tls *tls, X509 *leaf) noexcept nogil:
+    """False: out of memory."""
+    tls.identity = identity_of(leaf, &tls.identity_size)
+    tls.shown += tls.identity_size
+    return tls.identity is not NULL
+
+
+cdef bint tls_admit(Tls *tls, const Secure *secure) noexcept nogil:
+    if tls.clients == secure.clients and memcmp(tls.digest, secure.digest, DIGEST) == 0:
+        return not tls.refused
+    tls.clients = secure.clients
+    memcpy(tls.digest, secure.digest, DIGEST)
+    tls.shown -= tls.identity_size
+    tls.identity_size = 0
+    free(tls.identity)
+    tls.identity = NULL
+    if secure.clients != CLIENTS_UNASKED and secure.context is not NULL \
+            and admission_holds(tls.ssl, secure.context.store):
+        tls.refused = not identify(tls, SSL_get0_peer_certificate(tls.ssl))
+    else:
+        tls.refused = secure.clients == CLIENTS_REQUIRED
+    weigh(tls)
+    return not tls.refused
+
+
+cdef const char *tls_refused(const Tls *tls) noexcept nogil:
+    return admission_fault(tls.ssl, tls.error) if tls.clients != CLIENTS_UNASKED else NULL
 
 
 cdef bint tls_resumed(const Tls *tls) noexcept nogil:

@@ -18,6 +18,7 @@ from fastroute.resources.core import SERVICE_NAME_LABEL, ConfigMap, EndpointSlic
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
+from fastroute.resources.web_origins import ANNOTATION, kept_text
 
 MOST_POINTS = 64  # addresses of a load balancer; a Gateway has at most 16 addresses
 
@@ -31,6 +32,7 @@ class Held(msgspec.Struct, frozen=True):
     generation: int
     uid: str
     is_leaving: bool = False  # deleted, but it still has a finalizer
+    web_origins: str | None = None  # an annotation (resources/web_origins.py)
     raw_status: bytes = b""  # JSON; only of kinds whose status fastroute writes
     status_digest: bytes = b""  # of a status that is not kept: `raw_status` is empty then
     names_us: bool = False  # whether a status that is not kept contains our controllerName
@@ -60,7 +62,11 @@ class Held(msgspec.Struct, frozen=True):
 
     def has_same_spec(self, other: "Held") -> bool:
         """For custom resources: their generation changes with everything except metadata and status."""
-        return (self.uid, self.generation, self.is_leaving) == (other.uid, other.generation, other.is_leaving)
+        return self._served == other._served
+
+    @property
+    def _served(self) -> tuple[object, ...]:
+        return self.uid, self.generation, self.is_leaving, self.web_origins
 
 
 class Named(NamedTuple):
@@ -76,6 +82,12 @@ class Found(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] = ()
 
 
+class _Annotations(msgspec.Struct, frozen=True):
+    """Those that are used."""
+
+    web_origins: str | None = msgspec.field(default=None, name=ANNOTATION)
+
+
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     namespace: str = ""
@@ -83,6 +95,7 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 1
     uid: str = ""
     deletion_timestamp: str | None = None
+    annotations: _Annotations | None = None
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -98,11 +111,13 @@ def named(row: Followed, content: msgspec.Raw) -> Named:
     """Raises msgspec.DecodeError if the content is not an object."""
     envelope = _ENVELOPE.decode(content)
     metadata = envelope.metadata
+    origins = None if metadata.annotations is None else metadata.annotations.web_origins
     held = Held(
         resource_version=metadata.resource_version,
         generation=metadata.generation,
         uid=metadata.uid,
         is_leaving=metadata.deletion_timestamp is not None,
+        web_origins=origins if origins is None else kept_text(origins),
         raw_status=bytes(envelope.status) if row.has_status else b"",
     )
     return Named(Key(metadata.namespace, metadata.name), held)
@@ -147,8 +162,15 @@ def _read_part(row: Followed, resource: Resource) -> Metadata:
             creation_timestamp=metadata.creation_timestamp,
             uid=metadata.uid,
             deletion_timestamp=metadata.deletion_timestamp,
+            annotations=_annotations(resource),
         )
     return Metadata(name=metadata.name, namespace=metadata.namespace, labels=_labels(resource))
+
+
+def _annotations(resource: Resource) -> dict[str, str]:
+    """Those that are used."""
+    annotations = resource.metadata.annotations
+    return {ANNOTATION: kept_text(annotations[ANNOTATION])} if ANNOTATION in annotations else {}
 
 
 def _labels(resource: Resource) -> dict[str, str]:

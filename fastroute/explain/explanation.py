@@ -38,6 +38,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     considered: tuple[Considered, ...] = ()
     session: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # like `retry`
     retry: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET  # only if the rule has one
+    client_certificate: str | msgspec.UnsetType = msgspec.UNSET  # "required" or "optional"; unset: not asked for
 
 
 def explain(
@@ -63,7 +64,13 @@ def explain(
         return _refused(request)
     told = _told(snapshot, graph, arrival, request)
     near = near_misses(snapshot, graph, arrival.listener, request, arrival.found)
-    return msgspec.structs.replace(told, considered=near)
+    return msgspec.structs.replace(told, considered=near, client_certificate=_asked_of_client(arrival.listener))
+
+
+def _asked_of_client(listener: Listener) -> str | msgspec.UnsetType:
+    if listener.tls is None or listener.tls.clients is None:
+        return msgspec.UNSET
+    return "optional" if listener.tls.clients.optional else "required"
 
 
 def _refused(request: Request) -> Explanation:

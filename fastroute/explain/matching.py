@@ -15,7 +15,7 @@ import msgspec
 from fastroute.explain.request import Request
 from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT, Regex
 from fastroute.place import Place
-from fastroute.snapshot import Listener, Match, Rule, Snapshot, ValueMatch
+from fastroute.snapshot import Cors, Listener, Match, Rule, Snapshot, ValueMatch
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -42,7 +42,16 @@ def find_listener(snapshot: Snapshot, place: Place, host: str) -> Listener | Non
 
 def find_rule(snapshot: Snapshot, listener: Listener, request: Request) -> Found | None:
     """The rule of `listener` that gets the request, or None."""
-    return min(takers(snapshot, listener, request), key=precedence, default=None)
+    found = min(takers(snapshot, listener, request), key=precedence, default=None)
+    if found is None or not found.rule.calls or request.is_call or _names_origins(found.rule):
+        return found
+    others = (taker for taker in takers(snapshot, listener, request) if not taker.rule.calls)
+    return min(others, key=precedence, default=None)
+
+
+def _names_origins(rule: Rule) -> bool:
+    """Whether it answers the preflights of calls."""
+    return any(isinstance(one, Cors) for one in rule.filters)
 
 
 def takers(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Found]:
@@ -99,8 +108,11 @@ def misses(match: Match, request: Request, calls: bool = False) -> Iterator[str]
     """Why `match` does not match the request: one text for each unmet condition, nothing if it matches. `calls`: of a
     rule that takes only calls of gRPC."""
     method = request.grpc_method if calls else request.method
-    if calls and not request.is_call:
-        yield "the request is not a call of gRPC, which is a POST request with Content-Type: application/grpc"
+    if calls and not (request.is_call or request.asks_for_call):
+        yield (
+            "the request is not a call of gRPC, which is a POST request with Content-Type: application/grpc or "
+            "application/grpc-web"
+        )
     if match.path.type == "RegularExpression" and len(request.path) > PATH_LIMIT:
         yield f"the path has more than {PATH_LIMIT} bytes, so that no regular expression matches it"
     elif not PATHS[match.path.type](match.path.value, request.path):

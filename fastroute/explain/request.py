@@ -20,7 +20,7 @@ _VISIBLE = "".join(map(chr, range(33, 127)))  # what clients send unchanged; the
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 _REPLACED = frozenset((*CLAIMS, b"x-request-id"))  # and names that begin with one of CLAIM_PREFIXES
-_GRPC = re.compile("application/grpc($|[+; ])", re.IGNORECASE)
+_GRPC = re.compile("application/grpc(-web(-text)?)?($|[+; ])", re.IGNORECASE)
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
@@ -46,9 +46,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_call(self) -> bool:
-        """Whether it is a call of gRPC (ext/message/grpc)."""
+        """Whether it is a call of gRPC or gRPC-Web (ext/message/grpc)."""
         types = (value for field, value in self.headers if field.lower() == "content-type")
         return self.method == "POST" and _GRPC.match(next(types, "")) is not None
+
+    @property
+    def asks_for_call(self) -> bool:
+        """Whether it is a preflight before a call of gRPC-Web (ext/routing/cors)."""
+        named = (self.header("Access-Control-Request-Headers") or "").lower().split(",")
+        return (
+            self.method == "OPTIONS"
+            and bool(self.header("Origin"))
+            and self.header("Access-Control-Request-Method") == "POST"
+            and "x-grpc-web" in map(str.strip, named)
+        )
 
     @property
     def grpc_method(self) -> str:

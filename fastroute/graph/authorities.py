@@ -12,7 +12,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fastroute.ext.tls.anchors import ANCHORS_MOST, judge_anchors
+from fastroute.ext.tls.anchors import ANCHORS_MOST, are_costly, judge_anchors
 from fastroute.graph.certificate import BEGIN, LINES, UNREADABLE
 from fastroute.resources.core import AUTHORITIES, ConfigMap
 from fastroute.resources.meta import Key
@@ -27,6 +27,7 @@ class AuthoritiesNode(msgspec.Struct, frozen=True, kw_only=True):
     source: ConfigMap
     pem: bytes = b""
     mistake: str | None = None  # "has no ca.crt"
+    costly: bool = False  # a signature of one of the CAs is expensive to verify: not for certificates of clients
 
 
 class _MistakeError(Exception):
@@ -50,7 +51,8 @@ class Shelf:
 
 def judge(source: ConfigMap) -> AuthoritiesNode:
     try:
-        return AuthoritiesNode(source=source, pem=_judged(source))
+        pem = _judged(source)
+        return AuthoritiesNode(source=source, pem=pem, costly=are_costly(pem))
     except _MistakeError as error:
         return AuthoritiesNode(source=source, mistake=str(error))
     except Exception:  # parsers raise undocumented exceptions, and one ConfigMap must not break the whole configuration

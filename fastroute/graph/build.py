@@ -187,13 +187,13 @@ def _build_holders(
 ) -> tuple[Secured, Families]:
     """Gateways and ListenerSets with their certificates, before routes are attached."""
     changed = changed_entries(last.indexes, objects)
-    before = world_of(last.resources, last.classes, last.secured.resolved, last.settings, last.indexes)
-    world = world_of(resources, classes, {}, last.settings, objects)
+    before = world_of(last.resources, last.classes, last.secured, last.settings, last.indexes)
+    world = world_of(resources, classes, last.secured, last.settings, objects)
     members = gather(world, last.families.members, before, touched)
     secured = last.secured
     if (changes := holders_changed(last.families.members, members)) or changed:
         secured = secure(changes, objects, changed, last.secured)
-    world = world._replace(tls=secured.resolved)
+    world = world._replace(tls=secured.resolved, frontends=secured.frontends)
     concerned = concerned_families(members, world, last.families, before, changed)
     return secured, build_families(members, world, last.gateways or last.former, last.families, concerned)
 

@@ -24,6 +24,7 @@ PROGRAMMED = "Programmed"
 RESOLVED_REFS = "ResolvedRefs"
 CONFLICTED = "Conflicted"  # negative polarity: True means a problem
 OVERLAPPING = "OverlappingTLSConfig"  # likewise
+INSECURE_FRONTEND = "InsecureFrontendValidationMode"  # likewise
 
 
 # --- Routes: references

@@ -19,10 +19,12 @@ from fastroute.graph.address import Assignment, assign, named_service, reached_a
 from fastroute.graph.change import Touched, kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.entries import entries
+from fastroute.graph.frontend import Frontend
 from fastroute.graph.gateway import build_family, claim_ports, finish_families, is_ours
 from fastroute.graph.listenerset import Units, group_sets, parent_of
 from fastroute.graph.node import GatewayClassNode, GatewayNode, Holder, HolderId, ListenerSetNode
 from fastroute.graph.ports import Claimed, Refusal, Shares, affected_gateways, share_ports
+from fastroute.graph.secured import Secured
 from fastroute.graph.tls import ResolvedTLS
 from fastroute.place import Place
 from fastroute.resources.gateway import Gateway, ListenerSet
@@ -70,6 +72,7 @@ class World(NamedTuple):
     resources: Resources
     classes: Mapping[Key, GatewayClassNode]
     tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
+    frontends: Mapping[Key, Frontend]
     settings: GraphSettings
     indexes: Indexes
 
@@ -77,14 +80,14 @@ class World(NamedTuple):
 def world_of(
     resources: Resources,
     classes: Mapping[Key, GatewayClassNode],
-    tls: Mapping[HolderId, tuple[ResolvedTLS, ...]],
+    secured: Secured,
     settings: GraphSettings,
     indexes: Indexes,
 ) -> World:
     """`settings`: without the addresses of the Services that they name."""
     if any(map(named_service, settings.addressing.addresses)):
         settings = msgspec.structs.replace(settings, addressing=reached_at(settings.addressing, resources.services))
-    return World(resources, classes, tls, settings, indexes)
+    return World(resources, classes, secured.resolved, secured.frontends, settings, indexes)
 
 
 class Holders(Mapping[HolderId, Holder]):
@@ -212,6 +215,7 @@ def concerned_families(
         return frozenset(members.gateways.keys() | old.gateways.keys())
     found = set(changed_keys(old.gateways, members.gateways))
     found |= changed_keys(old.sets, members.sets)
+    found |= changed_keys(before.frontends, world.frontends)
     for kind, key in changed_keys(before.tls, world.tls):
         source = world.resources.listener_sets.get(key)
         parent = key if kind == "Gateway" else source and parent_of(source)

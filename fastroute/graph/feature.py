@@ -16,6 +16,8 @@ _OTHERS: Features = {
     "BackendTLSPolicySANValidation": None,
     "Gateway": None,
     "GatewayAddressEmpty": None,
+    "GatewayFrontendClientCertificateValidation": None,
+    "GatewayFrontendClientCertificateValidationInsecureFallback": None,
     "GatewayHTTPListenerIsolation": None,
     "GatewayInfrastructure": None,
     "GatewayInfrastructurePropagation": "v1.6",  # up to v1.6.2

@@ -15,8 +15,9 @@ from fastroute.graph import conditions
 from fastroute.graph.address import Assignment
 from fastroute.graph.age import age
 from fastroute.graph.dependency import Reader
+from fastroute.graph.frontend import NO_FRONTEND, Frontend
 from fastroute.graph.listener import build_listeners
-from fastroute.graph.listenerset import Units, build_sets
+from fastroute.graph.listenerset import Site, Units, build_sets
 from fastroute.graph.node import (
     GatewayClassNode,
     GatewayNode,
@@ -28,7 +29,7 @@ from fastroute.graph.node import (
 )
 from fastroute.graph.overlap import mark_overlaps
 from fastroute.graph.ports import Claimed, Refusal, Shares, claimed, without_port, without_ports
-from fastroute.graph.tls import ResolvedTLS
+from fastroute.graph.tls import ResolvedTLS, verifying
 from fastroute.place import Place
 from fastroute.resources.gateway import Gateway, GatewaySpec, ListenerSet
 from fastroute.resources.meta import Key
@@ -38,7 +39,7 @@ from fastroute.settings import GraphSettings
 # expects. (infrastructure.labels and .annotations are for the objects created for a Gateway: without --infrastructure
 # there are none.)
 UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
-    ("spec.tls", lambda spec: bool(spec.tls), "client certificates are not served yet"),
+    ("spec.tls.backend", lambda spec: bool(spec.tls and spec.tls.backend), "client certificates are not served yet"),
     ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),
 )
 
@@ -59,6 +60,10 @@ class World(Protocol):
         """The resolved TLS of each listener."""
 
     @property
+    def frontends(self) -> Mapping[Key, Frontend]:
+        """Of the Gateways that verify the certificates of clients."""
+
+    @property
     def settings(self) -> GraphSettings: ...
 
 
@@ -68,9 +73,12 @@ def build_family(
     """A managed Gateway with its ListenerSets, in order of precedence; before routes are attached, and without regard
     to the ports of other Gateways. `last`: the ListenerSets in the last build."""
     offset = world.settings.addressing.port_offset
-    node = _build(gateway, world.classes, where, world.tls["Gateway", gateway.key], offset)
+    frontend = world.frontends.get(gateway.key, NO_FRONTEND)
+    node = _build(
+        gateway, world.classes, where, verifying(gateway, world.tls["Gateway", gateway.key], frontend), offset
+    )
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
-    return node, build_sets(node, sets, tls, reader, offset, last=last)
+    return node, build_sets(node, sets, tls, frontend, Site(reader, offset), last=last)
 
 
 def claim_ports(families: Iterable[tuple[GatewayNode, tuple[ListenerSetNode, ...]]]) -> Mapping[Key, Claimed]:

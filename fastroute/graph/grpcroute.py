@@ -18,18 +18,46 @@ from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
 from fastroute.graph.route_stage import Features, RouteStage
 from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
+from fastroute.resources.web_origins import ANNOTATION, MOST_ORIGINS, MOST_TEXT, is_origin, web_origins
+from fastroute.visible import visible
 
 KIND = GRPC_ROUTE
 SPOKEN = frozenset({Protocol.HTTP1, Protocol.HTTP2})
 LITERAL = re.compile(r"\\[^AzQ]|\[\^?\]?(?:\\.|[^\]\\])*\]")  # escaped characters and classes
+MOST_SHOWN = 100  # characters of a value in a message
 ANCHOR = re.compile(r"[$^]|\\[Az]")  # in the expression of the path they would match nothing
 
 
 def build_grpc_route(source: GRPCRoute, reader: Reader, edition: Edition) -> RouteNode:
     referrer = Referrer(KIND.name, source.metadata.namespace, SPOKEN, over_http2=True)
-    problems = [*unserved_spec(source.spec.use_default_gateways), *_match_problems(source)]
+    problems = [
+        *unserved_spec(source.spec.use_default_gateways),
+        *_origin_problems(source),
+        *_match_problems(source),
+    ]
     rules, found = build_rules(referrer, call_rules(source), reader, edition)
     return RouteNode(kind=KIND.name, source=source, rules=rules, problems=(*problems, *found))
+
+
+def _origin_problems(source: GRPCRoute) -> Iterator[Problem]:
+    """The mistakes in the annotation that names the origins of gRPC-Web."""
+    text = source.metadata.annotations.get(ANNOTATION)
+    if text is None:
+        return
+    field = f"metadata.annotations[{ANNOTATION}]"
+    origins = web_origins(text)
+    wrong = next((origin for origin in origins if not is_origin(origin)), None)
+    if not origins:
+        yield conditions.unsupported_value("It names no origin.", field)
+    elif len(text) > MOST_TEXT:
+        yield conditions.unsupported_value(f"It has more than {MOST_TEXT} characters.", field, "Name fewer origins.")
+    elif len(origins) > MOST_ORIGINS:
+        yield conditions.unsupported_value(f"It names {len(origins)} origins.", field, f"Use at most {MOST_ORIGINS}.")
+    elif wrong is not None:
+        way_out = (
+            'Use "*", or origins such as https://app.example.com or https://*.example.com:8443, separated by commas.'
+        )
+        yield conditions.unsupported_value(f"{visible(wrong[:MOST_SHOWN])} is not an origin.", field, way_out)
 
 
 def _match_problems(source: GRPCRoute) -> Iterator[Problem]:

@@ -19,10 +19,11 @@ from fastroute.graph.age import age
 from fastroute.graph.dependency import NAMESPACES, Reader
 from fastroute.graph.distinct import PORT_FAMILY, Claim, Claims, Taken, Winners, claim, claims_of
 from fastroute.graph.fix import allowed_listeners
+from fastroute.graph.frontend import NO_FRONTEND, Frontend
 from fastroute.graph.listener import Standing, admits_namespace, build_listener, selector_mistake
 from fastroute.graph.node import GatewayNode, ListenerNode, ListenerSetNode, Problem
 from fastroute.graph.selector import labels_of
-from fastroute.graph.tls import ResolvedTLS
+from fastroute.graph.tls import ResolvedTLS, verifying
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, AllowedListeners, Gateway, Listener, ListenerSet
 from fastroute.resources.meta import Key
@@ -51,7 +52,9 @@ class SetUnit(NamedTuple):
     """A ListenerSet and what it was built from."""
 
     node: ListenerSetNode
-    tls: tuple[ResolvedTLS, ...] = ()
+    tls: tuple[ResolvedTLS, ...] = ()  # of its listeners, without the validation of clients
+    frontend: Frontend = NO_FRONTEND
+    verified: tuple[ResolvedTLS, ...] = ()  # with it
     free: tuple[ListenerNode, ...] = ()  # its listeners if none conflicts with another one
     claims: Claims = claims_of(())
     winners: Winners = ()
@@ -60,17 +63,22 @@ class SetUnit(NamedTuple):
 Units = Mapping[Key, SetUnit]
 
 
+class Site(NamedTuple):
+    reader: Reader
+    port_offset: int
+
+
 def build_sets(
     gateway: GatewayNode,
     sets: Iterable[ListenerSet],
     tls: Mapping[Key, tuple[ResolvedTLS, ...]],
-    reader: Reader,
-    port_offset: int,
+    frontend: Frontend,
+    site: Site,
     *,
     last: Units,
 ) -> Units:
-    """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each. `last`: the result of the
-    last build with this offset, whose units are used again if nothing changes."""
+    """The ListenerSets of `gateway`, in order of precedence. `tls`: of the listeners of each. `frontend`: of the
+    Gateway. `last`: the result of the last build with this offset, whose units are used again if nothing changes."""
     taken = Taken(
         found
         for node in gateway.listeners
@@ -81,14 +89,20 @@ def build_sets(
     counts: Counter[str] = Counter()  # of listeners, by namespace
     for source in sets:
         key, before = source.key, last.get(source.key)
-        refusal = _refusal(gateway.source, source, reader) or _excess(gateway.key, source, counts)
+        refusal = _refusal(gateway.source, source, site.reader) or _excess(gateway.key, source, counts)
         if refusal is not None:
             node = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=(refusal,))
             built[key] = before if before and _is_same(before.node, node) else SetUnit(node)
             continue
-        standing = Standing(gateway.key, ("ListenerSet", key), port_offset)
-        if before is None or before.node.source is not source or before.tls is not tls[key] or not before.free:
-            before = _examined(standing, source, tls[key], gateway)
+        standing = Standing(gateway.key, ("ListenerSet", key), site.port_offset)
+        if (
+            before is None
+            or before.node.source is not source
+            or before.tls is not tls[key]
+            or not before.free
+            or before.frontend is not frontend
+        ):
+            before = _examined(standing, source, tls[key], frontend, gateway)
         built[key] = _judged(gateway, standing, before, taken.take(before.claims), problems)
     return built
 
@@ -130,13 +144,16 @@ def _is_same(old: ListenerSetNode, new: ListenerSetNode) -> bool:
     return old.source is new.source and (old.bind, old.listeners, old.problems) == (new.bind, (), new.problems)
 
 
-def _examined(standing: Standing, source: ListenerSet, tls: tuple[ResolvedTLS, ...], gateway: GatewayNode) -> SetUnit:
+def _examined(
+    standing: Standing, source: ListenerSet, tls: tuple[ResolvedTLS, ...], frontend: Frontend, gateway: GatewayNode
+) -> SetUnit:
     """A ListenerSet without regard to others."""
     listeners = source.spec.listeners
-    free = tuple(build_listener(standing, one, index, tls[index], None) for index, one in enumerate(listeners))
+    resolved = verifying(source, tls, frontend, gateway.key)
+    free = tuple(build_listener(standing, one, index, resolved[index], None) for index, one in enumerate(listeners))
     claims = claims_of(claim(node.source, standing.holder, counts=_is_accepted(node)) for node in free)
     bare = ListenerSetNode(source=source, gateway=gateway.key, bind=(), listeners=(), problems=())
-    return SetUnit(bare, tls, free, claims)
+    return SetUnit(bare, tls, frontend, resolved, free, claims)
 
 
 def _judged(
@@ -150,7 +167,7 @@ def _judged(
     for index, (winner, listener) in enumerate(zip(winners, unit.free, strict=bool(winners))):
         if winner is not None:
             conflict = _conflict(listener.source, unit.claims.each[index], winner, f"spec.listeners[{index}]")
-            listeners[index] = build_listener(standing, listener.source, index, unit.tls[index], conflict)
+            listeners[index] = build_listener(standing, listener.source, index, unit.verified[index], conflict)
     if not gateway.bind:
         listeners = [msgspec.structs.replace(one, serves=False) for one in listeners]
     node = msgspec.structs.replace(node, bind=gateway.bind, listeners=tuple(listeners), problems=problems)

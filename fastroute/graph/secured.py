@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fastroute.difference import replaced
+from fastroute.graph.authorities import AuthoritiesNode, Shelf
 from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.change import kept
-from fastroute.graph.dependency import SECRETS, Dependencies, Indexes, Reader
+from fastroute.graph.dependency import CONFIG_MAPS, SECRETS, Dependencies, Indexes, Reader
+from fastroute.graph.frontend import NO_FRONTEND, Frontend, fitted
 from fastroute.graph.node import HolderId
 from fastroute.graph.tls import ResolvedTLS, TLSUnit, resolve_holder
-from fastroute.resources.core import Secret
+from fastroute.resources.core import ConfigMap, Secret
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
 
@@ -27,24 +29,59 @@ class Secured(msgspec.Struct, frozen=True, eq=False):
     units: Mapping[HolderId, TLSUnit] = {}
     resolved: Mapping[HolderId, tuple[ResolvedTLS, ...]] = {}  # for each unit, one entry per listener
     certificates: Mapping[Key, CertificateNode] = {}
+    frontends: Mapping[Key, Frontend] = {}  # by Gateway; only of those that verify the certificates of clients
+    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps that were read for them
 
 
 def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secured) -> Secured:
     """`changes`: holders that changed or were removed (None). Those that depend on `changed` are added here."""
-    vault = Vault(last.certificates)
+    vault, shelf = Vault(last.certificates), Shelf(last.authorities)
     stale: dict[HolderId, Gateway | ListenerSet | None] = dict(changes)
     if changed:
         depend = {id_: unit.source for id_, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
         stale = {**depend, **stale}
     made = {
-        id_: resolve_holder(id_, source, Reader(indexes), vault) if source else None for id_, source in stale.items()
+        id_: resolve_holder(id_, source, Reader(indexes), vault, shelf) if source else None
+        for id_, source in stale.items()
     }
     units = replaced(last.units, made)
     resolved = {id_: kept(last.resolved.get(id_), unit.resolved) if unit else None for id_, unit in made.items()}
     certificates = last.certificates
     if vault.judged or SECRETS.keys_in(changed) or _secrets_of(made, units) != _secrets_of(made, last.units):
         certificates = _certificates(units, vault, last.certificates, indexes[SECRETS])
-    return Secured(units, replaced(last.resolved, resolved), certificates)
+    frontends, authorities = last.frontends, last.authorities
+    if any(_verifies(units.get(id_)) or _verifies(last.units.get(id_)) for id_ in made):
+        frontends = _frontends({key.namespace for kind, key in made if kind == "Gateway"}, units, last)
+        authorities = _authorities(units, shelf, last.authorities, indexes[CONFIG_MAPS])
+    return Secured(units, replaced(last.resolved, resolved), certificates, frontends, authorities)
+
+
+def _verifies(unit: TLSUnit | None) -> bool:
+    return unit is not None and unit.frontend is not NO_FRONTEND
+
+
+def _frontends(spaces: set[str], units: Mapping[HolderId, TLSUnit], last: Secured) -> Mapping[Key, Frontend]:
+    """Those of the Gateways in `spaces` are judged again: there may be room now, or no longer."""
+    made: dict[Key, Frontend | None] = {key: None for key in last.frontends if key.namespace in spaces}
+    for space in spaces:
+        found = {key: unit for (_, key), unit in units.items() if key.namespace == space and _verifies(unit)}
+        sources = {key: unit.source for key, unit in found.items() if isinstance(unit.source, Gateway)}
+        for key, frontend in fitted({key: unit.frontend for key, unit in found.items()}, sources).items():
+            made[key] = kept(last.frontends.get(key), frontend)
+    return replaced(last.frontends, made)
+
+
+def _authorities(
+    units: Mapping[HolderId, TLSUnit],
+    shelf: Shelf,
+    last: Mapping[Key, AuthoritiesNode],
+    config_maps: Mapping[Key, ConfigMap],
+) -> Mapping[Key, AuthoritiesNode]:
+    """The nodes of the ConfigMaps that at least one Gateway refers to now."""
+    read = (CONFIG_MAPS.keys_in(unit.dependencies) for unit in units.values() if _verifies(unit))
+    wanted = set[Key]().union(*read)
+    gone = [key for key in {**last, **shelf.judged} if key not in wanted or key not in config_maps]
+    return replaced(last, {**shelf.judged, **dict.fromkeys(gone)})
 
 
 def _secrets_of(ids: Iterable[HolderId], units: Mapping[HolderId, TLSUnit]) -> set[Key]:

@@ -13,8 +13,11 @@ from typing import Any
 import msgspec
 
 from fastroute.graph import conditions
+from fastroute.graph.authorities import Shelf
 from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.dependency import SECRETS, Dependencies, Reader
+from fastroute.graph.frontend import NO_FRONTEND, Frontend, Validation, resolve_frontend
+from fastroute.graph.frontend_conditions import of_gateway
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import HolderId, Problem
 from fastroute.graph.permission import refusal
@@ -162,6 +165,34 @@ def _options(options: Mapping[str, str]) -> dict[str, Any]:
     return {OPTIONS[name][1]: OPTIONS[name][2](value) for name, value in ours.items()}
 
 
+# --- certificates of clients
+
+
+def verifying(
+    source: Gateway | ListenerSet, resolved: tuple[ResolvedTLS, ...], frontend: Frontend, gateway: Key | None = None
+) -> tuple[ResolvedTLS, ...]:
+    """The TLS of the listeners with the validation of their ports. `gateway`: the Gateway of a ListenerSet."""
+    if frontend is NO_FRONTEND:
+        return resolved
+    made = []
+    for listener, one in zip(source.spec.listeners, resolved, strict=True):
+        clients, problems = frontend.of(listener.port)
+        if gateway is not None:
+            problems = tuple(of_gateway(problem, gateway, source.key.namespace) for problem in problems)
+        made.append(_verifying(listener, one, Validation(clients, problems)))
+    return tuple(made)
+
+
+def _verifying(listener: Listener, resolved: ResolvedTLS, validation: Validation) -> ResolvedTLS:
+    clients, problems = validation
+    if listener.protocol != TERMINATED or (clients is None and not problems):
+        return resolved
+    tls = None
+    if resolved.tls is not None and clients is not None:
+        tls = msgspec.structs.replace(resolved.tls, clients=clients)
+    return ResolvedTLS(tls, (*resolved.problems, *problems))
+
+
 # --- Gateways and ListenerSets
 
 
@@ -170,11 +201,15 @@ class TLSUnit(msgspec.Struct, frozen=True, eq=False):
 
     source: Gateway | ListenerSet
     resolved: tuple[ResolvedTLS, ...]
+    frontend: Frontend  # of a Gateway
     dependencies: Dependencies
 
 
-def resolve_holder(holder: HolderId, source: Gateway | ListenerSet, reader: Reader, vault: Vault) -> TLSUnit:
+def resolve_holder(
+    holder: HolderId, source: Gateway | ListenerSet, reader: Reader, vault: Vault, shelf: Shelf
+) -> TLSUnit:
     resolved = tuple(
         resolve_tls(holder, listener, index, reader, vault) for index, listener in enumerate(source.spec.listeners)
     )
-    return TLSUnit(source, resolved, reader.dependencies)
+    frontend = resolve_frontend(source, reader, shelf) if isinstance(source, Gateway) else NO_FRONTEND
+    return TLSUnit(source, resolved, frontend, reader.dependencies)

@@ -23,9 +23,10 @@ _SENT = frozenset(
 
 def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Matches of rules with a CORS filter that match no preflight, unless another rule with such a filter does."""
-    sharing = [(route, rule) for route, _, rule in rules_of(graph) if route.accepted and _cors_fields(rule)]
-    for route, index, rule in rules_of(graph):
-        fields = _cors_fields(rule) if route.accepted else []
+    rules = [(route, index, rule) for route, index, rule in rules_of(graph) if route.accepted and not rule.calls]
+    sharing = [(route, rule) for route, _, rule in rules if _cors_fields(rule)]
+    for route, index, rule in rules:
+        fields = _cors_fields(rule)
         for number, match in enumerate(rule.matches if fields else ()):
             why = _misses_preflights(match)
             if why and not _taken_elsewhere(route, match, sharing):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
+from fastroute.graph.frontend import authority_refs
 from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
 from fastroute.resources.decode import KINDS
@@ -109,6 +110,12 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
                 if secret.namespace not in (None, home):
                     for name in (secret.name, None):
                         yield secret.namespace or home, (GROUP, kind, home, secret.group, secret.kind, name)
+    for gateway in resources.gateways.values():
+        home = gateway.metadata.namespace
+        for authority in authority_refs(gateway):
+            if authority.namespace not in (None, home):
+                for name in (authority.name, None):
+                    yield authority.namespace or home, (GROUP, "Gateway", home, authority.group, authority.kind, name)
 
 
 def _certificate_refs(listener: Listener) -> tuple[SecretObjectReference, ...]:

@@ -15,10 +15,8 @@ from fastroute.resources.route_kinds import ROUTES
 NAMESPACE = "default"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
-_FRONTEND = ("spec.tls.frontend.default", "spec.tls.frontend.perPort[].tls")
 _PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
     "Gateway": {
-        **{f"{field}.validation.mode": "AllowValidOnly" for field in _FRONTEND},
         "spec.tls.backend.clientCertificateRef.group": "",
         "spec.tls.backend.clientCertificateRef.kind": "Secret",
     },

@@ -123,13 +123,37 @@ class GatewayInfrastructure(Typed, frozen=True):
     parameters_ref: LocalParametersReference | None = None
 
 
+class FrontendValidation(Typed, frozen=True):
+    ca_certificate_refs: tuple[ParametersReference, ...]
+    mode: str = "AllowValidOnly"  # or AllowInsecureFallback
+
+
+class FrontendTLS(Typed, frozen=True):
+    validation: FrontendValidation | None = None
+
+
+class FrontendPort(Typed, frozen=True):
+    port: int
+    tls: FrontendTLS
+
+
+class GatewayFrontend(Typed, frozen=True):
+    default: FrontendTLS
+    per_port: tuple[FrontendPort, ...] = ()
+
+
+class GatewayTLS(Typed, frozen=True):
+    backend: dict[str, Any] | None = None
+    frontend: GatewayFrontend | None = None
+
+
 class GatewaySpec(Typed, frozen=True):
     gateway_class_name: str
     listeners: tuple[Listener, ...]
     addresses: tuple[GatewayAddress, ...] = ()
     infrastructure: GatewayInfrastructure | None = None
     allowed_listeners: AllowedListeners | None = None
-    tls: dict[str, Any] | None = None
+    tls: GatewayTLS | None = None
     default_scope: str | None = None
 
 

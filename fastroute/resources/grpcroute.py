@@ -20,6 +20,7 @@ from fastroute.resources.meta import Typed
 from fastroute.resources.route_kind import RouteKind
 from fastroute.resources.route_rules import GRPC_RULES
 from fastroute.resources.route_shapes import GRPC_SPEC
+from fastroute.resources.web_origins import web_filters
 
 
 class GRPCMethodMatch(Typed, frozen=True):
@@ -53,11 +54,12 @@ class GRPCRoute(Route, frozen=True, kw_only=True):
 
 def call_rules(route: GRPCRoute) -> tuple[HTTPRule, ...]:
     """Its rules as rules for HTTP requests; a rule without matches has one that takes every call."""
+    shared = web_filters(route.metadata.annotations)
     return tuple(
         CallRule(
             name=rule.name,
             matches=tuple(_match(match) for match in rule.matches) or (CallMatch(),),
-            filters=rule.filters,
+            filters=(*rule.filters, *shared),
             backend_refs=rule.backend_refs,
             session_persistence=rule.session_persistence,
         )

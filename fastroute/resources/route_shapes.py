@@ -56,10 +56,12 @@ _REDIRECT = Record(
         "statusCode": Whole(choices=(301, 302, 303, 307, 308)),
     }
 )
+ORIGIN_FORM = r"(^\*\Z)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)\Z)"
+ORIGIN_MOST = 253
 _ORIGIN = Text(
     least=1,
-    most=253,
-    form=r"(^\*\Z)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)\Z)",
+    most=ORIGIN_MOST,
+    form=ORIGIN_FORM,
     like="'*' or an origin such as https://*.example.com:8443",
 )
 _CORS = Record(

@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastroute.graph.conditions import ACCEPTED, CONFLICTED, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.conditions import (
+    ACCEPTED,
+    CONFLICTED,
+    INSECURE_FRONTEND,
+    OVERLAPPING,
+    PROGRAMMED,
+    RESOLVED_REFS,
+)
 from fastroute.graph.entries import entries
 from fastroute.graph.node import Problem
 from fastroute.visible import visible
@@ -13,7 +20,9 @@ Condition = dict[str, Any]
 SUPPORTED_VERSION = "SupportedVersion"
 LONGEST_MESSAGE = 32_768  # metav1.Condition.message
 MOST_SAID = 262_144  # characters of all messages in one status: etcd accepts 1.5 MiB, including spec and managedFields
-OUR_TYPES = frozenset({ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING, SUPPORTED_VERSION})
+OUR_TYPES = frozenset(
+    {ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED, OVERLAPPING, INSECURE_FRONTEND, SUPPORTED_VERSION}
+)
 
 
 def condition(type_: str, status: str, reason: str, message: str, generation: int) -> Condition:

@@ -1,9 +1,11 @@
 """The statuses of Gateways and ListenerSets, which summarise those of their listeners."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from fastroute.graph.conditions import ACCEPTED, PROGRAMMED
+from fastroute.graph.conditions import ACCEPTED, INSECURE_FRONTEND, PROGRAMMED
 from fastroute.graph.entries import entries
+from fastroute.graph.frontend import insecure_ports
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
 from fastroute.graph.tls import TERMINATED
 from fastroute.listed import listed
@@ -52,11 +54,22 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
                 *foreign_conditions(node.source.status),
                 _gateway_accepted(node, listeners, generation),
                 _gateway_programmed(node, listeners, generation),
+                *_insecure(node, generation),
             ],
             "listeners": listeners,
             **sets,
         },
     )
+
+
+def _insecure(node: GatewayNode, generation: int) -> Iterable[Condition]:
+    """GEP-91: the owner of a Gateway must be told that clients without a valid certificate are served."""
+    if where := insecure_ports(node.source):
+        message = (
+            f"Clients without a valid certificate are served, because the mode of {listed(where)} is "
+            f"AllowInsecureFallback. Backends must check X-Forwarded-Client-Cert."
+        )
+        yield condition(INSECURE_FRONTEND, "True", "ConfigurationChanged", message, generation)
 
 
 def _address_type(address: str) -> str:

@@ -345,6 +345,7 @@ _LABELLED = (
             "timeout": "tls_timeout",
             "crowded": "tls_crowded",
             "unread": "tls_unread",
+            "client_certificate": "tls_client_certificate",
         },
     ),
 )

@@ -101,9 +101,9 @@ class Installer:
         """Frees the objects that only the previous version used. Call it after the answer was sent."""
         while self._waste:
             await self._in_steps(self._waste.pop())
-        await self._in_steps(self._certificates.release())
         while collect(self._slices.length):
             await self._slices.let_traffic_by()
+        await self._in_steps(self._certificates.release())  # also of what the freed listeners used
 
     async def _in_steps(self, work: Iterator[None]) -> None:
         for _ in work:
@@ -156,7 +156,7 @@ class Installer:
             case SetEndpoints():
                 await self._set_endpoints(change.backend, change.endpoints)
             case UpsertListener():
-                builder.put_listener(change.listener, change.slot)
+                return await self._put_listener(builder, restored(change, self._anchors))
             case RemoveRule():
                 builder.remove_rule(change.id)
             case RemoveListener():
@@ -179,6 +179,16 @@ class Installer:
     def _remove_certificate(self, id: str) -> None:
         self._certificates.remove(id)
         self._shown.discard(id)
+
+    async def _put_listener(self, builder: TableBuilder, change: UpsertListener) -> Trouble | None:
+        """If the CAs of its clients cannot be loaded, that does not block the publication: it refuses all clients."""
+        trouble = None
+        try:
+            await self._in_steps(self._certificates.preparing(change.listener.tls))
+        except ValueError as error:
+            trouble = Trouble(f"no client of listener {change.listener.id} can be verified: {error}")
+        builder.put_listener(change.listener, change.slot)
+        return trouble
 
     async def _put_backend(self, change: UpsertBackend) -> Trouble | None:
         """Takes effect with the endpoints of the backend, or before the tables are finished (`_speak`). If its TLS is

@@ -155,7 +155,9 @@ def test_a_call_meets_the_rules_for_calls_first() -> None:
         ("/x/D", (*CALL, ("X-A", "1")), "ns/method"),
         ("/D", CALL, "ns/all"),
         ("/a.B/C", (), "ns/exact"),
-        ("/x/D", (("Content-Type", "application/grpc-web"),), "ns/all"),
+        ("/x/D", (("Content-Type", "application/grpc-web"),), "ns/method"),
+        ("/x/D", (("Content-Type", "application/grpc-web-text+proto"),), "ns/method"),
+        ("/x/D", (("Content-Type", "application/grpc-webtext"),), "ns/all"),
     ]:
         assert winner(rules, path, method="POST", headers=fields) == taken, path
     assert winner(rules, "/a.B/C", headers=CALL) == "ns/exact"

@@ -111,8 +111,9 @@ def test_of_listener_sets_of_several_gateways_the_oldest_has_the_port() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason", "field"),
     [
-        ({"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}, "UnsupportedValue", "spec.tls"),
+        ({"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}, "UnsupportedValue", "spec.tls.backend"),
         ({"tls": {}}, None, None),
+        ({"tls": {"frontend": {"default": {}}}}, None, None),
         ({"defaultScope": "All"}, "UnsupportedValue", "spec.defaultScope"),
         ({"defaultScope": "None"}, None, None),
         ({"infrastructure": {"labels": {"a": "b"}}}, None, None),

@@ -113,7 +113,8 @@ def test_which_calls_a_match_takes(method: dict[str, Any] | None, taken: list[st
     assert all(map(takes, taken))
     assert not any(map(takes, refused))
     assert takes(taken[0], "application/grpc+proto")
-    assert not takes(taken[0], "application/grpc-web")
+    assert all(takes(taken[0], f"application/grpc-web{form}") for form in ("", "+proto", "-text", "-text;a=b"))
+    assert not any(takes(taken[0], f"application/grpc{form}") for form in ("-webx", "-web-textual", "web"))
     assert not takes(taken[0], verb="GET")
 
 
@@ -133,3 +134,47 @@ def test_and_no_other_one(pattern: str) -> None:
 def test_a_rule_without_matches_takes_every_call() -> None:
     [rule] = call_rules(route("r", "infra", type_=GRPCRoute, rules=[{}]))
     assert [(match.path.type, match.path.value, match.method) for match in rule.matches] == [("PathPrefix", "/", None)]
+
+
+ORIGINS = "fastroute.dev/grpc-web-origins"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("https://a.example.com", None),
+        (" https://a.example.com:8443 , http://*.b.example.com,*,", None),
+        ("", "It names no origin."),
+        (" , ", "It names no origin."),
+        ("a.example.com", "a.example.com is not an origin."),
+        ("https://a.example.com, https://b.example.com/path", "https://b.example.com/path is not an origin."),
+        ("https://a\r\nx: y", "https://a\\r\\nx: y is not an origin."),
+        ("https://" + "a" * 300, f"https://{'a' * 92} is not an origin."),
+        (",".join(["https://a.example.com"] * 65), "It names 65 origins."),
+        (" " * 300_000, "It names no origin."),
+        ("https://a," * 30_000, "It has more than 16384 characters."),
+    ],
+)
+def test_the_origins_of_pages(value: str, message: str | None) -> None:
+    one = route("r", "infra", type_=GRPCRoute, meta={"annotations": {ORIGINS: value}}, rules=[{"backendRefs": [ECHO]}])
+    graph = build_graph(world(gateway(), service("echo", "infra"), one), GraphSettings())
+    problems = graph.routes["GRPCRoute", Key("infra", "r")].problems
+    if message is None:
+        assert problems == ()
+    else:
+        [problem] = problems
+        assert (problem.reason, problem.field) == ("UnsupportedValue", f"metadata.annotations[{ORIGINS}]")
+        assert f"{problem.field}: {message} " in problem.message
+
+
+def test_the_annotation_is_a_filter_of_each_rule() -> None:
+    rules = [{"filters": [MODIFIER, MIRROR]}, {}]
+    one = route(
+        "r", "infra", type_=GRPCRoute, meta={"annotations": {ORIGINS: "https://a.example.com,https://b"}}, rules=rules
+    )
+    types = [[filter_.type for filter_ in rule.filters] for rule in call_rules(one)]
+    assert types == [["ResponseHeaderModifier", "RequestMirror", "CORS"], ["CORS"]]
+    cors = call_rules(one)[1].filters[0].cors
+    assert cors is not None
+    assert cors.allow_origins == ("https://a.example.com", "https://b")
+    assert not cors.allow_credentials

@@ -200,11 +200,17 @@ class Session:
 
 @asynccontextmanager
 async def client(
-    port: int, *, name: str = "a", settings: dict[Any, int] | None = None, credits: bool = True, deaf: bool = False
+    port: int,
+    *,
+    name: str = "a",
+    settings: dict[Any, int] | None = None,
+    credits: bool = True,
+    deaf: bool = False,
+    context: SSLContext | None = None,
 ) -> AsyncIterator[Session]:
     """`settings`: of h2.settings.SettingCodes. `credits`: whether windows open again as content is read. `deaf`: frames
-    that the client receives have no answer, not even settings."""
-    peer = await connect(port, name, None if TRANSPORT.get() == "plain" else agreeing())
+    that the client receives have no answer, not even settings. `context`: of TLS, if not the usual one."""
+    peer = await connect(port, name, context or (None if TRANSPORT.get() == "plain" else agreeing()))
     session = Session(peer, credits, deaf)
     await session.begin(settings)
     async with trio.open_nursery() as nursery:

@@ -49,7 +49,6 @@ CASES = {
     "a path above the root": Case(13, "path_above_root", path="/../x"),
     "other fields": Case(14, "no_endpoint", type="Application/gRPC ; a=b"),
     "a redirect": Case(None, "redirect", rule={"filters": [Redirect(status=302, hostname="b")]}, http=302),
-    "gRPC-Web": Case(None, "no_endpoint", type="application/grpc-web+proto", http=503),
     "another type": Case(None, "no_endpoint", type="application/grpcx", http=503),
     "another method": Case(None, "no_endpoint", method="GET", http=503),
     "another method, refused": Case(None, "path_above_root", path="/../x", method="GET", http=400),

@@ -1,7 +1,8 @@
-"""Other implementations of HTTP/2 as clients: curl, nghttp and h2load."""
+"""Other implementations of HTTP/2 as clients: curl, nghttp and h2load. One that is not installed is skipped."""
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,13 @@ LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 TRAILED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n"
 
 
-async def run(*command: str | Path) -> bytes:
+async def run(*command: str | Path, seconds: float = 60) -> bytes:
     """What the program writes. It does not load the sanitizers of this process."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{Path(command[0]).name} is not installed")
     words = [str(word) for word in command]
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    with trio.fail_after(60):
+    with trio.fail_after(seconds):
         ended = await trio.run_process(words, env=environment, capture_stdout=True, capture_stderr=True)
     return bytes(ended.stdout)
 

@@ -9,7 +9,13 @@ from cluster.programs import ROOT
 
 from installed.walkthrough import agree, blocks, steps
 
-DOCUMENTS = ("tutorial-fruits.md", "tutorial-shared-services.md", "troubleshooting.md", "tls.md")
+DOCUMENTS = (
+    "tutorial-fruits.md",
+    "tutorial-shared-services.md",
+    "troubleshooting.md",
+    "tls.md",
+    "client-certificates.md",
+)
 
 
 @pytest.mark.timeout(600)

@@ -1,7 +1,7 @@
 """Named: the Secrets and ConfigMaps to follow by name.
 
-ConfigMaps are followed while a BackendTLSPolicy names them. Secrets: a certificateRef names them and the watch by type
-does not include them.
+ConfigMaps are followed while a BackendTLSPolicy or a Gateway of ours names them. Secrets: a certificateRef names them
+and the watch by type does not include them.
 
 A Secret of another type than kubernetes.io/tls may contain a certificate as well, and a missing Secret may be created
 with any type. Each watch by name needs a connection and a thread, so at most MOST of each kind run. The others are read
@@ -20,9 +20,10 @@ from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from fastroute.fairness import interleaved
+from fastroute.graph.frontend import authority_refs, reference_to
 from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
-from fastroute.resources.gateway import Listener
+from fastroute.resources.gateway import Gateway, Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.shape import SUBDOMAIN
@@ -55,7 +56,11 @@ class Choice(NamedTuple):
 
 def named_secrets(resources: Resources, controller_name: str) -> Names:
     """The Secrets named by listeners of our Gateways, and of ListenerSets that refer to these."""
-    references = list(_references(resources, controller_name))
+    return _judged(list(_references(resources, controller_name)), resources)
+
+
+def _judged(references: list[tuple[bool, Reference]], resources: Resources) -> Names:
+    """`references`: each with whether it is served if it is permitted."""
     spaces = {reference.to_namespace for _, reference in references if reference.namespace != reference.to_namespace}
     relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
     grants = index_grants(relevant)
@@ -67,9 +72,14 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
 
 
 def named_config_maps(resources: Resources, controller_name: str) -> Names:
-    """The ConfigMaps named by BackendTLSPolicies. Whose Services they are for does not matter: it changes often."""
+    """The ConfigMaps named by BackendTLSPolicies, and by our Gateways. For which Services the policies are does not
+    matter: it changes often."""
     named = frozenset[Named]().union(*map(config_maps_of, resources.backend_tls_policies.values()))
-    return Names(named, frozenset())
+    gateways = _our_gateways(resources, controller_name).items()
+    refs = [(key, ref) for key, gateway in gateways for ref in authority_refs(gateway)]
+    references = [(True, reference_to(key, ref)) for key, ref in refs if (ref.group, ref.kind) == ("", "ConfigMap")]
+    of_gateways = _judged(references, resources)
+    return Names(of_gateways.permitted | named, of_gateways.refused)
 
 
 def config_maps_of(policy: BackendTLSPolicy) -> frozenset[Named]:
@@ -114,8 +124,7 @@ def is_possible(key: Key) -> bool:
 
 def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bool, Reference]]:
     """Each reference, and whether it is served if it is permitted."""
-    ours = {key.name for key, item in resources.gateway_classes.items() if item.spec.controller_name == controller_name}
-    gateways = {key: item for key, item in resources.gateways.items() if item.spec.gateway_class_name in ours}
+    gateways = _our_gateways(resources, controller_name)
     for key, gateway in gateways.items():
         for reference in _of("Gateway", key.namespace, gateway.spec.listeners):
             yield True, reference
@@ -125,6 +134,11 @@ def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bo
             allowed = is_allowed(gateways[parent], listener_set, home)
             for reference in _of("ListenerSet", key.namespace, listener_set.spec.listeners):
                 yield allowed, reference
+
+
+def _our_gateways(resources: Resources, controller_name: str) -> dict[Key, Gateway]:
+    ours = {key.name for key, item in resources.gateway_classes.items() if item.spec.controller_name == controller_name}
+    return {key: item for key, item in resources.gateways.items() if item.spec.gateway_class_name in ours}
 
 
 def _of(kind: str, home: str, listeners: Iterable[Listener]) -> Iterator[Reference]:

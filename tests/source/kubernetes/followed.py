@@ -19,6 +19,7 @@ from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes.source import KubernetesSource
 
 ROUTES = f"/apis/{GROUP}/v1/httproutes"
+GRPC_ROUTES = f"/apis/{GROUP}/v1/grpcroutes"
 POLICIES = f"/apis/{GROUP}/v1/backendtlspolicies"
 GRANTS = f"/apis/{GROUP}/v1/referencegrants"
 GATEWAYS = f"/apis/{GROUP}/v1/gateways"

@@ -339,3 +339,39 @@ async def test_config_maps_are_followed_while_a_policy_names_them(api: ApiServer
         await until(lambda: set(found()) == {"default/later", "default/missing"})
         api.delete(POLICIES, "p")
         await until(lambda: not found())
+
+
+async def test_config_maps_are_followed_while_a_gateway_of_ours_names_them(api: ApiServer, tmp_path: Path) -> None:
+    """Those that a grant allows come first."""
+
+    def verifying(*names: str) -> dict[str, Any]:
+        refs = [dict(zip(("name", "namespace"), reversed(name.split("/")), strict=False)) for name in names]
+        refs = [{"group": "", "kind": "ConfigMap", **ref} for ref in refs]
+        frontend = {"default": {"validation": {"caCertificateRefs": refs}}}
+        return {"listeners": [secure("c")], "tls": {"frontend": frontend}}
+
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", **verifying("own", "cas/clients")})
+    api.put(GATEWAYS, "foreign", spec={"gatewayClassName": "theirs", **verifying("unread")})
+    for name in ("own", "unread", "later"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(CONFIG_MAPS, "clients", "cas", data={"ca.crt": "clients"})
+    origin = {"group": GROUP, "kind": "Gateway", "namespace": "default"}
+    api.put(GRANTS, "g", "cas", spec={"from": [origin], "to": [{"group": "", "kind": "ConfigMap"}]})
+    async with following(api, tmp_path) as seen:
+
+        def found() -> set[str]:
+            return {str(key) for key in seen.source.store.snapshot().config_maps}
+
+        assert found() == {"default/own", "cas/clients"}
+        names = NAMING["ConfigMap"](seen.source.store.snapshot(), CONTROLLER_NAME)
+        assert ({str(one.key) for one in names.permitted}, names.refused) == (
+            {"default/own", "cas/clients"},
+            frozenset(),
+        )
+        api.delete(GRANTS, "g", "cas")
+        await until(lambda: bool(NAMING["ConfigMap"](seen.source.store.snapshot(), CONTROLLER_NAME).refused))
+        api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", **verifying("later")})
+        await until(lambda: found() == {"default/later"})
+        api.put(GATEWAYS, "g", spec={"gatewayClassName": "ours", "listeners": [secure("c")]})
+        await until(lambda: not found())

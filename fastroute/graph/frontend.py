@@ -1,0 +1,166 @@
+"""How a Gateway verifies the certificates of clients (GEP-91): `spec.tls.frontend`, resolved for each port.
+
+An entry of `perPort` replaces the default as a whole. It concerns the HTTPS listeners of that port, also those of
+ListenerSets. If no caCertificateRef leads to CA certificates, these listeners are not served: no client could be
+verified, and the owner does not want others. If only some do, clients are verified with these.
+
+A worker has the certificates of each distinct set of CAs once. ConfigMaps can be combined in any way, so a namespace
+could fill the memory of all workers: the oldest Gateways whose CAs fit are served.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from fastroute.ext.tls.anchors import ANCHORS_MOST
+from fastroute.graph import frontend_conditions
+from fastroute.graph.age import age
+from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
+from fastroute.graph.certificate import BEGIN
+from fastroute.graph.dependency import CONFIG_MAPS, Reader
+from fastroute.graph.grant import Reference
+from fastroute.graph.node import Problem
+from fastroute.graph.permission import refusal
+from fastroute.resources.gateway import FrontendValidation, Gateway, ParametersReference
+from fastroute.resources.meta import Key
+from fastroute.snapshot import ClientValidation
+
+INSECURE = "AllowInsecureFallback"
+MOST = 64 * 1024 * 1024  # bytes for the Gateways of a namespace
+COSTLY = "whose signatures are too expensive to verify: use RSA keys up to 4,096 bits, ECDSA or Ed25519"
+CERTIFICATE = 6 * 1024  # bytes, as in policy_room.py
+
+
+class Validation(NamedTuple):
+    """Without `clients` and without `problems`, clients are not asked for certificates. Without `clients`, and with
+    problems, no client can be served."""
+
+    clients: ClientValidation | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class Frontend(msgspec.Struct, frozen=True):
+    """The validation of each port."""
+
+    default: Validation = Validation()
+    ports: Mapping[int, Validation] = {}
+
+    def of(self, port: int) -> Validation:
+        return self.ports.get(port, self.default)
+
+    @property
+    def all(self) -> Iterable[Validation]:
+        return (self.default, *self.ports.values())
+
+
+NO_FRONTEND = Frontend()
+
+
+def resolve_frontend(gateway: Gateway, reader: Reader, shelf: Shelf) -> Frontend:
+    tls = gateway.spec.tls
+    if tls is None or tls.frontend is None:
+        return NO_FRONTEND
+    field = "spec.tls.frontend"
+    default = _resolve(gateway.key, tls.frontend.default.validation, f"{field}.default", reader, shelf)
+    ports = {
+        entry.port: _resolve(gateway.key, entry.tls.validation, f"{field}.perPort[{index}].tls", reader, shelf)
+        for index, entry in enumerate(tls.frontend.per_port)
+    }
+    return Frontend(default, ports)
+
+
+def _resolve(
+    gateway: Key, validation: FrontendValidation | None, field: str, reader: Reader, shelf: Shelf
+) -> Validation:
+    if validation is None:
+        return Validation()
+    field = f"{field}.validation.caCertificateRefs"
+    problems: list[Problem] = []
+    found: list[bytes] = []
+    for index, ref in enumerate(validation.ca_certificate_refs):
+        one = _authorities(gateway, ref, f"{field}[{index}]", reader, shelf)
+        if isinstance(one, Problem):
+            problems.append(one)
+        else:
+            found.append(one.pem)
+    if not found:
+        return Validation(None, (*problems, frontend_conditions.no_valid_authority(field)))
+    if (count := sum(pem.count(BEGIN) for pem in found)) > ANCHORS_MOST:
+        return Validation(None, (*problems, frontend_conditions.too_many_authorities(count, ANCHORS_MOST, field)))
+    clients = ClientValidation(trust_anchors=merged(tuple(found)), optional=validation.mode == INSECURE)
+    return Validation(clients, tuple(problems))
+
+
+def _authorities(
+    gateway: Key, ref: ParametersReference, field: str, reader: Reader, shelf: Shelf
+) -> AuthoritiesNode | Problem:
+    """The CA certificates, or the reason why there are none. The checks are in the order of tls.py."""
+    if (ref.group, ref.kind) != ("", "ConfigMap"):
+        return frontend_conditions.authority_of_other_kind(ref.group, ref.kind, field)
+    reference = reference_to(gateway, ref)
+    if refused := refusal(reference, field, reader):
+        return refused
+    key = Key(reference.to_namespace, ref.name)
+    source = reader.find(CONFIG_MAPS, key)
+    if source is None:
+        return frontend_conditions.config_map_not_found(key, field)
+    node = shelf.authorities(source)
+    if node.mistake is None and node.costly:
+        return frontend_conditions.invalid_authorities(key, f"has a CA certificate {COSTLY}", field)
+    return node if node.mistake is None else frontend_conditions.invalid_authorities(key, node.mistake, field)
+
+
+def reference_to(gateway: Key, ref: ParametersReference) -> Reference:
+    return Reference(
+        kind="Gateway",
+        namespace=gateway.namespace,
+        to_group="",
+        to_kind=ref.kind,
+        to_namespace=ref.namespace or gateway.namespace,
+        to_name=ref.name,
+    )
+
+
+def authority_refs(gateway: Gateway) -> Iterable[ParametersReference]:
+    """All caCertificateRefs."""
+    if gateway.spec.tls is None or (frontend := gateway.spec.tls.frontend) is None:
+        return ()
+    validations = (frontend.default.validation, *(entry.tls.validation for entry in frontend.per_port))
+    return (ref for one in validations if one is not None for ref in one.ca_certificate_refs)
+
+
+def insecure_ports(gateway: Gateway) -> list[str]:
+    """The fields with a validation whose mode is AllowInsecureFallback."""
+    if gateway.spec.tls is None or (frontend := gateway.spec.tls.frontend) is None:
+        return []
+    named = [("spec.tls.frontend.default", frontend.default)]
+    named += [(f"spec.tls.frontend.perPort[{i}]", entry.tls) for i, entry in enumerate(frontend.per_port)]
+    return [field for field, tls in named if tls.validation is not None and tls.validation.mode == INSECURE]
+
+
+# --- memory
+
+
+def fitted(frontends: Mapping[Key, Frontend], gateways: Mapping[Key, Gateway]) -> Mapping[Key, Frontend]:
+    """The frontends of one namespace, without the validations for which there is no room."""
+    kept: dict[Key, Frontend] = {}
+    seen: set[bytes] = set()
+    taken = 0
+    for key in sorted(frontends, key=lambda key: age(gateways[key])):
+        pems = {one.clients.trust_anchors for one in frontends[key].all if one.clients} - seen
+        size = sum(CERTIFICATE * pem.count(BEGIN) for pem in pems)
+        if taken + size > MOST:
+            kept[key] = _refused(frontends[key])
+        else:
+            taken += size
+            seen |= pems
+            kept[key] = frontends[key]
+    return kept
+
+
+def _refused(frontend: Frontend) -> Frontend:
+    def refused(one: Validation) -> Validation:
+        return Validation(None, (*one.problems, frontend_conditions.no_room(MOST))) if one.clients else one
+
+    return Frontend(refused(frontend.default), {port: refused(one) for port, one in frontend.ports.items()})

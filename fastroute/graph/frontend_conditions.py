@@ -1,0 +1,62 @@
+"""Negative conditions about the certificates of clients: one constructor for each, as for the other kinds
+(conditions.py). They are conditions of listeners; the fields are those of the Gateway."""
+
+import msgspec
+
+from fastroute.graph.conditions import ACCEPTED, RESOLVED_REFS
+from fastroute.graph.node import Problem
+from fastroute.graph.spelling import reference_fix
+from fastroute.resources.meta import Key
+
+FIELD = "spec.tls.frontend"
+
+
+def no_valid_authority(field: str) -> Problem:
+    message = (
+        f"None of {field} leads to CA certificates, so no certificate of a client can be verified, and the HTTPS "
+        f"listeners of the port are not served."
+    )
+    return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
+
+
+def too_many_authorities(count: int, most: int, field: str) -> Problem:
+    message = f"{field} leads to {count:,} CA certificates (maximum {most:,}): name only those that issue certificates."
+    return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
+
+
+def no_room(most: int) -> Problem:
+    message = (
+        f"Together with the older Gateways of this namespace, the CA certificates of {FIELD} would take more than "
+        f"{most >> 20} MiB of memory in each worker. Name only the CAs that issue certificates of clients, and the "
+        f"same ConfigMaps for several ports."
+    )
+    return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=FIELD)
+
+
+def authority_of_other_kind(group: str, kind: str, field: str) -> Problem:
+    message = f'{field} refers to kind {kind} of group "{group}": only kind ConfigMap of group "" is served.'
+    fix = reference_fix(group, kind, "ConfigMap")
+    return Problem(
+        condition=RESOLVED_REFS, reason="InvalidCACertificateKind", message=message, field=f"{field}.kind", fix=fix
+    )
+
+
+def config_map_not_found(config_map: Key, field: str) -> Problem:
+    message = f"ConfigMap {config_map.name} does not exist in namespace {config_map.namespace}."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=f"{field}.name")
+
+
+def invalid_authorities(config_map: Key, mistake: str, field: str) -> Problem:
+    """`mistake`: text that follows the ConfigMap's name."""
+    message = f"ConfigMap {config_map} {mistake}."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=field)
+
+
+def of_gateway(problem: Problem, gateway: Key, namespace: str) -> Problem:
+    """For a listener of a ListenerSet in this namespace: its owner cannot fix it, and in another namespace than the
+    Gateway's, must not learn what exists where."""
+    said = problem.message
+    if namespace != gateway.namespace and problem.condition == RESOLVED_REFS:
+        said = f"{(problem.field or FIELD).removesuffix('.name')} cannot be used."
+    message = f"Gateway {gateway}: {said}"
+    return msgspec.structs.replace(problem, message=message, field=None, fix=None, reference=None)

@@ -1,0 +1,219 @@
+"""How Gateways verify the certificates of clients: which listeners have which CA certificates, and why others are not
+served."""
+
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+import pytest
+from graph.secrets import chain, secret
+from graph.test_increments import compare_steps
+from graph.world import config_map, gateway, grant, https, listener, listener_set, removed, replaced, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastroute.graph import frontend
+from fastroute.graph.build import build_graph
+from fastroute.graph.frontend import CERTIFICATE
+from fastroute.graph.node import Graph, ListenerNode
+from fastroute.resources.core import ConfigMap
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key
+from fastroute.settings import GraphSettings
+from fastroute.snapshot import ClientValidation
+
+SETTINGS = GraphSettings()
+CA, OTHER = (chain("ca", number=number).decode() for number in (0, 1))
+ALL = {"allowedListeners": {"namespaces": {"from": "All"}}}
+
+
+def validation(*names: str, mode: str = "AllowValidOnly") -> Any:
+    """caCertificateRefs "name" or "namespace/name"."""
+    refs = [dict(zip(("name", "namespace"), reversed(name.split("/")), strict=False)) for name in names]
+    return {
+        "validation": {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", **ref} for ref in refs], "mode": mode}
+    }
+
+
+def verifying(
+    name: str, *listeners: Any, ports: Any = None, default: Any = None, home: str = "infra", day: int = 1
+) -> Gateway:
+    entries = [{"port": port, "tls": tls} for port, tls in (ports or {}).items()]
+    spec = {**ALL, "tls": {"frontend": {"default": default or {}, "perPort": entries}}}
+    return gateway(name, home, *listeners, spec=spec, meta={"creationTimestamp": f"2026-01-0{day}T00:00:00Z"})
+
+
+def listener_of(graph: Graph, name: str, gateway: str = "infra/gw") -> ListenerNode:
+    home, _, own = gateway.partition("/")
+    return next(one for one in graph.gateways[Key(home, own)].listeners if one.source.name == name)
+
+
+def reasons(node: ListenerNode) -> set[str]:
+    return {problem.reason for problem in node.problems}
+
+
+def clients_of(node: ListenerNode) -> ClientValidation | None:
+    return node.tls.clients if node.tls else None
+
+
+THREE = (https("one", "c", port=443), https("two", "c", port=8443), listener("plain", 80))
+
+
+def test_a_port_replaces_the_default_as_a_whole() -> None:
+    made = verifying("gw", *THREE, default=validation("m"), ports={8443: validation("n", mode="AllowInsecureFallback")})
+    graph = build_graph(
+        world(made, secret("c", "infra"), config_map("m", "infra", CA), config_map("n", "infra", OTHER)), SETTINGS
+    )
+    one, two = (clients_of(listener_of(graph, name)) for name in ("one", "two"))
+    assert one is not None
+    assert two is not None
+    assert (one.optional, two.optional) == (False, True)
+    assert one.trust_anchors != two.trust_anchors
+    assert listener_of(graph, "plain").tls is None
+
+
+def test_a_port_can_be_left_out() -> None:
+    made = verifying("gw", *THREE, default=validation("m"), ports={8443: {}})
+    graph = build_graph(world(made, secret("c", "infra"), config_map("m", "infra", CA)), SETTINGS)
+    assert clients_of(listener_of(graph, "one")) is not None
+    assert clients_of(listener_of(graph, "two")) is None
+    assert listener_of(graph, "two").serves
+
+
+@pytest.mark.parametrize(
+    ("names", "objects", "expected"),
+    [
+        (["m"], [], {"InvalidCACertificateRef", "NoValidCACertificate"}),
+        (["m"], [config_map("m", "infra")], {"InvalidCACertificateRef", "NoValidCACertificate"}),
+        (["m"], [config_map("m", "infra", "no PEM")], {"InvalidCACertificateRef", "NoValidCACertificate"}),
+        (["cas/m"], [config_map("m", "cas", CA)], {"RefNotPermitted", "NoValidCACertificate"}),
+        (["cas/m"], [], {"RefNotPermitted", "NoValidCACertificate"}),  # the same: nobody learns what exists there
+        (
+            ["cas/m"],
+            [config_map("m", "cas", CA), grant("g", "cas", "infra", from_kind="ListenerSet", to_kind="ConfigMap")],
+            {"RefNotPermitted", "NoValidCACertificate"},
+        ),
+        (
+            ["cas/m"],
+            [config_map("m", "cas", CA), grant("g", "cas", "infra", from_kind="Gateway", to_kind="ConfigMap")],
+            set(),
+        ),
+        (["none", "m"], [config_map("m", "infra", CA)], {"InvalidCACertificateRef"}),
+        (["m"], [config_map("m", "infra", CA)], set()),
+    ],
+)
+def test_reasons(names: list[str], objects: Sequence[Any], expected: set[str]) -> None:
+    made = verifying("gw", *THREE, ports={443: validation(*names)})
+    graph = build_graph(world(made, secret("c", "infra"), *objects), SETTINGS)
+    node = listener_of(graph, "one")
+    assert reasons(node) == expected
+    served = "NoValidCACertificate" not in expected
+    assert (clients_of(node) is not None) == served
+    assert node.serves == served
+    assert all(listener_of(graph, name).serves for name in ("two", "plain"))
+
+
+def test_too_many_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontend, "ANCHORS_MOST", 1)
+    made = verifying("gw", *THREE, default=validation("m", "n"))
+    maps = (config_map("m", "infra", CA), config_map("n", "infra", OTHER))
+    graph = build_graph(world(made, secret("c", "infra"), *maps), SETTINGS)
+    assert reasons(listener_of(graph, "one")) == {"NoValidCACertificate"}
+    assert not listener_of(graph, "one").serves
+
+
+def test_the_oldest_gateways_that_fit_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal CA certificates count once. Another namespace has its own room."""
+    monkeypatch.setattr(frontend, "MOST", CERTIFICATE)
+    maps = [config_map("m", home, CA) for home in ("infra", "red")] + [config_map("n", "infra", OTHER)]
+    gateways = [
+        verifying("old", https("one", "c"), default=validation("m"), day=1),
+        verifying("young", https("one", "c", port=444), default=validation("n"), day=2),
+        verifying("equal", https("one", "c", port=445), default=validation("m"), day=3),
+        verifying("other", https("one", "c", port=446), default=validation("m"), home="red", day=4),
+    ]
+    resources = world(*gateways, *maps, secret("c", "infra"), secret("c", "red"))
+    graph = build_graph(resources, SETTINGS)
+
+    def served(graph: Graph) -> list[str]:
+        return [str(key) for key, node in graph.gateways.items() if node.listeners[0].serves]
+
+    assert sorted(served(graph)) == ["infra/equal", "infra/old", "red/other"]
+    assert reasons(listener_of(graph, "one", "infra/young")) == {"NoValidCACertificate"}
+    without = removed(resources, Gateway, Key("infra", "old"))
+    without = removed(without, Gateway, Key("infra", "equal"))
+    assert sorted(served(build_graph(without, SETTINGS, graph))) == ["infra/young", "red/other"]
+
+
+def test_a_listener_set_is_verified_as_its_gateway_says_and_learns_nothing_of_others() -> None:
+    made = verifying("gw", listener("plain"), default=validation("cas/m"))
+    team = listener_set("ls", "red", https("one", "c"))
+    allowed = grant("g", "cas", "infra", from_kind="Gateway", to_kind="ConfigMap")
+    resources = world(made, team, secret("c", "red"), config_map("m", "cas", CA), allowed)
+    graph = build_graph(resources, SETTINGS)
+    (node,) = graph.listener_sets[Key("red", "ls")].listeners
+    assert clients_of(node) is not None
+    graph = build_graph(removed(resources, ConfigMap, Key("cas", "m")), SETTINGS, graph)
+    (node,) = graph.listener_sets[Key("red", "ls")].listeners
+    assert reasons(node) == {"InvalidCACertificateRef", "NoValidCACertificate"}
+    said = " ".join(problem.message for problem in node.problems)
+    assert "cas" not in said
+    assert "does not exist" not in said
+
+
+def test_a_changed_authority_makes_only_the_listeners_that_have_it() -> None:
+    gateways = [verifying(f"gw{i}", https("one", "c", port=443 + i), default=validation(f"m{i}")) for i in range(2)]
+    resources = world(*gateways, secret("c", "infra"), *(config_map(f"m{i}", "infra", CA) for i in range(2)))
+    before = build_graph(resources, SETTINGS)
+    after = build_graph(replaced(resources, config_map("m1", "infra", OTHER)), SETTINGS, before)
+    first, second = Key("infra", "gw0"), Key("infra", "gw1")
+    assert after.gateways[first] is before.gateways[first]
+    assert after.gateways[second] is not before.gateways[second]
+    assert build_graph(replaced(resources, config_map("m9", "infra", CA)), SETTINGS, before).gateways is before.gateways
+
+
+# --- sequences of edits
+
+NAMES = ("m0", "m1", "red/m0", "red/m1")
+
+
+@st.composite
+def edits(draw: Any) -> Any:
+    """An object to apply, or the (type, key) of one to remove."""
+    home, number = draw(st.sampled_from(("infra", "red"))), draw(st.integers(0, 1))
+    modes = st.sampled_from(("AllowValidOnly", "AllowInsecureFallback"))
+
+    def tls() -> Any:
+        names = draw(st.lists(st.sampled_from(NAMES), max_size=2))
+        return validation(*names, mode=draw(modes)) if names else {}
+
+    match draw(st.integers(0, 4)):
+        case 0 | 1:
+            ports = {port: tls() for port in draw(st.lists(st.sampled_from((443, 8443)), unique=True))}
+            listeners = (https("one", "c", port=443), https("two", "c", port=8443))
+            day = draw(st.integers(1, 3))
+            thing: Any = verifying(f"gw{number}", *listeners, ports=ports, default=tls(), day=day)
+        case 2:
+            content = draw(st.sampled_from((None, "", CA, f"{CA}{CA}", OTHER)))
+            thing = config_map(f"m{number}", home, content)
+        case 3:
+            thing = listener_set("ls", home, https("set", "c", port=443, hostname="b.org"), parent=f"gw{number}")
+        case _:
+            thing = grant(
+                f"g{number}",
+                "red",
+                "infra",
+                draw(st.sampled_from((None, "m0"))),
+                from_kind="Gateway",
+                to_kind="ConfigMap",
+            )
+    return (type(thing), thing.key) if draw(st.integers(0, 3)) == 0 else thing
+
+
+@pytest.mark.parametrize("room", [frontend.MOST, 2 * CERTIFICATE])
+@given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_increments_equal_a_rebuild_from_nothing(room: int, steps: list[list[Any]]) -> None:
+    shown = [secret("c", home) for home in ("infra", "red")]
+    with mock.patch.object(frontend, "MOST", room):
+        compare_steps(SETTINGS, [shown, *steps])
