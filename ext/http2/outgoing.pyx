@@ -14,7 +14,7 @@ from fastroute.ext.http2.response cimport list_message
 from fastroute.ext.http2.session cimport (
     ANSWERS_WINDOW, ANSWER_WINDOW, FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of,
 )
-from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.reactor.connection cimport handle_of, slab_find
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add, parent_leave, parent_owes,
