@@ -65,10 +65,10 @@ cdef void note(Reactor r, Exchange *x, const Message *message) noexcept nogil:
     x.progress = r.milliseconds
 
 
-cdef void find(Reactor r, Connection *c, Exchange *x, Message *message, Decision *decision) noexcept nogil:
+cdef void find(Reactor r, Connection *c, const Tls *tls, Exchange *x, Message *message,
+               Decision *decision) noexcept nogil:
     """Finds the rule of the request and sets `x.rule`, or else `x.listener` if there is one."""
     cdef Slice asked
-    cdef Tls *tls = tls_of(r, c)
     if tls is not NULL:
         asked.data = tls.name
         asked.size = tls.name_size
@@ -93,14 +93,15 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Filtered outcome
     cdef int chosen
     cdef Rule *rule
-    cdef uint8_t scheme = SCHEME_HTTPS if tls_of(r, c) is not NULL else SCHEME_HTTP
+    cdef Tls *tls = tls_of(r, c)
+    cdef uint8_t scheme = SCHEME_HTTPS if tls is not NULL else SCHEME_HTTP
     cdef bint admitted
     message.scheme = scheme
     forward_begin(&said, r.trusted, &c.peer, message)
-    find(r, c, x, message, &decision)
+    find(r, c, tls, x, message, &decision)
     rule = x.rule
-    admitted = admit(r, c, decision.listener)
-    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, c, message):
+    admitted = tls is NULL or admit(r, c, tls, decision.listener)
+    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, tls, message):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, message, said.client, said.request_id)
     if not admitted:
@@ -137,11 +138,10 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     return VERDICT_ON
 
 
-cdef bint admit(Reactor r, Connection *c, const Listener *listener) noexcept nogil:
+cdef bint admit(Reactor r, Connection *c, Tls *tls, const Listener *listener) noexcept nogil:
     """Whether the client may send requests to the listener (tls_admit). If not, its connection takes no more."""
-    cdef Tls *tls = tls_of(r, c)
     cdef Connection *p
-    if tls is NULL or listener is NULL or listener.secure is NULL or tls_admit(tls, listener.secure):
+    if listener is NULL or listener.secure is NULL or tls_admit(tls, listener.secure):
         return True
     p = parent_of(r, c) if c.layer == LAYER_STREAM else c
     if p is not NULL:
@@ -149,9 +149,8 @@ cdef bint admit(Reactor r, Connection *c, const Listener *listener) noexcept nog
     return False
 
 
-cdef bint introduce(Reactor r, Connection *c, Message *message) noexcept nogil:
+cdef bint introduce(Reactor r, const Tls *tls, Message *message) noexcept nogil:
     """Says who the client is, if it has shown a valid certificate. False: the arena is full."""
-    cdef const Tls *tls = tls_of(r, c)
     if tls is NULL or tls.identity_size == 0:
         return True
     return append_field(message, &r.arena, Slice(b"X-Forwarded-Client-Cert", 23),

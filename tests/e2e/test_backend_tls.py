@@ -237,3 +237,58 @@ async def test_one_address_behind_two_policies(tmp_path: Path, workers: int) -> 
     assert {status for _, status in answers} <= {200, 500}
     assert all(answers[name, 200] and answers[name, 500] for name in "ab")
     assert set(backend.seen) == {(f"/{name[0]}", name) for name in NAMES}
+
+
+class SecureWebSockets:
+    """Over TLS: accepts an Upgrade to WebSocket, and then sends back what it gets."""
+
+    def __init__(self) -> None:
+        self.context = showing(issued(dns("a.example.com")))
+        self.port = 0
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        listeners = await trio.open_ssl_over_tcp_listeners(0, self.context, host="127.0.0.1", https_compatible=True)
+        self.port = listeners[0].transport_listener.socket.getsockname()[1]
+        task_status.started()
+        await trio.serve_listeners(self._connection, listeners)
+
+    async def _connection(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += await stream.receive_some(1)
+        assert b"upgrade: websocket" in head.lower()
+        await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        while piece := await stream.receive_some(PIECE):
+            await stream.send_all(piece)
+
+
+@pytest.mark.parametrize("protocol", ["kubernetes.io/wss", "kubernetes.io/ws"])
+async def test_websockets_go_over_tls_to_a_port_with_a_policy(tmp_path: Path, protocol: str) -> None:
+    backend = SecureWebSockets()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(backend.serve)
+        async with serving(tmp_path) as served:
+            async with served.applied():
+                trust(served.world, "ours", PEM)
+                served.world.write("chat", ROUTE, name="chat", port=backend.port, protocol=protocol)
+                demand(served.world, "chat", GOOD)
+            with trio.fail_after(PATIENCE):
+                while await _greeted(served.port) != b"hello":  # noqa: ASYNC110 (files may be read one after the other)
+                    await trio.sleep(0.02)
+        nursery.cancel_scope.cancel()
+
+
+async def _greeted(port: int) -> bytes:
+    """What comes back through a WebSocket; empty if it is not accepted."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(b"GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            if not (byte := await stream.receive_some(1)):
+                return b""
+            head += byte
+        if not head.startswith(b"HTTP/1.1 101"):
+            return b""
+        await stream.send_all(b"hello")
+        return bytes(await stream.receive_some(5))

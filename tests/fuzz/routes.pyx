@@ -12,9 +12,10 @@ from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.reason cimport REASON_NO_LISTENER, REASON_OVERLOADED
 from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
-from fastroute.ext.routing.hosts cimport hosts_get, hosts_put
+from fastroute.ext.routing.hosts cimport HostTable, hosts_get, hosts_put
 from fastroute.ext.routing.router cimport (
-    Decision, Listener, Routes, find_rule, listener_new, listener_unref, routes_new, routes_put, routes_unref,
+    Decision, Listener, Routes, find_rule, groups_of, listener_new, listener_unref, routes_new, routes_put,
+    routes_unref,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match, rule_unref
 
@@ -23,21 +24,22 @@ from fuzz.search cimport search
 from fuzz.world cimport SOCKETS, World, world_read
 
 
-cdef int add_group(World *world, Listener *listener, uint32_t home, Slice hostname) except -1:
-    """The group of all rules of a listener with this hostname, if it does not exist yet."""
+cdef int add_group(World *world, Listener *listener, uint32_t home, Slice hostname, bint calls) except -1:
+    """The group of all rules of a listener with this hostname, for calls or for all requests, unless it exists."""
+    cdef HostTable *groups = groups_of(listener, calls)
     cdef Group *group
     cdef uint32_t i, k
-    if hosts_get(&listener.groups, hostname) != NULL:
+    if hosts_get(groups, hostname) != NULL:
         return 0
     group = group_new(hostname, world.rules_count)
     for i in range(world.rules_count):
-        if world.homes[i] == home and slices_equal(&world.hostnames[i], &hostname):
+        if world.homes[i] == home and world.rules[i].calls == calls and slices_equal(&world.hostnames[i], &hostname):
             group_take(group, &world.rules[i])
             for k in range(world.rules[i].matches_count):
                 while group_widen(group, &world.matches[i][k]):
                     pass
                 group_add(group, &world.matches[i][k])
-    hosts_put(&listener.groups, group.hostname, &group.grave)
+    hosts_put(groups, group.hostname, &group.grave)
     group_unref(group)
     return 0
 
@@ -51,7 +53,7 @@ cdef Routes *build(World *world) except NULL:
         listener = listener_new(label, label, world.listeners[home].hostname, <uint16_t> (home + 1), NULL)
         for i in range(world.rules_count):
             if world.homes[i] == home:
-                add_group(world, listener, home, world.hostnames[i])
+                add_group(world, listener, home, world.hostnames[i], world.rules[i].calls)
         routes_put(routes, world.listeners[home].socket, listener)
         listener_unref(listener)
     return routes

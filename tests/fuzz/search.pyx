@@ -1,5 +1,5 @@
 """The order of the specification: the most specific hostname, then exact paths, longer prefixes, expressions; then the
-rank.
+rank. A call of gRPC is matched with the rules for calls first. No rule has filters, so none answers preflights.
 """
 
 from libc.stdint cimport uint32_t
@@ -39,7 +39,8 @@ cdef uint32_t path_fits(const Match *match, const Slice *path) noexcept nogil:
         return 0
     if path.size > match.path.size and path.data[match.path.size] != c"/":
         return 0
-    return 2 + match.path.size
+    # For every service: like an expression.
+    return 1 if match.rule.calls and match.path.size == 0 else 2 + match.path.size
 
 
 cdef bint same_name(const Slice *a, const Slice *b) noexcept nogil:
@@ -94,9 +95,18 @@ cdef bint parameter_fits(const ValueTest *test, const Slice *query) noexcept nog
     return False
 
 
+cdef Slice method_of_call(const Message *message) noexcept nogil:
+    """The last element of a path with more than one."""
+    cdef uint32_t at = message.path.size
+    while at and message.path.data[at - 1] != c"/":
+        at -= 1
+    return Slice(message.path.data + at, message.path.size - at if at > 1 else 0)
+
+
 cdef bint conditions_hold(const Match *match, const Message *message) noexcept nogil:
+    cdef Slice method = method_of_call(message) if match.rule.calls else message.method
     cdef uint32_t i
-    if match.method.size and not slices_equal(&match.method, &message.method):
+    if match.method.size and not slices_equal(&match.method, &method):
         return False
     for i in range(match.headers_count):
         if not header_fits(&match.headers[i], message):
@@ -107,7 +117,7 @@ cdef bint conditions_hold(const Match *match, const Message *message) noexcept n
     return True
 
 
-cdef const Match *search_rules(const World *world, uint32_t listener) noexcept nogil:
+cdef const Match *search_rules(const World *world, uint32_t listener, bint calls) noexcept nogil:
     cdef const Match *best = NULL
     cdef const Match *match
     cdef uint32_t best_host = 0
@@ -115,7 +125,7 @@ cdef const Match *search_rules(const World *world, uint32_t listener) noexcept n
     cdef uint32_t i, k, host, path
     for i in range(world.rules_count):
         host = specificity(&world.hostnames[i], &world.message.host)
-        if world.homes[i] != listener or host == 0 or host < best_host:
+        if world.homes[i] != listener or world.rules[i].calls != calls or host == 0 or host < best_host:
             continue
         for k in range(world.rules[i].matches_count):
             match = &world.matches[i][k]
@@ -131,6 +141,7 @@ cdef const Match *search_rules(const World *world, uint32_t listener) noexcept n
 
 cdef const Match *search(const World *world, uint32_t *listener) noexcept nogil:
     cdef uint32_t best = 0
+    cdef const Match *match
     cdef uint32_t i, host
     listener[0] = world.listeners_count
     for i in range(world.listeners_count):
@@ -138,4 +149,5 @@ cdef const Match *search(const World *world, uint32_t *listener) noexcept nogil:
         if world.listeners[i].socket == world.socket and host > best:
             best = host
             listener[0] = i
-    return search_rules(world, listener[0])
+    match = search_rules(world, listener[0], True) if world.calls else NULL
+    return match if match is not NULL else search_rules(world, listener[0], False)

@@ -15,7 +15,8 @@ cdef enum:
     RULES_MOST = 12
     MATCHES_MOST = 3            # of a rule
     TESTS_MOST = 2              # of headers, and of query parameters
-    FIELDS_MOST = 4
+    FIELDS_MOST = 8
+    FIELDS_READ = 4             # of these from the input; the others say what kind of a request it is
     ROOM = 16384                # bytes of all texts that are put together
     SOCKETS = 2
 
@@ -35,6 +36,7 @@ cdef struct World:
     char ranks[RULES_MOST][MATCHES_MOST][2]
     uint32_t socket             # at which the request arrives
     Message message
+    bint calls                  # it is a call of gRPC or gRPC-Web
     Field fields[FIELDS_MOST]
     char room[ROOM]
     uint32_t used

@@ -6,6 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.graveyard cimport Grave
+from fastroute.ext.message.message cimport METHOD_POST
 from fastroute.ext.message.octet cimport lower
 from fastroute.ext.routing.regex cimport pattern_beginning, pattern_new
 from fastroute.ext.routing.rule cimport BEGINNING_MOST, PATH_EXACT, PATH_PREFIX, PATH_REGEX
@@ -22,6 +23,8 @@ cdef enum:
     QUERIES = 6
     PATTERNS = 8
     PATH_TYPES = 4
+    TYPES = 6
+    CALL_TYPES = 4              # of these
 
 cdef uint8_t[PATH_TYPES] path_types = [PATH_EXACT, PATH_PREFIX, PATH_PREFIX, PATH_REGEX]
 cdef Slice[HOSTS] hosts = [
@@ -40,6 +43,10 @@ cdef Slice[VALUES] values = [Slice(b"1", 1), Slice(b"2", 1), Slice(b"1,2", 3), S
 cdef Slice[QUERIES] queries = [
     Slice(b"", 0), Slice(b"one=1", 5), Slice(b"one=2&one=1", 11), Slice(b"x-one=1&a.b", 11), Slice(b"&&=&one", 7),
     Slice(b"a.b=1=2&x-two=", 14),
+]
+cdef Slice[TYPES] types = [
+    Slice(b"application/grpc", 16), Slice(b"application/grpc+proto", 22), Slice(b"Application/gRPC-Web", 20),
+    Slice(b"application/grpc-web-text;a=b", 29), Slice(b"application/grpcx", 17), Slice(b"application/grpc-web-", 21),
 ]
 SOURCES = (b"/a.*", b"/ab/.*", b"/a/.*b", b"/[ab]+(/b)?", b"/a|/b", b".*", b"1|2", b"[0-9,]*")
 
@@ -156,11 +163,51 @@ cdef void read_request(World *world, Input *input) noexcept nogil:
     message.has_query = message.query.size > 0
     message.fields = world.fields
     message.fields_room = FIELDS_MOST
-    message.fields_count = choice(input, FIELDS_MOST + 1)
+    message.fields_count = choice(input, FIELDS_READ + 1)
     for i in range(message.fields_count):
         memset(&world.fields[i], 0, sizeof(Field))
         world.fields[i].name = text(input, spellings, NAMES)
         world.fields[i].value = text(input, values, VALUES)
+
+
+cdef void add_field(World *world, Slice name, Slice value) noexcept nogil:
+    cdef Field *field = &world.fields[world.message.fields_count]
+    memset(field, 0, sizeof(Field))
+    field.name = name
+    field.value = value
+    world.message.fields_count += 1
+
+
+cdef void make_rule_for_calls(World *world, Input *input, uint32_t at) noexcept nogil:
+    """Methods are then those of gRPC."""
+    cdef uint32_t i
+    world.rules[at].calls = True
+    for i in range(world.rules[at].matches_count):
+        if world.matches[at][i].method.size:
+            world.matches[at][i].method = elements[choice(input, 3)]
+
+
+cdef void read_calls(World *world, Input *input) noexcept nogil:
+    """Makes some rules rules for calls, and the request a call, a preflight before one, or neither. Comes last, so that
+    older inputs keep their meaning."""
+    cdef uint8_t kind = choice(input, 3)
+    cdef uint8_t chosen
+    cdef uint32_t i
+    world.calls = False
+    for i in range(world.rules_count):
+        if choice(input, 2) == 1:
+            make_rule_for_calls(world, input, i)
+    if kind == 1:
+        chosen = choice(input, TYPES)
+        world.calls = chosen < CALL_TYPES
+        world.message.method = Slice(b"POST", 4)
+        world.message.method_name = METHOD_POST
+        add_field(world, Slice(b"Content-Type", 12), types[chosen])
+    elif kind == 2:
+        world.message.method = Slice(b"OPTIONS", 7)
+        add_field(world, Slice(b"origin", 6), Slice(b"https://a", 9))
+        add_field(world, Slice(b"access-control-request-method", 29), Slice(b"POST", 4))
+        add_field(world, Slice(b"access-control-request-headers", 30), Slice(b"a, X-Grpc-Web", 13))
 
 
 cdef void world_read(World *world, Input *input) noexcept nogil:
@@ -174,3 +221,4 @@ cdef void world_read(World *world, Input *input) noexcept nogil:
     for i in range(world.rules_count):
         read_rule(world, input, i)
     read_request(world, input)
+    read_calls(world, input)

@@ -32,7 +32,7 @@ PATIENCE = 2.0  # s that the first configuration waits for the first reads
 TOO_MANY = {
     "Secret": "certificateRefs name too many Secrets that are missing or of another type; give it the type "
     "kubernetes.io/tls",
-    "ConfigMap": "BackendTLSPolicies name too many ConfigMaps; use one for several policies",
+    "ConfigMap": "BackendTLSPolicies and Gateways name too many ConfigMaps; use one for several of them",
 }
 
 _log = logging.getLogger(__name__)

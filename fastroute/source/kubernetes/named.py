@@ -19,6 +19,8 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from fastroute.fairness import interleaved
 from fastroute.graph.frontend import authority_refs, reference_to
 from fastroute.graph.grant import Reference, index_grants, permitted
@@ -74,7 +76,7 @@ def _judged(references: list[tuple[bool, Reference]], resources: Resources) -> N
 def named_config_maps(resources: Resources, controller_name: str) -> Names:
     """The ConfigMaps named by BackendTLSPolicies, and by our Gateways. For which Services the policies are does not
     matter: it changes often."""
-    named = frozenset[Named]().union(*map(config_maps_of, resources.backend_tls_policies.values()))
+    named = frozenset[Named]().union(*map(_of_policy, resources.backend_tls_policies.values()))
     gateways = _our_gateways(resources, controller_name).items()
     refs = [(key, ref) for key, gateway in gateways for ref in authority_refs(gateway)]
     references = [(True, reference_to(key, ref)) for key, ref in refs if (ref.group, ref.kind) == ("", "ConfigMap")]
@@ -82,8 +84,17 @@ def named_config_maps(resources: Resources, controller_name: str) -> Names:
     return Names(of_gateways.permitted | named, of_gateways.refused)
 
 
-def config_maps_of(policy: BackendTLSPolicy) -> frozenset[Named]:
-    """The ConfigMaps that one policy names."""
+def config_maps_of(one: BackendTLSPolicy | Gateway, resources: Resources, controller_name: str) -> frozenset[Named]:
+    """The ConfigMaps that one object names and may use. `resources`: the others."""
+    if isinstance(one, BackendTLSPolicy):
+        return _of_policy(one)
+    if one.spec.tls is None:
+        return frozenset()
+    alone = msgspec.structs.replace(resources, gateways={one.key: one}, backend_tls_policies={})
+    return named_config_maps(alone, controller_name).permitted
+
+
+def _of_policy(policy: BackendTLSPolicy) -> frozenset[Named]:
     home = policy.metadata.namespace
     refs = policy.spec.validation.authorities if policy.spec.validation else ()
     return frozenset(Named(home, Key(home, ref.name)) for ref in refs if (ref.group, ref.kind) == ("", "ConfigMap"))

@@ -1,9 +1,10 @@
-"""Postponed: BackendTLSPolicies that wait until the ConfigMaps that they name are read.
+"""Postponed: BackendTLSPolicies and Gateways that wait until the ConfigMaps that they name are read.
 
-A ConfigMap is read only while a policy names it. So when a policy begins to name one, its content is not known yet, and
-a policy without CA certificates refuses all requests. Such a policy reaches the Store together with the content; until
-then its last version is served. It waits no longer than PATIENCE: after that it is served as it is, so that its
-status says what is wrong. Later edits of a policy that waits do not extend the time.
+A ConfigMap is read only while an object names it. So when an object begins to name one, the content is not known yet.
+Without CA certificates a policy refuses all requests, and a Gateway all clients of its HTTPS listeners. Such an object
+reaches the Store together with the content; until then its last version is served. It waits no longer than PATIENCE:
+after that it is served as it is, so that its status says what is wrong. Later edits of an object that waits do not
+extend the time.
 """
 
 from collections import deque
@@ -13,82 +14,86 @@ from math import inf
 import msgspec
 import trio
 
-from fastroute.resources.meta import Key
+from fastroute.resources.gateway import Gateway
+from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy
-from fastroute.source.kubernetes.named import Named, config_maps_of
+from fastroute.source.kubernetes.named import Named
 from fastroute.source.store import Apply, Delete
 
 PATIENCE = 2.0  # s
+Id = tuple[type[Resource], Key]
 
 
 class _Waiting(msgspec.Struct):
     event: Apply
-    named: frozenset[Named]  # all ConfigMaps of the policy
+    named: frozenset[Named]  # all ConfigMaps of the object
     unread: set[Key]
     until: float  # on trio's clock
 
 
 class Postponed:
-    """`is_read`: whether it is known of a ConfigMap what it contains, that it does not exist, or why it cannot be read.
-    Whoever finds out more calls `note_read`."""
+    """`named_in`: the ConfigMaps that an object names and may use. `is_read`: whether it is known what a ConfigMap
+    contains, that it does not exist, or why it cannot be read. Whoever finds out more calls `note_read`."""
 
-    def __init__(self, is_read: Callable[[Key], bool]) -> None:
-        self._is_read = is_read
-        self._waiting: dict[Key, _Waiting] = {}  # by policy
-        self._for: dict[Key, set[Key]] = {}  # the policies that wait for a ConfigMap
-        self._deadlines: deque[tuple[float, Key]] = deque()  # in the order of time; some policies wait no longer
-        self._begun = trio.Event()  # set when a policy waits
+    def __init__(
+        self, named_in: Callable[[BackendTLSPolicy | Gateway], frozenset[Named]], is_read: Callable[[Key], bool]
+    ) -> None:
+        self._named_in, self._is_read = named_in, is_read
+        self._waiting: dict[Id, _Waiting] = {}
+        self._for: dict[Key, set[Id]] = {}  # the objects that wait for a ConfigMap
+        self._deadlines: deque[tuple[float, Id]] = deque()  # in the order of time; some objects wait no longer
+        self._begun = trio.Event()  # set when an object waits
 
     @property
     def names(self) -> frozenset[Named]:
-        """What must be read for the policies that wait."""
+        """What must be read for the objects that wait."""
         return frozenset[Named]().union(*(one.named for one in self._waiting.values()))
 
     def takes(self, event: Apply | Delete) -> bool:
-        """Whether it is a policy that waits from now on. In any case, an earlier version does not wait any more."""
+        """Whether it is an object that waits from now on. In any case, an earlier version does not wait any more."""
         if isinstance(event, Delete):
-            if event.kind is BackendTLSPolicy:
-                self._drop(event.key)
+            self._drop((event.kind, event.key))
             return False
-        policy = event.resource
-        if not isinstance(policy, BackendTLSPolicy):
+        resource = event.resource
+        if not isinstance(resource, BackendTLSPolicy | Gateway):
             return False
-        now, before = trio.current_time(), self._drop(policy.key)
-        named = config_maps_of(policy)
+        id_ = (type(resource), resource.key)
+        now, before = trio.current_time(), self._drop(id_)
+        named = self._named_in(resource)
         unread = {one.key for one in named if not self._is_read(one.key)}
         until = before.until if before else now + PATIENCE
         if not unread or until <= now:
             return False
-        self._waiting[policy.key] = _Waiting(event, named, unread, until)
+        self._waiting[id_] = _Waiting(event, named, unread, until)
         for key in unread:
-            self._for.setdefault(key, set()).add(policy.key)
+            self._for.setdefault(key, set()).add(id_)
         if before is None:
-            self._deadlines.append((until, policy.key))
+            self._deadlines.append((until, id_))
             self._begun.set()
         return True
 
-    def _drop(self, policy: Key) -> _Waiting | None:
-        """The policy does not wait any more. Returns what waited."""
-        waiting = self._waiting.pop(policy, None)
+    def _drop(self, id_: Id) -> _Waiting | None:
+        """The object does not wait any more. Returns what waited."""
+        waiting = self._waiting.pop(id_, None)
         for key in waiting.unread if waiting else ():
-            self._for[key].discard(policy)
+            self._for[key].discard(id_)
             if not self._for[key]:
                 del self._for[key]
         return waiting
 
     def note_read(self, config_map: Key) -> list[Apply]:
-        """This ConfigMap is read. Returns the policies that need not wait any more."""
+        """This ConfigMap is read. Returns the objects that need not wait any more."""
         found = []
-        for policy in self._for.pop(config_map, ()):
-            waiting = self._waiting[policy]
+        for id_ in self._for.pop(config_map, ()):
+            waiting = self._waiting[id_]
             waiting.unread.discard(config_map)
             if not waiting.unread:
-                del self._waiting[policy]
+                del self._waiting[id_]
                 found.append(waiting.event)
         return found
 
     async def late(self) -> list[Apply]:
-        """Waits until a policy has waited too long, and returns it: `takes` lets it pass now."""
+        """Waits until an object has waited too long, and returns it: `takes` lets it pass now."""
         while True:
             while self._deadlines and not self._is_awaited(*self._deadlines[0]):
                 self._deadlines.popleft()
@@ -98,6 +103,6 @@ class Postponed:
             with trio.move_on_at(self._deadlines[0][0] if self._deadlines else inf):
                 await self._begun.wait()
 
-    def _is_awaited(self, until: float, policy: Key) -> bool:
-        waiting = self._waiting.get(policy)
+    def _is_awaited(self, until: float, id_: Id) -> bool:
+        waiting = self._waiting.get(id_)
         return waiting is not None and waiting.until == until

@@ -3,7 +3,7 @@
 Three things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
 the memory of all replicas.
 - The data of Secrets of type kubernetes.io/tls: a certificateRef may name them at any time.
-- The CA certificates in ConfigMaps that policies name.
+- The CA certificates in ConfigMaps that policies and Gateways name.
 - The statuses of Gateways and routes, in which other controllers have entries too: they are compared with the wanted
   ones. One that is not kept is read again before it is written (writing/present.py).
 What came first is kept; what was refused is kept when the object changes, or after the next listing, if there is room

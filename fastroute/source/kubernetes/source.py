@@ -32,7 +32,7 @@ from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.looks import Looks
-from fastroute.source.kubernetes.named import NAMING, choose, is_possible
+from fastroute.source.kubernetes.named import NAMING, choose, config_maps_of, is_possible
 from fastroute.source.kubernetes.postponed import Postponed
 from fastroute.source.kubernetes.quota import rooms
 from fastroute.source.kubernetes.served import Served, discover, judge
@@ -83,7 +83,7 @@ class KubernetesSource:
         self._names_known = False
         self._rooms = rooms()
         self._looks = {kind: self._made_looks(BY_KIND[kind]) for kind in NAMING}
-        self._postponed = Postponed(self._is_read)
+        self._postponed = Postponed(lambda one: config_maps_of(one, self.store.now(), controller_name), self._is_read)
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
         self._restated: Callable[[str, Key], None] = lambda kind, key: None

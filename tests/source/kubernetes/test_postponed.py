@@ -6,12 +6,25 @@ from typing import Any
 
 import pytest
 import trio
-from apiserver.standin import ApiServer
-from source.kubernetes.followed import CONFIG_MAPS, POLICIES, Followed, following, naming, until
+from apiserver.standin import GROUP, ApiServer
+from source.kubernetes.followed import (
+    CLASSES,
+    CONFIG_MAPS,
+    GATEWAYS,
+    GRANTS,
+    POLICIES,
+    Followed,
+    following,
+    naming,
+    until,
+)
 
 from fastroute.resources.meta import Key, Metadata
 from fastroute.resources.policy import BackendTLSPolicy, BackendTLSPolicySpec, LocalReference, PolicyTarget, Validation
+from fastroute.resources.world import Resources
+from fastroute.settings import CONTROLLER_NAME
 from fastroute.source.kubernetes import postponed
+from fastroute.source.kubernetes.named import config_maps_of
 from fastroute.source.kubernetes.postponed import PATIENCE, Postponed
 from fastroute.source.store import Apply
 
@@ -49,6 +62,54 @@ async def test_a_policy_and_its_new_config_maps_are_served_together(
         assert not unread or set(unread) == {"missing"}
         api.delete(POLICIES, "p")
         await until(lambda: not read(seen))
+
+
+def validating(*config_maps: str, listener: str = "h") -> dict[str, Any]:
+    """The spec of a Gateway that verifies clients with these, "name" or "namespace/name"."""
+    split = [one.rpartition("/") for one in config_maps]
+    refs = [
+        {"group": "", "kind": "ConfigMap", "name": name, **({"namespace": space} if space else {})}
+        for space, _, name in split
+    ]
+    frontend = {"default": {"validation": {"caCertificateRefs": refs}}}
+    listeners = [{"name": listener, "port": 80, "protocol": "HTTP"}]
+    return {"gatewayClassName": "ours", "listeners": listeners, "tls": {"frontend": frontend}}
+
+
+async def test_a_gateway_and_its_new_config_maps_are_served_together(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for those of other namespaces that no grant opens."""
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    api.put(CLASSES, "ours", "", spec={"controllerName": CONTROLLER_NAME})
+    for name in ("old", "new", "newer"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(CONFIG_MAPS, "open", "cas", data={"ca.crt": "open"})
+    gateways = {"group": GROUP, "kind": "Gateway", "namespace": "default"}
+    opened = {"group": "", "kind": "ConfigMap", "name": "open"}
+    api.put(GRANTS, "g", "cas", spec={"from": [gateways], "to": [opened]})
+    api.put(GATEWAYS, "g", spec=validating("old"))
+    async with following(api, tmp_path) as seen:
+        store = seen.source.store
+
+        def listeners() -> list[str]:
+            return [one.name for one in store.snapshot().gateways[Key("default", "g")].spec.listeners]
+
+        def unread(names: set[str]) -> set[str]:
+            return names - read(seen)
+
+        missing: list[set[str]] = []
+        for number, names in enumerate((["old", "new"], ["newer", "cas/open"], ["newer", "cas/closed"])):
+            wanted = {name.rpartition("/")[2] for name in names} - {"closed"}
+            listener = f"h{number}"
+            seen.changed = lambda noticed: (  # type: ignore[method-assign]
+                missing.append(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
+            )
+            api.put(GATEWAYS, "g", spec=validating(*names, listener=listener))
+            await until(lambda: listeners() == [listener])  # noqa: B023
+        assert not any(missing)
+        api.put(GATEWAYS, "foreign", spec={**validating("unread"), "gatewayClassName": "theirs"})
+        await until(lambda: Key("default", "foreign") in store.snapshot().gateways)
 
 
 async def test_an_older_version_or_a_deleted_policy_does_not_come_later(
@@ -123,7 +184,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.known: set[str] = set()
-        self.postponed = Postponed(lambda key: key.name in self.known)
+        self.postponed = Postponed(
+            lambda one: config_maps_of(one, Resources(), CONTROLLER_NAME), lambda key: key.name in self.known
+        )
         self.late: list[tuple[str, float]] = []
 
     def waits(self, event: Apply) -> bool:
