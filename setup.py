@@ -2,6 +2,10 @@
 
 In a checkout fastroute/ext is a symlink to ext; in an sdist it is a folder.
 
+All modules are linked into one shared library, fastroute.ext.library, which loads them (fastroute/ext/library.pyx).
+Cython calls a function of another module through a variable that is set when the module is imported. Here such calls
+become direct calls: see "One library" in ARCHITECTURE.md.
+
 Environment variables (also `make build ASAN=1`):
 DEBUG=1  no optimisation, C assertions enabled   TRACE=1  line tracing, so that coverage includes .pyx
 ASAN=1   AddressSanitizer and UBSan in the compiled modules
@@ -10,12 +14,15 @@ INPLACE=1  the modules are in build/modules already: install without building
 """
 
 import os
+import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 
 def switched_on(name: str) -> bool:
@@ -41,58 +48,92 @@ if FUZZ:  # clang leaves the runtime of the sanitizers to the process that loads
     COMPILE += ["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=undefined", "-O1"]
     LINK += ["-fsanitize=address,undefined", "-shared-libasan"]
 
-# Modules compiled as C++: RE2 is a C++ library.
-CPLUSPLUS = {"routing.regex": {"language": "c++", "libraries": ["re2"], "extra_compile_args": [*COMPILE, "-std=c++17"]}}
+# RE2 is a C++ library.
+CPLUSPLUS = {"fastroute/ext/routing/regex.pyx"}
+LIBRARIES = ["re2", "ssl", "crypto", "nghttp2"]
+LIBRARY = "fastroute/ext/library.pyx"
+LIBRARY_NAME = "fastroute.ext.library"
 
-# Modules that call OpenSSL.
-TLS = {"libraries": ["ssl", "crypto"]}
-USERS = (
-    "admission",
-    "anchors",
-    "certificate",
-    "context",
-    "identity",
-    "keycost",
-    "names",
-    "pem",
-    "secure",
-    "ticket",
-    "tls",
-    "verification",
-)
-
-LIBRARIES = {
-    **CPLUSPLUS,
-    **{f"tls.{name}": TLS for name in USERS},
-    "routing.session": TLS,
-    "message.grpcweb": TLS,
-    "message.websocket": TLS,
-    **{f"http2.{name}": {"libraries": ["nghttp2"]} for name in ("incoming", "outgoing", "parent")},
-}
+# A function of another module, as Cython declares it, and the place where its address is looked up.
+IMPORTED = re.compile(r"^static (.+?)\(\*(__pyx_f_\w+)\)\((.*)\); /\*proto\*/$", re.MULTILINE)
+LOOKED_UP = re.compile(r"\(void \(\*\*\)\(void\)\) ?&(__pyx_f_\w+)")
+# A function of this module, declared or defined.
+OWN = re.compile(r"^static (?!CYTHON_INLINE\b)([^;(=\n]*?)(__pyx_f_\w+)\(", re.MULTILINE)
 
 
-def extension(path: Path) -> Extension:
-    options = {
-        "extra_compile_args": COMPILE,
-        "extra_link_args": LINK,
-        "depends": ["setup.py"],  # changed options compile everything again
-        **LIBRARIES.get(f"{path.parent.name}.{path.stem}", {}),
-    }
-    if TRACE:
-        options["define_macros"] = [("CYTHON_TRACE_NOGIL", "1")]
-    return Extension(".".join(path.with_suffix("").parts), [str(path)], **options)
+def module(path: Path) -> Extension:
+    language = "c++" if str(path) in CPLUSPLUS else "c"
+    return Extension(".".join(path.with_suffix("").parts), [str(path)], language=language)
 
 
-class TranslateAndBuild(build_ext):
+def call_directly(texts: dict[Path, str]) -> dict[Path, str]:
+    """C files in which the functions of other modules are called by name. When a module is imported it still compares
+    their signatures. C++ files remain as they are."""
+    c = {path: text for path, text in texts.items() if path.suffix == ".c"}
+    own = {found[2] for text in c.values() for found in OWN.finditer(text)}
+    wanted = own & {found[2] for text in c.values() for found in IMPORTED.finditer(text)}
+
+    def imported(found: re.Match[str]) -> str:
+        result, name, parameters = found.groups()
+        if name not in wanted:
+            return found[0]
+        return f"extern {result}{name}({parameters}); static void (*{name}_found)(void);"
+
+    def rewritten(text: str) -> str:
+        text = OWN.sub(lambda found: f"{found[1]}{found[2]}(" if found[2] in wanted else found[0], text)
+        text = IMPORTED.sub(imported, text)
+        return LOOKED_UP.sub(lambda found: f"&{found[1]}_found" if found[1] in wanted else found[0], text)
+
+    return {**texts, **{path: rewritten(text) for path, text in c.items()}}
+
+
+def initialiser(name: str) -> str:
+    """The C function that creates a module. Cython's name for it does not include the package."""
+    return "PyInit_" + "_".join(name.split(".")[2:])
+
+
+def list_modules(names: list[str]) -> str:
+    """The table that library.pyx includes."""
+    declared = "".join(f"extern void *{initialiser(name)}(void);\n" for name in names)
+    rows = "".join(f'    {{"{name}", {initialiser(name)}}},\n' for name in names)
+    table = "static struct Module {const char *name; void *(*init)(void);} MODULES[]"
+    return f"{declared}{table} = {{\n{rows}    {{0, 0}}\n}};\n"
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+class BuildLibrary(build_ext):
     """Translates Cython to C only when modules are built: the sdist and the metadata need no C files."""
 
-    def run(self) -> None:
+    def build_extension(self, extension: Extension) -> None:
+        # C files with line tracing differ from those of other builds.
+        folder = Path("build/trace" if TRACE else "build")
+        sources = self.translate([Path(source) for source in extension.sources], folder)
+        with ThreadPoolExecutor(self.parallel or 1) as pool:
+            objects = list(pool.map(self.compile, sources, sources.values()))
+        path = self.get_ext_fullpath(extension.name)
+        if self.force or newer_group([*objects, "setup.py"], path):
+            self.compiler.link_shared_object(
+                objects,
+                path,
+                libraries=LIBRARIES,
+                export_symbols=self.get_export_symbols(extension),
+                extra_postargs=LINK,
+                build_temp=self.build_temp,
+                target_lang="c++",
+            )
+
+    def translate(self, paths: list[Path], folder: Path) -> dict[Path, str]:
+        """The C files, with the names of their modules."""
         translated = cythonize(
-            self.extensions,
+            [module(path) for path in paths],
             nthreads=os.cpu_count() or 1,
             quiet=True,
-            # C files with line tracing differ from those of other builds.
-            build_dir="build/trace/c" if TRACE else "build/c",
+            build_dir=str(folder / "c"),
             compiler_directives={
                 "language_level": "3",
                 "boundscheck": False,
@@ -103,10 +144,32 @@ class TranslateAndBuild(build_ext):
                 "binding": True,
             },
         )
-        sources = {one.name: one.sources for one in translated}
-        for one in self.extensions:
-            one.sources = sources[one.name]
-        super().run()
+        names = {Path(one.sources[0]): one.name for one in translated}
+        header = folder / "direct/modules.h"
+        listed = list_modules([name for name in names.values() if name != LIBRARY_NAME])
+        if newer_group(["setup.py", *map(str, names)], str(header)) or header.read_text() != listed:
+            texts = {path: path.read_text() for path in names}
+            for path, text in call_directly(texts).items():
+                write_if_changed(folder / "direct" / path.relative_to(folder / "c"), text)
+            header.write_text(listed)
+        return {folder / "direct" / path.relative_to(folder / "c"): name for path, name in names.items()}
+
+    def compile(self, source: Path, name: str) -> str:
+        [target] = self.compiler.object_filenames([str(source)], output_dir=self.build_temp)
+        header = source.parents[len(name.split(".")) - 1] / "modules.h"
+        needs = [str(source), "setup.py", *([str(header)] if name == LIBRARY_NAME else [])]
+        if self.force or newer_group(needs, target):
+            self.compiler.compile(
+                [str(source)],
+                output_dir=self.build_temp,
+                include_dirs=[*self.include_dirs, str(header.parent)],
+                macros=[
+                    (f"PyInit_{source.stem}", initialiser(name)),
+                    *([("CYTHON_TRACE_NOGIL", "1")] if TRACE else []),
+                ],
+                extra_postargs=[*COMPILE, *(["-std=c++17"] if source.suffix == ".cpp" else [])],
+            )
+        return target
 
 
 SOURCES = sorted(Path("fastroute/ext").glob("*/*.pyx"))
@@ -118,6 +181,6 @@ if not SOURCES:
 
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
-    ext_modules=[] if INPLACE else [extension(path) for path in SOURCES],
-    cmdclass={"build_ext": TranslateAndBuild},
+    ext_modules=[] if INPLACE else [Extension(LIBRARY_NAME, [LIBRARY, *map(str, SOURCES)])],
+    cmdclass={"build_ext": BuildLibrary},
 )

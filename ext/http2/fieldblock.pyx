@@ -1,42 +1,98 @@
 """Fields as bytes; see fieldblock.pxd."""
 
-from fastroute.ext.message.octet cimport put_lower
+from libc.stdint cimport uint8_t
+
+from fastroute.ext.http2.nghttp2 cimport (
+    NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_VALUE, NGHTTP2_NV_FLAG_NO_INDEX,
+)
+from fastroute.ext.memory.buffer cimport buffer_reserve
+from fastroute.ext.memory.slice cimport arena_take
+from fastroute.ext.message.octet cimport is_lower, is_text, put_lower
 
 
 cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil:
-    cdef char *at = put_name(out, used, room, name, value.size)
-    if at is NULL:
+    cdef uint32_t[2] sizes
+    cdef char *at = out + used
+    if room - used < SIZES or room - used - SIZES < name.size or room - used - SIZES - name.size < value.size:
         return 0
+    sizes[0] = name.size
+    sizes[1] = value.size
+    memcpy(at, sizes, SIZES)
+    put_lower(at + SIZES, name.data, name.size)
     if value.size:
-        memcpy(at, value.data, value.size)
+        memcpy(at + SIZES + name.size, value.data, value.size)
     return used + SIZES + name.size + value.size
 
 
-cdef inline char *put_name(char *out, uint32_t used, uint32_t room, Slice name, uint32_t value) noexcept nogil:
-    """Writes the sizes and the name. Returns where the `value` bytes of the value belong; NULL if there is no room."""
-    cdef uint32_t[2] sizes
-    cdef char *at = out + used
-    if room - used < SIZES or room - used - SIZES < name.size or room - used - SIZES - name.size < value:
+cdef bint list_begin(FieldList *list, uint32_t count, Arena *arena, char *text, uint32_t room) noexcept nogil:
+    list.fields = <nghttp2_nv *> arena_take(arena, count * <uint32_t> sizeof(nghttp2_nv))
+    list.count = 0
+    list.room = count
+    list.text = text
+    list.text_used = 0
+    list.text_room = room
+    return list.fields is not NULL
+
+
+cdef char *list_text(FieldList *list, uint32_t size) noexcept nogil:
+    cdef char *text = list.text + list.text_used
+    if list.text_room - list.text_used < size:
         return NULL
-    sizes[0] = name.size
-    sizes[1] = value
-    memcpy(at, sizes, SIZES)
-    at += SIZES
-    put_lower(at, name.data, name.size)
-    return at + name.size
+    list.text_used += size
+    return text
 
 
-cdef uint32_t put_joined(char *out, uint32_t used, uint32_t room, Slice name, const Slice *parts, int count) noexcept nogil:
-    cdef uint32_t size = 0
-    cdef char *at
-    cdef int i
-    for i in range(count):
-        size += parts[i].size
-    at = put_name(out, used, room, name, size)
-    if at is NULL:
-        return 0
-    for i in range(count):
-        if parts[i].size:
-            memcpy(at, parts[i].data, parts[i].size)
-            at += parts[i].size
-    return used + SIZES + name.size + size
+cdef bint list_field(FieldList *list, Slice name, Slice value) noexcept nogil:
+    cdef nghttp2_nv *field = list.fields + list.count
+    cdef char *text
+    if list.count == list.room:
+        return False
+    if not is_lower(name.data, name.size):
+        text = list_text(list, name.size)
+        if text is NULL:
+            return False
+        put_lower(text, name.data, name.size)
+        name.data = text
+    fill_field(field, name, value)
+    list.count += 1
+    return True
+
+
+cdef int list_keep(const FieldList *list, Buffer *buffer) noexcept nogil:
+    cdef const nghttp2_nv *field
+    cdef uint32_t i, size
+    for i in range(list.count):
+        field = list.fields + i
+        size = <uint32_t> (SIZES + field.namelen + field.valuelen)
+        if buffer_reserve(buffer, size) < 0:
+            return -1
+        put_plain(buffer.data + buffer.end, Slice(<const char *> field.name, <uint32_t> field.namelen),
+                  Slice(<const char *> field.value, <uint32_t> field.valuelen))
+        buffer.end += size
+    return 0
+
+
+cdef inline void fill_field(nghttp2_nv *field, Slice name, Slice value) noexcept nogil:
+    field.name = <uint8_t *> name.data
+    field.value = <uint8_t *> (value.data if value.size else name.data)     # not NULL
+    field.namelen = name.size
+    field.valuelen = value.size
+    field.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
+    if is_text(name.data, name.size, b"x-request-id", 12):
+        field.flags |= NGHTTP2_NV_FLAG_NO_INDEX     # each request has another one: it would displace others from the table
+
+
+cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, Arena *arena) noexcept nogil:
+    cdef const char *at = block
+    cdef nghttp2_nv *fields = <nghttp2_nv *> arena_take(arena, 0)
+    cdef nghttp2_nv *field = fields
+    cdef Slice name, value
+    if fields is NULL:
+        return NULL
+    while next_field(&at, block + size, &name, &value):
+        if arena_take(arena, sizeof(nghttp2_nv)) is NULL:
+            return NULL
+        fill_field(field, name, value)
+        field += 1
+    count[0] = field - fields
+    return fields

@@ -91,7 +91,7 @@ cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint
     if session.refusal:
         return 0
     room = <uint32_t> (SIZES + name_size + value_size)
-    if buffer_reserve(block, room) < 0:
+    if block.room - block.end < room and buffer_reserve(block, room) < 0:
         return NGHTTP2_ERR_CALLBACK_FAILURE
     # libnghttp2 reports names in upper case to on_invalid_header.
     put_plain(block.data + block.end, Slice(<const char *> name, <uint32_t> name_size),

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from fastroute.ext.http2.nghttp2 cimport nghttp2_session_callbacks
+from fastroute.ext.http2.nghttp2 cimport nghttp2_nv, nghttp2_session_callbacks
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
@@ -32,9 +32,9 @@ cdef int session_flush(Reactor r, Connection *s) noexcept nogil
 # if there is no room for them.
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil
 
-# Submits a request on a stream to a backend. `ends`: no content follows. libnghttp2 reads the block of `size` bytes later:
-# it must not change before session_opened has returned. Returns 0, or -1 if that is impossible.
-cdef int session_request(Reactor r, Connection *s, const char *block, uint32_t size, bint ends) noexcept nogil
+# Submits a request on a stream to a backend. `ends`: no content follows. libnghttp2 reads names and values later: they must
+# not change before session_opened has returned. Returns 0, or -1 if that is impossible.
+cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, bint ends) noexcept nogil
 # Puts the request into the batch. If the backend has just reduced the number of streams that it accepts, the stream is
 # refused here. Returns 0, or -1 if the stream is broken.
 cdef int session_opened(Reactor r, Connection *s) noexcept nogil

@@ -9,11 +9,12 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 
 from fastroute.ext.http2.chores cimport CONTENT_MAKES_UP, REQUEST_MAKES_UP, UPDATE_BYTES, UPDATES_MOST, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
-from fastroute.ext.http2.response cimport has_fields, list_fields, write_trailers
+from fastroute.ext.http2.fieldblock cimport FieldList, list_begin, list_fields, list_keep
+from fastroute.ext.http2.response cimport list_message
 from fastroute.ext.http2.session cimport (
     ANSWERS_WINDOW, ANSWER_WINDOW, FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of,
 )
-from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
+from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.reactor.connection cimport handle_of, slab_find
 from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, CAUSE_REFUSED, CAUSE_VIOLATION, parent_add, parent_leave, parent_owes,
@@ -39,6 +40,7 @@ cdef int gather(Reactor r, Connection *p) noexcept nogil:
     cdef ssize_t size
     cdef int outcome = 0
     r.speaking = p
+    session_of(p).unsent = False
     while outcome == 0:
         size = nghttp2_session_mem_send(session_of(p).wire, &data)
         if size < 0:
@@ -180,6 +182,7 @@ cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noex
     provider.read_callback = <Read> <void *> read_offered
     if nghttp2_submit_response(session_of(p).wire, s.stream.id, fields, count, NULL if ends else &provider) != 0:
         return -1
+    session_of(p).unsent = True
     s.stream.headed = True
     s.stream.said_end = ends
     return 0
@@ -187,40 +190,40 @@ cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noex
 
 cdef int session_flush(Reactor r, Connection *s) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
-    return gather(r, p) if p is not NULL else -1
+    if p is NULL:
+        return -1
+    return gather(r, p) if session_of(p).unsent else 0
 
 
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil:
-    cdef uint32_t size = write_trailers(r.outgoing + used, r.outgoing_size - used, trailers)
-    if size == 0 and has_fields(trailers):
-        return -1
-    return buffer_append(&s.stream.parting, r.outgoing + used, size)
+    cdef uint32_t before = r.arena.used
+    cdef FieldList list
+    cdef int outcome = -1
+    if list_begin(&list, trailers.fields_count, &r.arena, r.outgoing + used, r.outgoing_size - used) \
+            and list_message(&list, trailers):
+        outcome = list_keep(&list, &s.stream.parting)
+    r.arena.used = before
+    return outcome
 
 
 # --- what a backend's side asks for
 
 
-cdef int session_request(Reactor r, Connection *s, const char *block, uint32_t size, bint ends) noexcept nogil:
+cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, bint ends) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
-    cdef uint32_t used = r.arena.used
     cdef nghttp2_data_provider provider
-    cdef size_t count
-    cdef nghttp2_nv *fields
     cdef int32_t id
     if p is NULL or s.stream.over:
-        return -1
-    fields = list_fields(block, size, &count, &r.arena)
-    if fields is NULL:
         return -1
     provider.source.ptr = NULL
     provider.read_callback = <Read> <void *> read_offered
     id = nghttp2_submit_request(session_of(p).wire, NULL, fields, count, NULL if ends else &provider,
                                 <void *> <uintptr_t> handle_of(s))
-    r.arena.used = used
     if id < 0:                  # out of memory, or of numbers
         parent_leave(r, p)
         stream_refused(r, p, s)
         return 0
+    session_of(p).unsent = True
     s.stream.id = <uint32_t> id
     s.stream.headed = True
     s.stream.said_end = ends
@@ -239,7 +242,7 @@ cdef void begin_to_speak(Reactor r, Connection *p) noexcept nogil:
 
 cdef int session_opened(Reactor r, Connection *s) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
-    if p is NULL or gather(r, p) < 0:
+    if p is NULL or (session_of(p).unsent and gather(r, p) < 0):
         return -1
     if not s.stream.over and nghttp2_session_get_stream_user_data(session_of(p).wire, s.stream.id) is NULL:
         reset(r, p, s, CAUSE_CANCELLED)     # it still waits in libnghttp2
@@ -248,7 +251,11 @@ cdef int session_opened(Reactor r, Connection *s) noexcept nogil:
 
 
 cdef int open(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil:
-    if session_request(r, s, fields, size, last and buffer_size(&s.stream.parting) == 0) < 0:
+    cdef uint32_t used = r.arena.used
+    cdef size_t count
+    cdef const nghttp2_nv *list = list_fields(fields, size, &count, &r.arena)
+    r.arena.used = used         # libnghttp2 copies the list
+    if list is NULL or session_request(r, s, list, count, last and buffer_size(&s.stream.parting) == 0) < 0:
         return -1
     return session_opened(r, s)
 

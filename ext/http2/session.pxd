@@ -61,6 +61,7 @@ cdef struct Session:            # of one parent
     int failure                 # Http2Failure: why the connection ends
     uint8_t preface             # the preface of the peer has arrived completely
     uint8_t resized             # SETTINGS of the peer may have changed the windows of all streams
+    uint8_t unsent              # fields were submitted: libnghttp2 has not read them yet
     uint8_t broken              # a GOAWAY with an error was sent: the connection ends
     uint32_t open               # the stream whose block is being received; 0: none
     const char *offered         # content that the stream with the number `offering` sends now

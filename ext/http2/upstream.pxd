@@ -1,16 +1,19 @@
-# Messages to and from backends over HTTP/2: a request to a block of fields, and the block of an answer to a Message (RFC 9113
+# Messages to and from backends over HTTP/2: a request to a list of fields, and the block of an answer to a Message (RFC 9113
 # section 8.3).
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from fastroute.ext.http2.fieldblock cimport FieldList
 from fastroute.ext.memory.slice cimport Arena, Slice
 from fastroute.ext.message.limits cimport HeadLimits
 from fastroute.ext.message.message cimport Message
 
 
-# Writes the head of a request. `secure`: to a backend with TLS; servers compare the scheme with their connection (RFC 9110
-# section 7.4), so it is not that of the client. Returns its bytes, or 0 if `room` is too small.
-cdef uint32_t write_request(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil
+# Lists the head of a request. `secure`: to a backend with TLS; servers compare the scheme with their connection (RFC 9110
+# section 7.4), so it is not that of the client. The list is in the arena, and refers to the Message and to `text`, which has
+# `room` bytes. False: there is no room.
+cdef bint list_request(FieldList *list, const Message *message, bint secure, Arena *arena, char *text,
+                       uint32_t room) noexcept nogil
 # Reads the head of an answer that libnghttp2 has accepted, to a request of `method` (MethodName). `ends`: no content follows.
 # The Message points into the block and the arena. Returns 0, or -Refusal.
 cdef int read_answer(Message *message, Slice block, bint ends, uint8_t method, const HeadLimits *limits,

@@ -6,10 +6,10 @@ Here the same limits and rules apply as for answers of HTTP/1.
 """
 
 from libc.stdint cimport uint16_t
-from libc.string cimport memset, strlen
+from libc.string cimport memcpy, memset, strlen
 
-from fastroute.ext.http2.fieldblock cimport next_field, put_field, put_joined
-from fastroute.ext.http2.response cimport put_fields
+from fastroute.ext.http2.fieldblock cimport list_begin, list_field, list_text, next_field
+from fastroute.ext.http2.response cimport list_message
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldname cimport field_name
@@ -40,38 +40,51 @@ _lay_out()
 # --- requests
 
 
-cdef uint32_t put_path(char *out, uint32_t used, uint32_t room, const Message *message) noexcept nogil:
-    """Returns the bytes in use; 0 if the room is too small."""
-    cdef Slice[3] parts
-    parts[0] = message.path
-    parts[1] = Slice(b"?", 1)
-    parts[2] = message.query
-    return put_joined(out, used, room, Slice(b":path", 5), parts, 3 if message.has_query else 1)
+cdef enum:
+    FIELDS_MORE = 8             # that a request has besides the fields of its Message
 
 
-cdef uint32_t put_pseudo(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil:
-    """Returns the bytes in use; 0 if the room is too small."""
-    cdef Slice scheme = Slice(b"https", 5) if secure else Slice(b"http", 4)
-    cdef uint32_t used = put_field(out, 0, room, Slice(b":method", 7), message.method)
-    if used:
-        used = put_field(out, used, room, Slice(b":scheme", 7), scheme)
-    if used and message.authority.size:
-        used = put_field(out, used, room, Slice(b":authority", 10), message.authority)
-    return put_path(out, used, room, message) if used else 0
+cdef bint list_path(FieldList *list, const Message *message) noexcept nogil:
+    """False: there is no room."""
+    cdef Slice path = message.path
+    cdef char *text
+    if message.has_query:
+        path.size += 1 + message.query.size
+        text = list_text(list, path.size)
+        if text is NULL:
+            return False
+        path.data = text
+        memcpy(text, message.path.data, message.path.size)
+        text += message.path.size
+        text[0] = c'?'
+        if message.query.size:
+            memcpy(text + 1, message.query.data, message.query.size)
+    return list_field(list, Slice(b":path", 5), path)
 
 
-cdef uint32_t write_request(char *out, uint32_t room, const Message *message, bint secure) noexcept nogil:
-    cdef char[DECIMAL_MOST] digits
-    cdef uint32_t used = put_pseudo(out, room, message, secure)
-    if used:
-        used = put_fields(out, used, room, message)
-    if used and message.declared == BODY_LENGTH:
-        used = put_field(out, used, room, Slice(b"content-length", 14), decimal(digits, message.content_length))
-    if used and message.te_trailers:
-        used = put_field(out, used, room, Slice(b"te", 2), Slice(b"trailers", 8))
-    if used and message.mark.size:
-        used = put_field(out, used, room, Slice(b"fastroute-loop", 14), message.mark)
-    return used
+cdef bint list_pseudo(FieldList *list, const Message *message, bint secure) noexcept nogil:
+    """False: there is no room."""
+    return list_field(list, Slice(b":method", 7), message.method) \
+        and list_field(list, Slice(b":scheme", 7), Slice(b"https", 5) if secure else Slice(b"http", 4)) \
+        and (message.authority.size == 0 or list_field(list, Slice(b":authority", 10), message.authority)) \
+        and list_path(list, message)
+
+
+cdef bint list_length(FieldList *list, const Message *message) noexcept nogil:
+    """False: there is no room."""
+    cdef char *digits
+    if message.declared != BODY_LENGTH:
+        return True
+    digits = list_text(list, DECIMAL_MOST)
+    return digits is not NULL and list_field(list, Slice(b"content-length", 14), decimal(digits, message.content_length))
+
+
+cdef bint list_request(FieldList *list, const Message *message, bint secure, Arena *arena, char *text,
+                       uint32_t room) noexcept nogil:
+    return list_begin(list, message.fields_count + FIELDS_MORE, arena, text, room) \
+        and list_pseudo(list, message, secure) and list_message(list, message) and list_length(list, message) \
+        and (not message.te_trailers or list_field(list, Slice(b"te", 2), Slice(b"trailers", 8))) \
+        and (message.mark.size == 0 or list_field(list, Slice(b"fastroute-loop", 14), message.mark))
 
 
 # --- answers

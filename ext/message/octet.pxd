@@ -47,6 +47,7 @@ cdef extern from *:
 
     #define EVERY(octet) (UINT64_C(0x0101010101010101) * (octet))
     static inline uint64_t eight(const char *at) { uint64_t word; memcpy(&word, at, 8); return word; }
+    static inline uint64_t four(const char *at) { uint32_t half; memcpy(&half, at, 4); return half; }
 
     #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     #define FIRST(marks) ((uint32_t) __builtin_clzll(marks) >> 3)
@@ -66,6 +67,7 @@ cdef extern from *:
     const uint8_t octets[256]
     uint64_t EVERY(uint8_t octet) noexcept nogil    # a word with this octet in each of its eight bytes
     uint64_t eight(const char *at) noexcept nogil   # eight octets as one word, in native byte order
+    uint64_t four(const char *at) noexcept nogil    # four octets in the lower half of a word
     uint32_t FIRST(uint64_t marks) noexcept nogil   # the index of the first octet that has a bit; `marks` is not 0
 
 
@@ -84,35 +86,68 @@ cdef inline uint64_t lower_word(uint64_t word) noexcept nogil:
     return word | upper >> 2
 
 
+cdef inline bint may_be_upper(uint64_t word) noexcept nogil:
+    """Whether there may be an upper-case letter: an octet from 0x40 to 0x5f or from 0xc0 to 0xdf."""
+    return word & ~(word << 1) & EVERY(0x40) != 0
+
+
+cdef inline uint64_t few(const char *at, uint32_t size) noexcept nogil:
+    """One to seven octets as one word, in which some of them are repeated: equal for equal octets of equal number."""
+    cdef uint64_t half
+    if size >= 4:
+        return four(at) | four(at + size - 4) << 32
+    half = <uint64_t> <uint8_t> at[0] | <uint64_t> <uint8_t> at[size >> 1] << 8 | <uint64_t> <uint8_t> at[size - 1] << 16 \
+        | <uint64_t> <uint8_t> at[0] << 24
+    return half | half << 32
+
+
 cdef inline void put_lower(char *out, const char *data, uint32_t size) noexcept nogil:
     """Copies octets, in lower case."""
     cdef uint64_t word
-    cdef uint32_t i
-    if size < 8:
+    cdef uint32_t half, i
+    if size < 4:
         for i in range(size):
             out[i] = lower(data[i])
-        return
-    for i in range(0, size - 7, 8):
-        word = lower_word(eight(data + i))
-        memcpy(out + i, &word, 8)
-    word = lower_word(eight(data + size - 8))       # some octets a second time
-    memcpy(out + size - 8, &word, 8)
+    elif size < 8:
+        word = few(data, size)
+        if may_be_upper(word):
+            word = lower_word(word)
+        half = <uint32_t> word
+        memcpy(out, &half, 4)
+        half = <uint32_t> (word >> 32)
+        memcpy(out + size - 4, &half, 4)
+    else:
+        for i in range(0, size - 7, 8):
+            word = eight(data + i)
+            if may_be_upper(word):
+                word = lower_word(word)
+            memcpy(out + i, &word, 8)
+        word = lower_word(eight(data + size - 8))       # some octets a second time
+        memcpy(out + size - 8, &word, 8)
+
+
+cdef inline bint is_lower(const char *data, uint32_t size) noexcept nogil:
+    """Whether certainly no octet is an upper-case letter (may_be_upper)."""
+    cdef uint32_t i
+    if size < 8:
+        return size == 0 or not may_be_upper(few(data, size))
+    for i in range(0, size - 8, 8):
+        if may_be_upper(eight(data + i)):
+            return False
+    return not may_be_upper(eight(data + size - 8))
 
 
 cdef inline bint is_text(const char *data, uint32_t size, const char *text, uint32_t text_size) noexcept nogil:
     """Whether `data` equals `text` (lower case), ignoring case."""
-    cdef uint32_t i = 0
+    cdef uint32_t i
     if size != text_size:
         return False
-    while i + 8 <= size:
+    if size < 8:
+        return size == 0 or lower_word(few(data, size)) == few(text, size)
+    for i in range(0, size - 8, 8):
         if lower_word(eight(data + i)) != eight(text + i):
             return False
-        i += 8
-    while i < size:
-        if lower(data[i]) != text[i]:
-            return False
-        i += 1
-    return True
+    return lower_word(eight(data + size - 8)) == eight(text + size - 8)
 
 
 cdef inline int hex_value(char digit) noexcept nogil:
@@ -162,6 +197,8 @@ cdef inline bint is_token(const char *data, uint32_t size) noexcept nogil:
             marks |= marks_of_name(eight(data + i))
         if marks == 0:
             return True
+    elif size and marks_of_name(few(data, size)) == 0:
+        return True
     return size != 0 and run_over(data, data + size, OCTET_TOKEN) == data + size
 
 
@@ -192,6 +229,8 @@ cdef inline bint is_field_value(const char *data, uint32_t size) noexcept nogil:
             marks |= marks_of_value(eight(data + i))
         if marks == 0:
             return True
+    elif size == 0 or marks_of_value(few(data, size)) == 0:
+        return True
     return run_over(data, data + size, OCTET_FIELD) == data + size
 
 

@@ -8,16 +8,17 @@ head of a mirrored request is the beginning of its output (Stream.opening) until
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
+from fastroute.ext.http2.fieldblock cimport FieldList, list_keep
 from fastroute.ext.http2.outgoing cimport session_keep_trailers, session_opened, session_request
 from fastroute.ext.http2.request cimport read_trailers
-from fastroute.ext.http2.upstream cimport first_head, read_answer, write_request
+from fastroute.ext.http2.upstream cimport first_head, list_request, read_answer
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport Reactor, end_writing, put, receive, transmit
+from fastroute.ext.reactor.reactor cimport Reactor, end_writing, receive, transmit
 from fastroute.ext.reactor.stream cimport parent_of
 from fastroute.ext.sides.arrival cimport (
     EVENT_CLOSED, EVENT_HEAD, EVENT_INTERIM, EVENT_MALFORMED, EVENT_NONE, EVENT_NO_ROOM, EVENT_PIECE, Arrival, Piece,
@@ -28,9 +29,9 @@ from fastroute.ext.sides.trailing cimport trailers_filter
 # --- the request
 
 
-cdef uint32_t write_head(Reactor r, const Connection *u, const Message *message) noexcept nogil:
-    """Returns the bytes in use of `r.outgoing`; 0: no room."""
-    return write_request(r.outgoing, r.outgoing_size, message, u.key.verification is not NULL)
+cdef bint list_head(Reactor r, const Connection *u, const Message *message, FieldList *list) noexcept nogil:
+    """The list is in `r.arena`, and its text in `r.outgoing`. False: no room."""
+    return list_request(list, message, u.key.verification is not NULL, &r.arena, r.outgoing, r.outgoing_size)
 
 
 cdef int send_piece(Reactor r, Connection *u, const Piece *piece, uint32_t used) noexcept nogil:
@@ -53,21 +54,32 @@ cdef int finish(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef int send(Reactor r, Connection *u, const Message *message, const Piece *piece) noexcept nogil:
-    cdef uint32_t size = write_head(r, u, message)
+    cdef uint32_t used = r.arena.used
     cdef bint only = piece.end and piece.data.size == 0 and piece.trailers is NULL
-    if size == 0 or session_request(r, u, r.outgoing, size, only) < 0:
+    cdef FieldList list
+    cdef int outcome = -1
+    if list_head(r, u, message, &list):
+        outcome = session_request(r, u, list.fields, list.count, only)
+    r.arena.used = used         # libnghttp2 has copied the list
+    if outcome < 0:
         return -1
     if only:
         return session_opened(r, u)
-    if send_piece(r, u, piece, size) < 0:
-        session_opened(r, u)    # the fields must not stay in libnghttp2 longer than in r.outgoing
+    if send_piece(r, u, piece, list.text_used) < 0:
+        session_opened(r, u)    # the fields must not stay in libnghttp2 longer than in the Message
         return -1
     return finish(r, u) if session_opened(r, u) == 0 else -1
 
 
 cdef int queue_head(Reactor r, Connection *u, const Message *message) noexcept nogil:
-    u.stream.opening = write_head(r, u, message)
-    return put(r, u, r.outgoing, u.stream.opening) if u.stream.opening else -1
+    cdef uint32_t used = r.arena.used
+    cdef FieldList list
+    cdef int outcome = -1
+    if list_head(r, u, message, &list):
+        outcome = list_keep(&list, &u.output)
+    r.arena.used = used
+    u.stream.opening = buffer_size(&u.output)
+    return outcome
 
 
 cdef int body(Reactor r, Connection *u, const Piece *piece) noexcept nogil:

@@ -88,11 +88,19 @@ CORS = Cors(origins=("https://x.com",), methods=("GET", "PUT"), max_age=7)
 REFUSED = WeightedBackend(weight=1, backend="b", status=500, reason="reference_refused")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close, x-hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\r\nuntil the end"
+# Names and values of every size up to three words.
+SIZED = [(("aZ-9^mQ" * 4)[:size], ("v;W" * 9)[:size]) for size in range(1, 26)]
 CASES = {
     "an answer": Case(Sent(), 200, body=b"ok", fields={"content-length": "2"}),
     "a query and fields": Case(
         Sent(path="/a%7eb?c=d&e", fields=[("X-A", "b, c")]), 200,
         backend=(r"^GET /a~b\?c=d&e HTTP/1.1\r", "x-a: b, c\r"),
+    ),
+    "fields of many sizes": Case(
+        Sent(fields=SIZED), 200,
+        answer=b"HTTP/1.1 200 OK\r\n%sContent-Length: 2\r\n\r\nok" % "".join(map("%s: %s\r\n".__mod__, SIZED)).encode(),
+        fields={name.lower(): value for name, value in SIZED},
+        backend=tuple(f"{re.escape(name)}: {value}\r" for name, value in SIZED),
     ),
     "what is forwarded": Case(
         Sent(fields=[("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Client-Cert", "x"), ("Proxy", "x")]),
