@@ -84,8 +84,8 @@ def test_gateways():
     spec = resource(GATEWAY + more).spec
     assert spec.allowed_listeners.namespaces.from_ == "None"
     assert spec.addresses[0].type == "IPAddress"
-    assert spec.tls["frontend"]["perPort"][0]["tls"]["validation"]["mode"] == "AllowValidOnly"
-    assert spec.tls["backend"]["clientCertificateRef"] == {"name": "a", "group": "", "kind": "Secret"}
+    assert spec.tls.frontend.per_port[0].tls.validation.mode == "AllowValidOnly"
+    assert spec.tls.backend["clientCertificateRef"] == {"name": "a", "group": "", "kind": "Secret"}
 
 
 def test_listener_sets():
