@@ -9,7 +9,7 @@ out there.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fastroute.graph.conditions import ACCEPTED, CONFLICTED, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.conditions import ACCEPTED, CONFLICTED, INSECURE_FRONTEND, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
 from fastroute.graph.entries import entries
 from fastroute.status.condition import OUR_TYPES, SUPPORTED_VERSION
 
@@ -23,7 +23,8 @@ MOST = {  # maxItems of the CRDs
     "addresses": 16,
     "supportedFeatures": 64,
 }
-GIVING_WAY = (OVERLAPPING, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)  # the first goes first
+# The first goes first.
+GIVING_WAY = (OVERLAPPING, INSECURE_FRONTEND, SUPPORTED_VERSION, CONFLICTED, RESOLVED_REFS, PROGRAMMED, ACCEPTED)
 REFERENCE = {"parents": "parentRef", "ancestors": "ancestorRef"}  # by the list that contains it
 
 
