@@ -11,13 +11,14 @@ call or the backend speaks HTTP/2. (Anyone can say that a request is a call; a s
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastroute.ext.exchange.receiver cimport receiver_step
+from fastroute.ext.exchange.receiver cimport receiver_acknowledged, receiver_step
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE, VERSION_HTTP2
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
-from fastroute.ext.reactor.connection cimport slab_find
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_DISCARDING, STAGE_RELAYING, STAGE_WAITING
 from fastroute.ext.reactor.reactor cimport untaken
+from fastroute.ext.reactor.stream cimport stream_is_held
 
 
 cdef inline bint is_stream_of_messages(const Exchange *x, const Connection *u) noexcept nogil:
@@ -27,6 +28,8 @@ cdef inline bint is_stream_of_messages(const Exchange *x, const Connection *u) n
 
 cdef uint8_t pace_mover(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
     cdef const Connection *u
+    if c.layer == LAYER_STREAM and stream_is_held(r, c):
+        return MOVER_READERS
     if buffer_size(&c.output):
         return MOVER_READER
     if x.stage == STAGE_DISCARDING:
@@ -46,7 +49,7 @@ cdef inline bint has_pace(const Exchange *x, uint8_t mover) noexcept nogil:
         if x.expects and x.request_body.size == 0:
             return False        # the client waits for 100 (Continue)
         return x.stage != STAGE_RELAYING or x.request_body.declared == BODY_LENGTH
-    return mover == MOVER_READER or (mover == MOVER_BACKEND and x.response_body.declared == BODY_LENGTH)
+    return is_reader(mover) or (mover == MOVER_BACKEND and x.response_body.declared == BODY_LENGTH)
 
 
 cdef uint64_t pace_watch(Reactor r, Exchange *x, uint8_t mover) noexcept nogil:
@@ -65,12 +68,14 @@ cdef uint64_t pace_moved(Reactor r, const Connection *c, const Exchange *x) noex
     overhead of records, which does not matter here."""
     if x.mover == MOVER_SENDER:
         return x.received + x.discarded
+    if x.mover == MOVER_READERS:
+        return receiver_acknowledged(r, c)
     return x.sent - buffer_size(&c.output) - (untaken(r, c) if x.mover == MOVER_READER else 0)
 
 
 cdef int64_t advance(Reactor r, const Connection *c, const Exchange *x) noexcept nogil:
     """By how many bytes the side may be behind the minimum."""
-    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(r, c) if x.mover == MOVER_READER else 0
+    return PACE_SPARE * <int64_t> r.window_bytes + <int64_t> receiver_step(r, c) if is_reader(x.mover) else 0
 
 
 cdef bint pace_failed(Reactor r, const Connection *c, Exchange *x) noexcept nogil:

@@ -9,7 +9,7 @@
 # holds at most what it has acknowledged on this connection, and at most about twice the largest window that its window
 # scale can express.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
@@ -24,3 +24,5 @@ cdef enum:
 # The most bytes that the peer may have to read until its kernel acknowledges more. 0: the kernel of the peer does not
 # respond. One system call. A stream's peer may also read half of its window before it opens it again.
 cdef uint32_t receiver_step(Reactor r, const Connection *c) noexcept nogil
+# The bytes that the kernel of a stream's peer has acknowledged so far, for all streams of the connection. One system call.
+cdef uint64_t receiver_acknowledged(Reactor r, const Connection *s) noexcept nogil

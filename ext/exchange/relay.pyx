@@ -13,9 +13,9 @@ from fastroute.ext.exchange.attempt cimport (
     attempt_again, attempt_connected, attempt_refused, attempt_resume, attempt_status,
 )
 from fastroute.ext.exchange.pace cimport (
-    MOVER_BACKEND, MOVER_READER, MOVER_SENDER, MOVER_TAKER, pace_failed, pace_mover, pace_watch,
+    MOVER_BACKEND, MOVER_READERS, MOVER_SENDER, MOVER_TAKER, is_reader, pace_failed, pace_mover, pace_watch,
 )
-from fastroute.ext.exchange.receiver cimport receiver_step
+from fastroute.ext.exchange.receiver cimport receiver_acknowledged, receiver_step
 from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
@@ -41,7 +41,7 @@ from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
     DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, untaken,
 )
-from fastroute.ext.reactor.stream cimport stream_can_answer
+from fastroute.ext.reactor.stream cimport stream_can_answer, stream_is_held
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
 from fastroute.ext.sides.arrival cimport Arrival
 from fastroute.ext.sides.client cimport (
@@ -185,7 +185,7 @@ cdef int discard(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 cdef inline bint takes(uint8_t mover) noexcept nogil:
     """Whether progress is what a peer acknowledges."""
-    return mover == MOVER_READER or mover == MOVER_TAKER
+    return is_reader(mover) or mover == MOVER_TAKER
 
 
 cdef inline uint64_t patience(Reactor r, const Exchange *x, uint8_t mover) noexcept nogil:
@@ -205,6 +205,17 @@ cdef uint64_t next_look(Reactor r, const Exchange *x) noexcept nogil:
     return (x.looked if x.looked > x.progress else x.progress) + r.times.look
 
 
+cdef bint has_taken(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
+    """Whether the peer has taken anything since the last look. A stream that waits for others goes on when they do."""
+    cdef uint32_t before = x.untaken
+    if peer.layer == LAYER_STREAM and stream_is_held(r, peer):
+        before = x.acknowledged
+        x.acknowledged = <uint32_t> receiver_acknowledged(r, peer)
+        return x.acknowledged != before
+    x.untaken = untaken(r, peer)
+    return x.untaken < before
+
+
 cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
     """Notes whether the peer has taken anything since the last look, and how long it may take nothing.
 
@@ -214,12 +225,11 @@ cdef void look(Reactor r, const Connection *peer, Exchange *x) noexcept nogil:
     --body-idle-timeout counts once for each PATIENT_WINDOWS windows at the minimum rate that the peer may need to read
     before its kernel acknowledges more. So by default, a peer that reads at the minimum rate makes progress in time.
     """
-    cdef uint32_t left = untaken(r, peer)
+    cdef bint taken = has_taken(r, peer, x)
     cdef uint64_t usual = PATIENT_WINDOWS * (r.window_bytes or PATIENT_BYTES)
-    if x.looked >= x.progress and left < x.untaken:
+    if x.looked >= x.progress and taken:
         x.progress = r.milliseconds
     x.looked = r.milliseconds
-    x.untaken = left
     x.patience = r.times.body * max(usual, <uint64_t> receiver_step(r, peer)) // usual
 
 
@@ -306,7 +316,7 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef uint8_t mover = pace_mover(r, c, x)
     cdef uint64_t until
     if takes(mover) and r.milliseconds >= next_look(r, x):
-        look(r, c if mover == MOVER_READER else slab_find(&r.slab, x.upstream), x)
+        look(r, slab_find(&r.slab, x.upstream) if mover == MOVER_TAKER else c, x)
     until = patience(r, x, mover)
     if x.stage == STAGE_PAUSING and r.milliseconds >= x.resume:
         return resume(r, c, x)
@@ -320,6 +330,8 @@ cdef int client_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return VERDICT_CLOSE
     if mover == MOVER_TAKER:
         return answer_plainly(r, c, x, 504, REASON_UPLOAD_TIMEOUT)
+    if mover == MOVER_READERS:
+        return break_off(r, c, x, REASON_BODY_TIMEOUT)      # it would not read an answer, even if it has none yet
     return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TIMEOUT))
 
 
@@ -336,4 +348,6 @@ cdef int too_slow(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     count(r.counters, FIXED_ENDED_BODY_TOO_SLOW, 1)
     if x.stage == STAGE_DISCARDING:
         return VERDICT_CLOSE
+    if x.mover == MOVER_READERS:
+        return break_off(r, c, x, REASON_BODY_TOO_SLOW)
     return reset_reader(c, answer_plainly(r, c, x, 408, REASON_BODY_TOO_SLOW))

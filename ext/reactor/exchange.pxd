@@ -122,8 +122,9 @@ cdef struct Exchange:
     uint64_t try_deadline       # milliseconds: the backendRequest timeout of the rule, for this try; 0: none
     uint64_t probe              # milliseconds: when to probe a client that half-closed; 0: never
     uint64_t progress           # milliseconds: when the client last sent or took a byte, or the backend took one
-    uint64_t looked             # milliseconds: when `untaken` was read; not valid if that was before `progress`
+    uint64_t looked             # milliseconds: when these two were read; not valid if that was before `progress`
     uint32_t untaken            # bytes that the kernel held for the peer
+    uint32_t acknowledged       # bytes that it had acknowledged on the connection of the stream, modulo 2 ** 32
     uint64_t patience           # milliseconds for which the peer may acknowledge nothing; 0: not known yet
     uint64_t discarded          # discarded bytes of the request body
     uint8_t mover               # Mover: the side for which the exchange waited, if it has a minimum rate

@@ -47,6 +47,9 @@ cdef void streams_established(Reactor r, Connection *p) noexcept nogil
 # Whether more of an answer may be read for the stream, because the batch of its parent has room. If not, the stream is
 # woken later.
 cdef bint stream_can_answer(Reactor r, Connection *s) noexcept nogil
+# Whether the stream waits for what all streams of its connection share: room on the socket, or the connection's window. Not
+# for its own window.
+cdef bint stream_is_held(Reactor r, const Connection *s) noexcept nogil
 # Wakes streams whose output can be sent now, as many as there is room for.
 cdef void streams_wake_writers(Reactor r, Connection *p) noexcept nogil
 # Ends the streams of a parent that is about to be closed, and frees what it owns.

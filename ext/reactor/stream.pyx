@@ -189,6 +189,10 @@ cdef bint stream_can_answer(Reactor r, Connection *s) noexcept nogil:
     return not s.stream.waits
 
 
+cdef bint stream_is_held(Reactor r, const Connection *s) noexcept nogil:
+    return (s.stream.waits or (buffer_size(&s.output) != 0 and s.stream.window > 0)) and parent_of(r, s) is not NULL
+
+
 cdef void streams_end(Reactor r, Connection *p) noexcept nogil:
     cdef Connection *s
     while p.parent.streams.first != 0:
