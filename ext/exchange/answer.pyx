@@ -20,6 +20,7 @@ from fastroute.ext.message.reason cimport (
     reason_option,
 )
 from fastroute.ext.message.status cimport status_phrase
+from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport STAGE_FLUSHING, VERDICT_ANSWERED, exchange_origin
 from fastroute.ext.reactor.reactor cimport DISCARD_BYTES
 from fastroute.ext.routing.cors cimport CORS_FIELDS, PREFLIGHT_FIELDS, cors_fields
@@ -127,7 +128,7 @@ cdef inline int end_body(Reactor r, Connection *c, Exchange *x, const Piece *las
 
 
 cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const Answer *own) noexcept nogil:
-    """Ends an answer that has begun with this status of gRPC."""
+    """Ends an answer that has begun with this status of gRPC. `own.status`: that of HTTP which it replaces; 0: none."""
     cdef Field fields[LOCAL_FIELDS]
     cdef LocalAnswer local
     cdef Message trailers
@@ -138,6 +139,8 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const A
     local.grpc_status = decimal(digits, status)
     local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
     r.arena.used = 0
+    if c.layer != LAYER_STREAM:     # before the last piece is sent: it may say that the connection ends
+        x.close = x.close or ends_connection(own.status) or not can_be_discarded(x)
     if local_trailers(&trailers, &local, fields, LOCAL_FIELDS, &r.arena) < 0 or end_body(r, c, x, &last) < 0:
         return break_off(r, c, x, own.reason)
     attempt_end(r, x, False)
