@@ -2,13 +2,14 @@
 
 An entry of `perPort` replaces the default as a whole. It concerns the HTTPS listeners of that port, also those of
 ListenerSets. If no caCertificateRef leads to CA certificates, these listeners are not served: no client could be
-verified, and the owner does not want others. If only some do, clients are verified with these.
+verified, and the owner wants only verified clients. If only some do, clients are verified with these.
 
 A worker has the certificates of each distinct set of CAs once. ConfigMaps can be combined in any way, so a namespace
-could fill the memory of all workers: the oldest Gateways whose CAs fit are served.
+could fill the memory of all workers: the oldest Gateways whose CAs fit are served. Before this is known, CAs of several
+ConfigMaps are not joined, because the joined ones would take memory also for Gateways that are refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -16,8 +17,7 @@ import msgspec
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import frontend_conditions
 from fastroute.graph.age import age
-from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
-from fastroute.graph.certificate import BEGIN
+from fastroute.graph.authorities import AuthoritiesNode, Shelf, memory_of, merged
 from fastroute.graph.dependency import CONFIG_MAPS, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem
@@ -29,15 +29,15 @@ from fastroute.snapshot import ClientValidation
 INSECURE = "AllowInsecureFallback"
 MOST = 64 * 1024 * 1024  # bytes for the Gateways of a namespace
 COSTLY = "whose signatures are too expensive to verify: use RSA keys up to 4,096 bits, ECDSA or Ed25519"
-CERTIFICATE = 6 * 1024  # bytes, as in policy_room.py
 
 
 class Validation(NamedTuple):
     """Without `clients` and without `problems`, clients are not asked for certificates. Without `clients`, and with
-    problems, no client can be served."""
+    problems, no client can be served. The trust anchors of `clients` are in `anchors` until the Gateway is admitted."""
 
     clients: ClientValidation | None = None
     problems: tuple[Problem, ...] = ()
+    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each ConfigMap; sorted, so that equal sets are equal
 
 
 class Frontend(msgspec.Struct, frozen=True):
@@ -52,6 +52,9 @@ class Frontend(msgspec.Struct, frozen=True):
     @property
     def all(self) -> Iterable[Validation]:
         return (self.default, *self.ports.values())
+
+    def each(self, change: Callable[[Validation], Validation]) -> "Frontend":
+        return Frontend(change(self.default), {port: change(one) for port, one in self.ports.items()})
 
 
 NO_FRONTEND = Frontend()
@@ -77,19 +80,19 @@ def _resolve(
         return Validation()
     field = f"{field}.validation.caCertificateRefs"
     problems: list[Problem] = []
-    found: list[bytes] = []
+    found: dict[bytes, int] = {}  # how many certificates each PEM has
     for index, ref in enumerate(validation.ca_certificate_refs):
         one = _authorities(gateway, ref, f"{field}[{index}]", reader, shelf)
         if isinstance(one, Problem):
             problems.append(one)
         else:
-            found.append(one.pem)
+            found[one.pem] = one.count
     if not found:
         return Validation(None, (*problems, frontend_conditions.no_valid_authority(field)))
-    if (count := sum(pem.count(BEGIN) for pem in found)) > ANCHORS_MOST:
+    if (count := sum(found.values())) > ANCHORS_MOST:
         return Validation(None, (*problems, frontend_conditions.too_many_authorities(count, ANCHORS_MOST, field)))
-    clients = ClientValidation(trust_anchors=merged(tuple(found)), optional=validation.mode == INSECURE)
-    return Validation(clients, tuple(problems))
+    clients = ClientValidation(trust_anchors=b"", optional=validation.mode == INSECURE)
+    return Validation(clients, tuple(problems), tuple(sorted(found)))
 
 
 def _authorities(
@@ -142,25 +145,35 @@ def insecure_ports(gateway: Gateway) -> list[str]:
 # --- memory
 
 
-def fitted(frontends: Mapping[Key, Frontend], gateways: Mapping[Key, Gateway]) -> Mapping[Key, Frontend]:
-    """The frontends of one namespace, without the validations for which there is no room."""
-    kept: dict[Key, Frontend] = {}
-    seen: set[bytes] = set()
+def fitted(
+    frontends: Mapping[Key, Frontend], gateways: Mapping[Key, Gateway], last: Mapping[Key, Frontend]
+) -> Mapping[Key, Frontend]:
+    """The frontends of one namespace with their trust anchors, without the validations for which there is no room.
+    `last`: those of the build before, whose trust anchors are used again."""
+    fitting: dict[Key, Frontend] = {}
+    before = (one for key in frontends for one in last.get(key, NO_FRONTEND).all)
+    joined = {one.anchors: one.clients.trust_anchors for one in before if one.clients}
+    seen: set[tuple[bytes, ...]] = set()
     taken = 0
     for key in sorted(frontends, key=lambda key: age(gateways[key])):
-        pems = {one.clients.trust_anchors for one in frontends[key].all if one.clients} - seen
-        size = sum(CERTIFICATE * pem.count(BEGIN) for pem in pems)
+        sets = {one.anchors for one in frontends[key].all if one.clients} - seen
+        size = sum(map(memory_of, sets))
         if taken + size > MOST:
-            kept[key] = _refused(frontends[key])
+            fitting[key] = frontends[key].each(_refused)
         else:
             taken += size
-            seen |= pems
-            kept[key] = frontends[key]
-    return kept
+            seen |= sets
+            fitting[key] = frontends[key].each(lambda one: _admitted(one, joined))
+    return fitting
 
 
-def _refused(frontend: Frontend) -> Frontend:
-    def refused(one: Validation) -> Validation:
-        return Validation(None, (*one.problems, frontend_conditions.no_room(MOST))) if one.clients else one
+def _refused(one: Validation) -> Validation:
+    return Validation(None, (*one.problems, frontend_conditions.no_room(MOST))) if one.clients else one
 
-    return Frontend(refused(frontend.default), {port: refused(one) for port, one in frontend.ports.items()})
+
+def _admitted(one: Validation, joined: dict[tuple[bytes, ...], bytes]) -> Validation:
+    if one.clients is None:
+        return one
+    if one.anchors not in joined:
+        joined[one.anchors] = merged(one.anchors)
+    return one._replace(clients=msgspec.structs.replace(one.clients, trust_anchors=joined[one.anchors]))

@@ -92,7 +92,7 @@ def _fitted(
         joined = _joined(units, last)
         for key, unit in units.items():
             if key in resolved or (last.units[key].tls is None) != (unit.tls is None or key in refused):
-                made[key] = refused_unit(unit) if key in refused else _admitted(unit, joined)
+                made[key] = refused_unit(unit) if key in refused else _with_anchors(unit, joined)
     return made
 
 
@@ -102,7 +102,7 @@ def _joined(units: Iterable[Key], last: Policies) -> dict[tuple[bytes, ...], byt
     return {unit.anchors: unit.tls.trust_anchors for unit in before if unit.tls}
 
 
-def _admitted(unit: PolicyUnit, joined: dict[tuple[bytes, ...], bytes]) -> PolicyUnit:
+def _with_anchors(unit: PolicyUnit, joined: dict[tuple[bytes, ...], bytes]) -> PolicyUnit:
     if unit.tls is None or not unit.anchors:
         return unit
     if unit.anchors not in joined:

@@ -11,12 +11,12 @@ import msgspec
 
 from fastroute.graph import policy_conditions
 from fastroute.graph.age import age
-from fastroute.graph.certificate import BEGIN
+from fastroute.graph.authorities import memory_of
 from fastroute.graph.policy_unit import PolicyUnit, withheld_for
 from fastroute.resources.meta import Key
 
-MOST = 64 * 1024 * 1024  # bytes for the policies of a namespace: 10 sets of 1,024 certificates
-CONTEXT, CERTIFICATE = 32 * 1024, 6 * 1024  # bytes: 13 KiB and 6 KB were measured, and a context keeps sessions
+MOST = 64 * 1024 * 1024  # bytes for the policies of a namespace
+CONTEXT = 32 * 1024  # bytes: 13 KiB were measured, and a context keeps sessions
 
 
 def without_room(units: Iterable[PolicyUnit]) -> frozenset[Key]:
@@ -28,7 +28,7 @@ def without_room(units: Iterable[PolicyUnit]) -> frozenset[Key]:
         if unit.tls is None:
             continue
         anchors = unit.anchors
-        size = CONTEXT + (0 if anchors in seen else CERTIFICATE * sum(pem.count(BEGIN) for pem in anchors))
+        size = CONTEXT + (0 if anchors in seen else memory_of(anchors))
         if taken + size > MOST:
             refused.add(unit.source.key)
         else:

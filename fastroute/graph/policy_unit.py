@@ -13,7 +13,6 @@ import msgspec
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import policy_conditions
 from fastroute.graph.authorities import AuthoritiesNode, Shelf
-from fastroute.graph.certificate import BEGIN
 from fastroute.graph.dependency import CONFIG_MAPS, Dependencies, Reader
 from fastroute.graph.node import Problem, Withheld
 from fastroute.graph.tls import PREFIX
@@ -87,20 +86,20 @@ def _anchors(
     """The trust anchors, and what is wrong with the references."""
     field = "spec.validation.caCertificateRefs"
     problems: list[Problem] = []
-    found: list[bytes] = []
+    found: dict[bytes, int] = {}  # how many certificates each PEM has
     for index, ref in enumerate(validation.authorities):
         one = _resolve(home, ref, f"{field}[{index}]", reader, shelf)
         if isinstance(one, Problem):
             problems.append(one)
         else:
-            found.append(one.pem)
+            found[one.pem] = one.count
     if not validation.authorities:
         return (), problems
     if not found:
         return (), [*problems, policy_conditions.no_valid_authority(field)]
-    if (count := sum(pem.count(BEGIN) for pem in found)) > ANCHORS_MOST:
+    if (count := sum(found.values())) > ANCHORS_MOST:
         return (), [*problems, policy_conditions.too_many_authorities(count, ANCHORS_MOST, field)]
-    return tuple(dict.fromkeys(found)), problems
+    return tuple(found), problems
 
 
 def _resolve(home: str, ref: LocalReference, field: str, reader: Reader, shelf: Shelf) -> AuthoritiesNode | Problem:

@@ -50,8 +50,8 @@ def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secu
     if vault.judged or SECRETS.keys_in(changed) or _secrets_of(made, units) != _secrets_of(made, last.units):
         certificates = _certificates(units, vault, last.certificates, indexes[SECRETS])
     frontends, authorities = last.frontends, last.authorities
-    if any(_verifies(units.get(id_)) or _verifies(last.units.get(id_)) for id_ in made):
-        frontends = _frontends({key.namespace for kind, key in made if kind == "Gateway"}, units, last)
+    if spaces := {id_[1].namespace for id_ in made if _verifies(units.get(id_)) or _verifies(last.units.get(id_))}:
+        frontends = _frontends(spaces, units, last)
         authorities = _authorities(units, shelf, last.authorities, indexes[CONFIG_MAPS])
     return Secured(units, replaced(last.resolved, resolved), certificates, frontends, authorities)
 
@@ -63,10 +63,14 @@ def _verifies(unit: TLSUnit | None) -> bool:
 def _frontends(spaces: set[str], units: Mapping[HolderId, TLSUnit], last: Secured) -> Mapping[Key, Frontend]:
     """Those of the Gateways in `spaces` are judged again: there may be room now, or no longer."""
     made: dict[Key, Frontend | None] = {key: None for key in last.frontends if key.namespace in spaces}
-    for space in spaces:
-        found = {key: unit for (_, key), unit in units.items() if key.namespace == space and _verifies(unit)}
-        sources = {key: unit.source for key, unit in found.items() if isinstance(unit.source, Gateway)}
-        for key, frontend in fitted({key: unit.frontend for key, unit in found.items()}, sources).items():
+    found: dict[str, dict[Key, TLSUnit]] = {space: {} for space in spaces}
+    for (_, key), unit in units.items():
+        if key.namespace in spaces and _verifies(unit):
+            found[key.namespace][key] = unit
+    for verifying in found.values():
+        sources = {key: unit.source for key, unit in verifying.items() if isinstance(unit.source, Gateway)}
+        demanded = {key: unit.frontend for key, unit in verifying.items()}
+        for key, frontend in fitted(demanded, sources, last.frontends).items():
             made[key] = kept(last.frontends.get(key), frontend)
     return replaced(last.frontends, made)
 

@@ -176,15 +176,16 @@ def verifying(
         return resolved
     made = []
     for listener, one in zip(source.spec.listeners, resolved, strict=True):
-        clients, problems = frontend.of(listener.port)
+        validation = frontend.of(listener.port)
         if gateway is not None:
-            problems = tuple(of_gateway(problem, gateway, source.key.namespace) for problem in problems)
-        made.append(_verifying(listener, one, Validation(clients, problems)))
+            said = tuple(of_gateway(problem, gateway, source.key.namespace) for problem in validation.problems)
+            validation = validation._replace(problems=said)
+        made.append(_verifying(listener, one, validation))
     return tuple(made)
 
 
 def _verifying(listener: Listener, resolved: ResolvedTLS, validation: Validation) -> ResolvedTLS:
-    clients, problems = validation
+    clients, problems = validation.clients, validation.problems
     if listener.protocol != TERMINATED or (clients is None and not problems):
         return resolved
     tls = None

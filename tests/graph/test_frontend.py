@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.graph import frontend
+from fastroute.graph.authorities import memory_of
 from fastroute.graph.build import build_graph
-from fastroute.graph.frontend import CERTIFICATE
+from fastroute.graph.frontend import Frontend
 from fastroute.graph.node import Graph, ListenerNode
 from fastroute.resources.core import ConfigMap
 from fastroute.resources.gateway import Gateway
@@ -24,6 +25,7 @@ from fastroute.snapshot import ClientValidation
 
 SETTINGS = GraphSettings()
 CA, OTHER = (chain("ca", number=number).decode() for number in (0, 1))
+ONE = max(memory_of([pem.encode()]) for pem in (CA, OTHER))
 ALL = {"allowedListeners": {"namespaces": {"from": "All"}}}
 
 
@@ -124,7 +126,7 @@ def test_too_many_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_oldest_gateways_that_fit_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal CA certificates count once. Another namespace has its own room."""
-    monkeypatch.setattr(frontend, "MOST", CERTIFICATE)
+    monkeypatch.setattr(frontend, "MOST", ONE)
     maps = [config_map("m", home, CA) for home in ("infra", "red")] + [config_map("n", "infra", OTHER)]
     gateways = [
         verifying("old", https("one", "c"), default=validation("m"), day=1),
@@ -143,6 +145,48 @@ def test_the_oldest_gateways_that_fit_are_served(monkeypatch: pytest.MonkeyPatch
     without = removed(resources, Gateway, Key("infra", "old"))
     without = removed(without, Gateway, Key("infra", "equal"))
     assert sorted(served(build_graph(without, SETTINGS, graph))) == ["infra/young", "red/other"]
+
+
+def test_the_room_for_a_certificate_depends_on_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL makes an object of each name."""
+    monkeypatch.setattr(frontend, "MOST", 10 * ONE)
+    large = chain("ca", *(f"{number}.org" for number in range(1000))).decode()
+    gateways = [
+        verifying(f"gw{day}", https("one", "c", port=443 + day), default=validation(name), day=day)
+        for day, name in ((1, "large"), (2, "small"))
+    ]
+    maps = (config_map("large", "infra", large), config_map("small", "infra", CA))
+    graph = build_graph(world(*gateways, *maps, secret("c", "infra")), SETTINGS)
+    assert reasons(listener_of(graph, "one", "infra/gw1")) == {"NoValidCACertificate"}
+    assert listener_of(graph, "one", "infra/gw2").serves
+
+
+def held(*frontends: Frontend) -> set[int]:
+    """The ids of the CA certificates in them."""
+    validations = [one for each in frontends for one in each.all]
+    joined = [one.clients.trust_anchors for one in validations if one.clients]
+    return {id(pem) for pem in (*joined, *(pem for one in validations for pem in one.anchors)) if pem}
+
+
+def test_what_does_not_fit_takes_no_memory_and_what_fits_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Gateway can combine ConfigMaps for each port, in any order."""
+    monkeypatch.setattr(frontend, "MOST", 4 * ONE)
+    maps = [config_map(f"m{number}", "infra", chain("ca", number=number).decode()) for number in range(10)]
+    orders = {444 + number: validation(f"m{number}", "m9", "m8") for number in range(8)}
+    gateways = [
+        verifying("old", *THREE, default=validation("m0", "m1"), ports={8443: validation("m1", "m0", "m1")}),
+        *(verifying(f"young{day}", *THREE, default=validation("m9", "m8"), ports=orders, day=day) for day in (2, 3)),
+    ]
+    resources = world(*gateways, *maps, secret("c", "infra"))
+    before = build_graph(resources, SETTINGS)
+    assert [gw for gw in before.gateways if listener_of(before, "one", str(gw)).serves] == [Key("infra", "old")]
+    units = [unit.frontend for unit in before.memo.secured.units.values()]
+    assert len(held(*units)) == len(maps)
+    assert len(held(*before.memo.secured.frontends.values())) == 2 + 1
+    again = verifying("old", *THREE, listener("more", 81), default=validation("m1", "m0"))
+    after = build_graph(replaced(resources, again), SETTINGS, before)
+    old, new = (graph.memo.secured.frontends[Key("infra", "old")] for graph in (before, after))
+    assert held(new) == held(old)
 
 
 def test_a_listener_set_is_verified_as_its_gateway_says_and_learns_nothing_of_others() -> None:
@@ -210,7 +254,7 @@ def edits(draw: Any) -> Any:
     return (type(thing), thing.key) if draw(st.integers(0, 3)) == 0 else thing
 
 
-@pytest.mark.parametrize("room", [frontend.MOST, 2 * CERTIFICATE])
+@pytest.mark.parametrize("room", [frontend.MOST, 2 * ONE])
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_increments_equal_a_rebuild_from_nothing(room: int, steps: list[list[Any]]) -> None:

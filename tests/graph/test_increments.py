@@ -29,7 +29,7 @@ from graph.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.graph import policy_room, ration
+from fastroute.graph import authorities, policy_room, ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.change import find_touched
 from fastroute.graph.dependency import NAMESPACES, SERVICES, Dependencies, changed_entries
@@ -203,9 +203,9 @@ def test_endpoints_are_refused_in_the_same_way_after_the_last_gateway_is_gone() 
 def test_increments_equal_a_rebuild_from_nothing(asked: GraphSettings, endpoints: int, steps: list[list[Any]]) -> None:
     """With REFUSING, some ports are above the limit, and some endpoints are refused. `endpoints`: for a namespace."""
     own = max(1, endpoints // 2)
-    room = policy_room.CONTEXT + policy_room.CERTIFICATE if endpoints == 3 else policy_room.MOST
+    one = policy_room.CONTEXT + authorities.memory_of([max(CA, OTHER_CA, key=len).encode()])
     limits = mock.patch.multiple(ration, MOST_OF_NAMESPACE=endpoints, MOST_OF_SERVICE=own)
-    with limits, mock.patch.object(policy_room, "MOST", room):
+    with limits, mock.patch.object(policy_room, "MOST", one if endpoints == 3 else policy_room.MOST):
         compare_steps(asked, steps)
 
 

@@ -21,7 +21,7 @@ from graph.world import (
 
 from fastroute.ext.tls.anchors import judge_anchors
 from fastroute.graph import policy_room
-from fastroute.graph.authorities import judge, merged
+from fastroute.graph.authorities import judge, memory_of, merged
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
 from fastroute.graph.policy_unit import PolicyUnit
@@ -83,11 +83,10 @@ def test_each_ca_certificate_counts_once(names: tuple[str, ...]) -> None:
     }
 
 
-def test_equal_certificates_are_one_object() -> None:
-    """Thousands of policies may refer to the same ConfigMaps."""
-    pem, other = CA.encode(), OTHER.encode()
+def test_a_single_config_map_needs_no_copy() -> None:
+    """Thousands of policies may refer to the same one."""
+    pem = CA.encode()
     assert merged((pem,)) is pem
-    assert merged((pem, other)) is merged((pem, other))
 
 
 LOCAL = {"group": "", "kind": "ConfigMap", "name": "ca"}
@@ -158,7 +157,7 @@ def test_values_that_are_not_served(more: Any, field: str) -> None:
 
 def test_policies_above_the_memory_of_their_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are fulfilled. Equal trust anchors count once. A policy that is removed makes room."""
-    for name, value in {"CONTEXT": 1, "CERTIFICATE": 10, "MOST": 23}.items():
+    for name, value in {"CONTEXT": 1, "MOST": memory_of([CA.encode(), OTHER.encode()]) + 3}.items():
         monkeypatch.setattr(policy_room, name, value)
     policies = [
         tls_policy("a", "infra", "s", authorities=("ca",)),
@@ -196,10 +195,12 @@ def held(value: Any) -> set[int]:
 def test_what_does_not_fit_takes_no_memory_and_what_fits_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Policies can combine the ConfigMaps of a namespace in any order."""
     count = 30
-    for name, value in {"CONTEXT": 0, "CERTIFICATE": 1, "MOST": 3 * 20}.items():
+    pems = [chain(f"ca{number:02}", number=number) for number in range(count)]
+    most = memory_of([*pems[:20], *20 * [CA.encode(), OTHER.encode()]])
+    for name, value in {"CONTEXT": 0, "MOST": most}.items():
         monkeypatch.setattr(policy_room, name, value)
-    maps = [config_map(f"m{number}", "infra", chain(f"ca{number}", number=number).decode()) for number in range(count)]
-    combinations = [(f"m{number}", "other", "ca") for number in range(count)]
+    maps = [config_map(f"m{number:02}", "infra", pem.decode()) for number, pem in enumerate(pems)]
+    combinations = [(f"m{number:02}", "other", "ca") for number in range(count)]
     policies = [
         tls_policy(f"p{turn}-{names[0]}", "infra", "s", authorities=names) for turn in "ab" for names in combinations
     ]
@@ -209,6 +210,14 @@ def test_what_does_not_fit_takes_no_memory_and_what_fits_is_shared(monkeypatch: 
     assert len(held(found.spaces)) == alone
     assert len(held(found.units)) == alone + 20
     assert len(held(found.tls)) == 20
+
+
+def test_the_room_for_a_certificate_depends_on_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL makes an object of each name."""
+    monkeypatch.setattr(policy_room, "MOST", 10 * (policy_room.CONTEXT + memory_of([CA.encode()])))
+    large = config_map("large", "infra", chain("ca", *(f"{number}.org" for number in range(2000))).decode())
+    policies = [tls_policy(name, "infra", "s", authorities=(name,)) for name in ("large", "other")]
+    assert list(graph_of(large, *policies).memo.policies.tls) == [Key("infra", "other")]
 
 
 def test_a_machine_without_ca_certificates() -> None:

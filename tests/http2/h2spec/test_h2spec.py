@@ -53,7 +53,7 @@ def read(report: Path) -> Run:
 
 
 async def report_of(program: Path, transport: str, port: int, report: Path) -> Run:
-    words = [str(program / "h2spec"), "--strict", "--host", "127.0.0.1", "--port", str(port), "--timeout", "4"]
+    words = [str(program / "h2spec"), "--strict", "--host", "127.0.0.1", "--port", str(port), "--timeout", "20"]
     words += ["--junit-report", str(report), *(["--tls", "--insecure"] if transport == "tls" else [])]
     await trio.run_process(words, check=False, capture_stdout=True)
     return read(report)

@@ -52,23 +52,33 @@ def environment() -> dict[str, str]:
 
 @asynccontextmanager
 async def interop_server(program: Path, *words: str) -> AsyncIterator[int]:
-    """The port of a running server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """The port of a running server. It is started again if another process has taken its port."""
     async with trio.open_nursery() as nursery:
-        command = [str(program / "server"), f"-port={port}", *words]
-        start = partial(trio.run_process, env=environment(), check=False)
-        process = await nursery.start(start, command)
-        with trio.fail_after(60):
-            while process.poll() is None:
-                try:
-                    await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
-                    break
-                except OSError:
-                    await trio.sleep(0.05)
+        for _ in range(10):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            command = [str(program / "server"), f"-port={port}", *words]
+            process = await nursery.start(partial(trio.run_process, env=environment(), check=False), command)
+            if await accepts(process, port):
+                break
+        else:
+            pytest.fail("the server of grpc-go does not start")
         yield port
         process.kill()
+
+
+async def accepts(process: trio.Process, port: int) -> bool:
+    """Waits until the server accepts connections. False if it has ended."""
+    with trio.fail_after(60):
+        while process.poll() is None:
+            try:
+                await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
+            except OSError:
+                await trio.sleep(0.05)
+            else:
+                return process.poll() is None
+    return False
 
 
 @asynccontextmanager
