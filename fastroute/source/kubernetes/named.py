@@ -25,13 +25,24 @@ from fastroute.fairness import interleaved
 from fastroute.graph.frontend import authority_refs, reference_to
 from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
-from fastroute.resources.gateway import Gateway, Listener
+from fastroute.resources.core import Namespace, Secret
+from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.policy import BackendTLSPolicy
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.shape import SUBDOMAIN
 from fastroute.resources.world import Resources
 
 MOST = 64  # watches by name, of each kind
+DECIDING = (
+    BackendTLSPolicy,
+    GatewayClass,
+    Gateway,
+    ListenerSet,
+    Namespace,
+    ReferenceGrant,
+    Secret,
+)  # the kinds that decide what is followed by name
+PERMITTING = (GatewayClass, ReferenceGrant)  # the kinds that decide which ConfigMaps a known Gateway may use
 NAME = re.compile(SUBDOMAIN)
 
 

@@ -23,16 +23,22 @@ from fastroute.apiserver.contact import Contact
 from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
 from fastroute.apiserver.objects import Held
 from fastroute.metrics import Metrics
-from fastroute.resources.core import ConfigMap, Namespace, Secret
-from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.core import ConfigMap, Secret
 from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.looks import Looks
-from fastroute.source.kubernetes.named import NAMING, choose, config_maps_of, config_maps_of_gateways, is_possible
+from fastroute.source.kubernetes.named import (
+    DECIDING,
+    NAMING,
+    PERMITTING,
+    choose,
+    config_maps_of,
+    config_maps_of_gateways,
+    is_possible,
+)
 from fastroute.source.kubernetes.postponed import Postponed
 from fastroute.source.kubernetes.quota import rooms
 from fastroute.source.kubernetes.served import Served, discover, judge
@@ -44,16 +50,6 @@ REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not pe
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
 BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
 NAMES_SHARE = 10.0  # times the duration of a check of what is followed by name: the pause after it
-DECIDING = (
-    BackendTLSPolicy,
-    GatewayClass,
-    Gateway,
-    ListenerSet,
-    Namespace,
-    ReferenceGrant,
-    Secret,
-)  # the kinds that decide what is followed by name
-PERMITTING = (GatewayClass, ReferenceGrant)  # the kinds that decide which ConfigMaps a known Gateway may use
 BY_NAME = (Secret, ConfigMap)
 
 _log = logging.getLogger(__name__)
