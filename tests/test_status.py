@@ -371,7 +371,6 @@ def test_features_of_what_is_not_served_are_not_claimed() -> None:
     unserved = (
         "TLSRoute",
         "BackendClientCertificate",
-        "Misdirected",
     )
     assert not [name for name in SUPPORTED_FEATURES if any(word in name for word in unserved)]
 

@@ -19,6 +19,7 @@ _OTHERS: Features = {
     "GatewayFrontendClientCertificateValidation": None,
     "GatewayFrontendClientCertificateValidationInsecureFallback": None,
     "GatewayHTTPListenerIsolation": None,
+    "GatewayHTTPSListenerDetectMisdirectedRequests": None,
     "GatewayInfrastructure": None,
     "GatewayInfrastructurePropagation": "v1.6",  # up to v1.6.2
     "GatewayPort8080": None,
