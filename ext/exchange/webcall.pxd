@@ -10,7 +10,8 @@ from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.sides.arrival cimport Piece
 
 
-# Decides whether the call, whose target is known, is translated, and then translates the head. False: no room.
+# Decides whether the call, whose target is known, is translated, and then translates the head and its copies for mirrors.
+# False: no room.
 cdef bint webcall_begin(Reactor r, Exchange *x, Message *request) noexcept nogil
 # Translates a piece of the request. False: its text is invalid.
 cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil

@@ -3,7 +3,7 @@
 A call that an HTTPRoute takes is not translated: its backend may understand gRPC-Web.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
@@ -12,12 +12,30 @@ from fastroute.ext.message.grpcweb cimport (
     web_decode, web_is_whole, web_take_answer, web_take_request, web_write,
 )
 from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.routing.copies cimport Copies, Copy
 from fastroute.ext.sides.client cimport client_body
+
+
+cdef void translate_copies(Copies *copies, uint8_t asks) noexcept nogil:
+    """Mirrors get the same content, whatever their protocol is. A copy that has no room is dropped."""
+    cdef Copy **link = &copies.first
+    copies.last = NULL
+    while link[0] is not NULL:
+        if web_take_request(&link[0].message, asks, &copies.arena) == 0:
+            copies.last = link[0]
+            link = &link[0].next
+        else:
+            link[0] = link[0].next
+            copies.count -= 1
+            copies.lost += 1
 
 
 cdef bint webcall_begin(Reactor r, Exchange *x, Message *request) noexcept nogil:
     x.translated = x.rule.calls and has_streams(x.target.backend.key.protocol)
-    return not x.translated or web_take_request(request, x.asks, &r.arena) == 0
+    if not x.translated:
+        return True
+    translate_copies(&r.copies, x.asks)
+    return web_take_request(request, x.asks, &r.arena) == 0
 
 
 cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil:
