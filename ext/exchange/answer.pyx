@@ -12,7 +12,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.content cimport content_add
 from fastroute.ext.message.grpc cimport CALL_GRPC, GRPC_UNAVAILABLE, grpc_status_of
-from fastroute.ext.message.grpcweb cimport web_type
+from fastroute.ext.message.grpcweb cimport web_is_between, web_type
 from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose, local_trailers
 from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport (
@@ -117,10 +117,12 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
 
 cdef inline bint may_get_status(const Exchange *x) noexcept nogil:
     """Whether trailers with a status of gRPC can end the answer that has begun. (Those of an answer of a declared length
-    would come before its end.)"""
+    would come before its end, and those of gRPC-Web may not come within a message.)"""
     if not x.grpc_begun or x.response_body.complete:
         return False
-    return x.translated or (x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH)
+    if x.translated:
+        return web_is_between(&x.frames)
+    return x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH
 
 
 cdef inline int end_body(Reactor r, Connection *c, Exchange *x, const Piece *last) noexcept nogil:

@@ -9,7 +9,7 @@ from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buff
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.grpc cimport WEB_BINARY, WEB_TEXT
 from fastroute.ext.message.grpcweb cimport (
-    web_decode, web_is_whole, web_take_answer, web_take_request, web_write,
+    web_decode, web_follow, web_is_between, web_is_whole, web_take_answer, web_take_request, web_write,
 )
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.routing.copies cimport Copies, Copy
@@ -51,6 +51,13 @@ cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil:
 
 cdef bint webcall_answer(Reactor r, const Exchange *x, Message *answer) noexcept nogil:
     return not x.grpc_begun or web_take_answer(answer, x.web, &r.arena) == 0
+
+
+cdef bint webcall_follow(Exchange *x, const Piece *piece) noexcept nogil:
+    if not x.grpc_begun:
+        return True
+    web_follow(&x.frames, piece.data)
+    return piece.trailers is NULL or web_is_between(&x.frames)
 
 
 cdef int webcall_send(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil:

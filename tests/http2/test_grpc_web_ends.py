@@ -1,13 +1,15 @@
 """Calls of gRPC-Web over HTTP/1.1 whose answer the gateway ends: what happens to the connection, and to the answer."""
 
 import base64
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 import trio
+from http2.client import client
 from http2.server import Channel
 from http2.test_grpc_web import HEAD, serving
-from http2.webclient import BINARY, TEXT, framed
+from http2.webclient import BINARY, TEXT, call, framed, from_text
 from peer import Peer
 from rig import Rig, connect, soon
 from streams.frames import ResetError
@@ -101,3 +103,95 @@ async def test_a_connection_is_kept_if_the_backend_breaks_off() -> None:
         status, _, _ = await peer.response()
         assert status == 404
         await peer.close()
+
+
+# --- answers that are cut within a message
+
+CUT = framed(b"", b"hello")  # after a whole message
+BETWEEN = (0, 5, len(CUT))
+
+
+def cutting(cut: int, trailers: bool, go: trio.Event) -> Callable:
+    """Sends a whole message and `cut` octets of CUT, and then trailers or a reset."""
+
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        await channel.answer(HEAD)
+        await channel.content(framed(b"one"))
+        for octet in CUT[:cut]:
+            await channel.content(bytes([octet]))
+        await go.wait()
+        await (channel.finish([("grpc-status", "0")]) if trailers else channel.reset())
+
+    return script
+
+
+async def cut_off(rig: Rig, protocol: str, kind: str, cut: int, go: trio.Event) -> tuple[bytes, bool]:
+    """Makes a call. Returns the body of the answer, and whether it ended properly."""
+    size = len(framed(b"one")) + cut
+    if protocol == "HTTP/2":
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", "/a.B/C", [("content-type", kind)], b"")
+            await session.until(lambda: len(body_of(kind, ask.body)) == size)
+            go.set()
+            await session.until(lambda: ask.over)
+            return body_of(kind, ask.body), ask.ended
+    peer = await connect(rig.port)
+    lines = ["POST /a.B/C HTTP/1.1", "Host: a", f"Content-Type: {kind}", "Content-Length: 0", "Connection: close"]
+    await peer.send("\r\n".join(lines).encode() + b"\r\n\r\n")
+    await peer.head()
+    while len(body_of(kind, chunks_of(peer.buffer))) < size:
+        await peer.more()
+    go.set()
+    data = await peer.rest()
+    await peer.close()
+    return body_of(kind, chunks_of(data)), data.endswith(b"\r\n0\r\n\r\n")
+
+
+def chunks_of(data: bytes) -> bytes:
+    """The content of the whole chunks."""
+    body = b""
+    while b"\r\n" in data:
+        line, _, data = data.partition(b"\r\n")
+        size = int(line, 16)
+        body += data[:size] if len(data) > size + 1 else b""
+        data = data[size + 2 :]
+    return body
+
+
+def body_of(kind: str, body: bytes) -> bytes:
+    return from_text(body) if kind == TEXT else body
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+@pytest.mark.parametrize("trailers", [False, True])
+@pytest.mark.parametrize("cut", range(len(CUT) + 1))
+async def test_trailers_come_only_between_messages(protocol: str, kind: str, trailers: bool, cut: int) -> None:
+    go = trio.Event()
+    async with serving(cutting(cut, trailers, go)) as rig:
+        body, ended = await cut_off(rig, protocol, kind, cut, go)
+        sent = framed(b"one") + CUT[:cut]
+        assert body.startswith(sent)
+        assert ended == (cut in BETWEEN)
+        status = (b"0" if trailers else b"14") if ended else None
+        assert body[len(sent) :][5:].partition(b"\r\n")[0] == (b"" if status is None else b"grpc-status: " + status)
+        await soon(lambda: len(rig.lines()) == 1)
+        reason = "http2_answer_malformed" if trailers else "upstream_truncated"
+        assert rig.lines()[0]["reason"] == (None if trailers and ended else reason)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+async def test_trailers_within_a_message_that_come_with_the_head(protocol: str) -> None:
+    """All in one write: then the gateway can still answer."""
+
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        h2 = channel.link.h2
+        h2.send_headers(channel.id, HEAD)
+        h2.send_data(channel.id, framed(b"hello")[:-1])
+        await channel.finish([("grpc-status", "0")])
+
+    async with serving(script) as rig:
+        found = await call(rig, protocol, BINARY, [framed(b"x")])
+        assert (found.messages, found.trailers, found.outcome) == ([], None, ("14", "upstream_malformed"))
