@@ -75,8 +75,8 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
 def _judged(references: list[tuple[bool, Reference]], resources: Resources) -> Names:
     """`references`: each with whether it is served if it is permitted."""
     spaces = {reference.to_namespace for _, reference in references if reference.namespace != reference.to_namespace}
-    relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
-    grants = index_grants(relevant)
+    every = resources.reference_grants if spaces else {}  # there may be many, and most references need none
+    grants = index_grants({key: grant for key, grant in every.items() if key.namespace in spaces})
     named: dict[bool, set[Named]] = {True: set(), False: set()}
     for is_served, reference in references:
         secret = Key(reference.to_namespace, reference.to_name)
@@ -103,7 +103,7 @@ def config_maps_of(one: BackendTLSPolicy | Gateway, resources: Resources, contro
     """The ConfigMaps that one object names and may use. `resources`: the others."""
     if isinstance(one, BackendTLSPolicy):
         return _of_policy(one)
-    if one.spec.tls is None:
+    if not any(authority_refs(one)):
         return frozenset()
     alone = msgspec.structs.replace(resources, gateways={one.key: one})
     return config_maps_of_gateways(alone, controller_name).permitted

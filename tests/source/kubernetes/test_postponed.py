@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
@@ -19,6 +20,7 @@ from source.kubernetes.followed import (
     until,
 )
 
+from fastroute.resources.gateway import Gateway, GatewayClass
 from fastroute.resources.meta import Key, Metadata
 from fastroute.resources.policy import BackendTLSPolicy, BackendTLSPolicySpec, LocalReference, PolicyTarget, Validation
 from fastroute.resources.world import Resources
@@ -38,7 +40,7 @@ def named(seen: Followed) -> list[str]:
 
 
 def read(seen: Followed) -> set[str]:
-    return {key.name for key in seen.source.store.snapshot().config_maps}
+    return {key.name for key, one in seen.source.store.snapshot().config_maps.items() if not one.omission}
 
 
 @pytest.mark.parametrize("most", [64, 1], ids=["watched", "read in turn"])
@@ -51,15 +53,23 @@ async def test_a_policy_and_its_new_config_maps_are_served_together(
         api.put(CONFIG_MAPS, name, data={"ca.crt": name})
     api.put(POLICIES, "p", spec=naming("s", "old"))
     async with following(api, tmp_path) as seen:
-        unread: list[str] = []
-        seen.changed = lambda noticed: unread.extend(set(named(seen)) - read(seen))  # type: ignore[method-assign]
-        for names in (["old", "new"], ["new", "newer"], ["last"]):
+        unread: dict[tuple[str, ...], set[str]] = {}  # by what the policy named
+
+        def changed(noticed: float) -> None:
+            names = named(seen)
+            unread.setdefault(tuple(names), set()).update(set(names) - read(seen))
+
+        seen.changed = changed  # type: ignore[method-assign]
+        versions = (["old", "new"], ["new", "newer"], ["last"])
+        for names in versions:
             api.put(POLICIES, "p", spec=naming("s", *names))
             await until(lambda names=names: named(seen) == names)  # type: ignore[misc]
             await until(lambda names=names: read(seen) == set(names))  # type: ignore[misc]
         api.put(POLICIES, "p", spec=naming("s", "last", "missing"))  # it is known soon that there is none
         await until(lambda: named(seen) == ["last", "missing"])
-        assert not unread or set(unread) == {"missing"}
+        assert unread.pop(("last", "missing")) == {"missing"}
+        assert unread.keys() >= set(map(tuple, versions))
+        assert not any(unread.values())
         api.delete(POLICIES, "p")
         await until(lambda: not read(seen))
 
@@ -98,16 +108,16 @@ async def test_a_gateway_and_its_new_config_maps_are_served_together(
         def unread(names: set[str]) -> set[str]:
             return names - read(seen)
 
-        missing: list[set[str]] = []
+        missing: dict[str, set[str]] = {}  # by the listener of the version
         for number, names in enumerate((["old", "new"], ["newer", "cas/open"], ["newer", "cas/closed"])):
             wanted = {name.rpartition("/")[2] for name in names} - {"closed"}
             listener = f"h{number}"
             seen.changed = lambda noticed: (  # type: ignore[method-assign]
-                missing.append(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
+                missing.setdefault(listener, set()).update(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
             )
             api.put(GATEWAYS, "g", spec=validating(*names, listener=listener))
             await until(lambda: listeners() == [listener])  # noqa: B023
-        assert not any(missing)
+        assert missing == {"h0": set(), "h1": set(), "h2": set()}
         api.put(GATEWAYS, "foreign", spec={**validating("unread"), "gatewayClassName": "theirs"})
         await until(lambda: Key("default", "foreign") in store.snapshot().gateways)
 
@@ -224,7 +234,7 @@ async def test_what_is_not_read_in_time_is_not_called_missing(
     api.put(POLICIES, "p", spec=naming("s", "old"))
     async with following(api, tmp_path) as seen:
         missing: list[set[str]] = []
-        seen.changed = lambda noticed: missing.append(set(named(seen)) - read(seen))  # type: ignore[method-assign]
+        seen.changed = lambda noticed: missing.append(set(named(seen)) - set(texts(seen)))  # type: ignore[method-assign]
         api.refusals[path] = 500
         api.put(POLICIES, "p", spec=naming("s", "new", "gone", "other"))
         await until(lambda: named(seen) == ["new", "gone", "other"])
@@ -282,6 +292,30 @@ async def test_what_becomes_permitted_is_not_called_missing(
         assert all(has_come)
         api.delete(late, name, space)
         await until(lambda: not texts(seen))
+
+
+class NoPass(dict[Key, Any]):
+    """Objects that nothing may go through."""
+
+    def items(self) -> Any:
+        raise AssertionError("all were read")
+
+    __iter__ = keys = values = items
+
+
+@pytest.mark.parametrize(
+    ("frontend", "names"),
+    [({"default": {}}, set()), (validating("a", "default/b")["tls"]["frontend"], {"default/a", "default/b"})],
+)
+def test_grants_are_not_read_for_a_gateway_that_needs_none(frontend: dict[str, Any], names: set[str]) -> None:
+    spec = {**validating(), "tls": {"frontend": frontend}}
+    ours = {"metadata": {"name": "ours"}, "spec": {"controllerName": CONTROLLER_NAME}}
+    gateway = {"metadata": {"name": "g", "namespace": "default"}, "spec": spec}
+    resources = Resources(
+        gateway_classes={Key("", "ours"): msgspec.convert(ours, GatewayClass)}, reference_grants=NoPass()
+    )
+    found = config_maps_of(msgspec.convert(gateway, Gateway), resources, CONTROLLER_NAME)
+    assert {str(one.key) for one in found} == names
 
 
 def policy(name: str, *config_maps: str) -> Apply:
