@@ -12,7 +12,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.date cimport write_date
 from fastroute.ext.message.content cimport content_add
 from fastroute.ext.message.grpc cimport CALL_GRPC, GRPC_UNAVAILABLE, grpc_status_of
-from fastroute.ext.message.grpcweb cimport web_type
+from fastroute.ext.message.grpcweb cimport web_is_between, web_type
 from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose, local_trailers
 from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
 from fastroute.ext.message.reason cimport (
@@ -20,6 +20,7 @@ from fastroute.ext.message.reason cimport (
     reason_option,
 )
 from fastroute.ext.message.status cimport status_phrase
+from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport STAGE_FLUSHING, VERDICT_ANSWERED, exchange_origin
 from fastroute.ext.reactor.reactor cimport DISCARD_BYTES
 from fastroute.ext.routing.cors cimport CORS_FIELDS, PREFLIGHT_FIELDS, cors_fields
@@ -116,10 +117,12 @@ cdef int send(Reactor r, Connection *c, Exchange *x, LocalAnswer *local, const A
 
 cdef inline bint may_get_status(const Exchange *x) noexcept nogil:
     """Whether trailers with a status of gRPC can end the answer that has begun. (Those of an answer of a declared length
-    would come before its end.)"""
+    would come before its end, and those of gRPC-Web may not come within a message.)"""
     if not x.grpc_begun or x.response_body.complete:
         return False
-    return x.translated or (x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH)
+    if x.translated:
+        return web_is_between(&x.frames)
+    return x.version == VERSION_HTTP2 and x.response_body.declared != BODY_LENGTH
 
 
 cdef inline int end_body(Reactor r, Connection *c, Exchange *x, const Piece *last) noexcept nogil:
@@ -127,7 +130,7 @@ cdef inline int end_body(Reactor r, Connection *c, Exchange *x, const Piece *las
 
 
 cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const Answer *own) noexcept nogil:
-    """Ends an answer that has begun with this status of gRPC."""
+    """Ends an answer that has begun with this status of gRPC. `own.status`: that of HTTP which it replaces; 0: none."""
     cdef Field fields[LOCAL_FIELDS]
     cdef LocalAnswer local
     cdef Message trailers
@@ -138,6 +141,8 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const A
     local.grpc_status = decimal(digits, status)
     local.grpc_message = Slice(&line[0], write_cause(line, 0, x, own))
     r.arena.used = 0
+    if c.layer != LAYER_STREAM:     # before the last piece is sent: it may say that the connection ends
+        x.close = x.close or ends_connection(own.status) or not can_be_discarded(x)
     if local_trailers(&trailers, &local, fields, LOCAL_FIELDS, &r.arena) < 0 or end_body(r, c, x, &last) < 0:
         return break_off(r, c, x, own.reason)
     attempt_end(r, x, False)

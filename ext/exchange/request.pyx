@@ -34,7 +34,7 @@ from fastroute.ext.message.reason cimport (
 from fastroute.ext.message.refusal cimport REFUSAL_TEXT_INVALID, refusal_status
 from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
-    STAGE_WAITING, VERDICT_ON, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
+    STAGE_WAITING, VERDICT_ON, continues, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
 )
 from fastroute.ext.reactor.stream cimport parent_of, room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
@@ -328,20 +328,8 @@ cdef int failed(Reactor r, Connection *c, Exchange *x, const Arrival *arrival, i
     return request_refused(r, c, x, arrival.refusal)
 
 
-cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
-    cdef Arrival arrival
-    cdef Piece *piece = &arrival.piece
-    cdef int event
-    client_receive(r, c, room_for(r, u), &arrival)
-    r.arena.used = 0
-    event = client_event(r, c, x, &arrival)
-    if event == EVENT_NONE:
-        return VERDICT_ON
-    if event != EVENT_CLOSED:
-        x.progress = r.milliseconds
-    if event != EVENT_PIECE:
-        return failed(r, c, x, &arrival, event)
-    x.received += arrival.taken
+cdef int relay(Reactor r, Connection *c, Exchange *x, Connection *u, Piece *piece) noexcept nogil:
+    """Sends a piece of the body to the backend and the mirrors."""
     content_add(&x.request_body, piece.size, piece.end)
     if is_too_large(r, x):
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
@@ -353,4 +341,25 @@ cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noe
         x.upload_over = u.readable = True
     if x.mirrors_count:
         mirrors_feed(r, x, piece)
-    return VERDICT_ON if client_keep_rest(c, &arrival) == 0 else break_off(r, c, x, REASON_OVERLOADED)
+    return VERDICT_ON
+
+
+cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
+    cdef Arrival arrival
+    cdef int event, verdict
+    client_receive(r, c, room_for(r, u), &arrival)
+    r.arena.used = 0
+    event = client_event(r, c, x, &arrival)
+    if event == EVENT_NONE:
+        return VERDICT_ON
+    if event != EVENT_CLOSED:
+        x.progress = r.milliseconds
+    if event == EVENT_PIECE:
+        x.received += arrival.taken
+        verdict = relay(r, c, x, u, &arrival.piece)
+    else:
+        verdict = failed(r, c, x, &arrival, event)
+    # Also after an answer, since the connection may be kept: the next request must not be read from its middle.
+    if continues(verdict) and client_keep_rest(c, &arrival) < 0:
+        return break_off(r, c, x, REASON_OVERLOADED)
+    return verdict

@@ -14,7 +14,7 @@ from fastroute.ext.exchange.attempt cimport (
 )
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
-from fastroute.ext.exchange.webcall cimport webcall_answer, webcall_send
+from fastroute.ext.exchange.webcall cimport webcall_answer, webcall_follow, webcall_send
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_add, content_begin
@@ -26,8 +26,8 @@ from fastroute.ext.message.reason cimport (
     REASON_UPSTREAM_TRUNCATED,
 )
 from fastroute.ext.message.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE, refusal_option,
-    refusal_reason,
+    REFUSAL_ANSWER_MALFORMED, REFUSAL_ARENA_FULL, REFUSAL_INTERIM_TOO_LARGE, REFUSAL_INTERIM_TOO_MANY, REFUSAL_NONE,
+    refusal_option, refusal_reason,
 )
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
 from fastroute.ext.reactor.exchange cimport (
@@ -240,6 +240,8 @@ cdef int take_piece(Reactor r, Connection *c, Exchange *x, Connection *u, const 
                     uint32_t head) noexcept nogil:
     """Sends the `head` bytes of the head, if any, and the piece."""
     cdef int sent
+    if x.translated and not webcall_follow(x, &arrival.piece):
+        return malformed(r, c, x, REFUSAL_ANSWER_MALFORMED)
     x.answered = True
     if x.grpc and arrival.piece.trailers is not NULL:
         x.grpc_outcome = grpc_outcome(arrival.piece.trailers)

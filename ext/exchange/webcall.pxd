@@ -10,11 +10,15 @@ from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.sides.arrival cimport Piece
 
 
-# Decides whether the call, whose target is known, is translated, and then translates the head. False: no room.
+# Decides whether the call, whose target is known, is translated, and then translates the head and its copies for mirrors.
+# False: no room.
 cdef bint webcall_begin(Reactor r, Exchange *x, Message *request) noexcept nogil
 # Translates a piece of the request. False: its text is invalid.
 cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil
 # Translates the head of the answer; called when `grpc_begun` is known. False: no room.
 cdef bint webcall_answer(Reactor r, const Exchange *x, Message *answer) noexcept nogil
+# Notes which frames of the answer have come with the piece, before it is sent. False: trailers come within a frame. Clients
+# would take the frame of the trailers for a part of a message.
+cdef bint webcall_follow(Exchange *x, const Piece *piece) noexcept nogil
 # Like client_body, but translates the piece.
 cdef int webcall_send(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil

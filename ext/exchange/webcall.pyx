@@ -3,21 +3,39 @@
 A call that an HTTPRoute takes is not translated: its backend may understand gRPC-Web.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.grpc cimport WEB_BINARY, WEB_TEXT
 from fastroute.ext.message.grpcweb cimport (
-    web_decode, web_is_whole, web_take_answer, web_take_request, web_write,
+    web_decode, web_follow, web_is_between, web_is_whole, web_take_answer, web_take_request, web_write,
 )
 from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.routing.copies cimport Copies, Copy
 from fastroute.ext.sides.client cimport client_body
+
+
+cdef void translate_copies(Copies *copies, uint8_t asks) noexcept nogil:
+    """Mirrors get the same content, whatever their protocol is. A copy that has no room is dropped."""
+    cdef Copy **link = &copies.first
+    copies.last = NULL
+    while link[0] is not NULL:
+        if web_take_request(&link[0].message, asks, &copies.arena) == 0:
+            copies.last = link[0]
+            link = &link[0].next
+        else:
+            link[0] = link[0].next
+            copies.count -= 1
+            copies.lost += 1
 
 
 cdef bint webcall_begin(Reactor r, Exchange *x, Message *request) noexcept nogil:
     x.translated = x.rule.calls and has_streams(x.target.backend.key.protocol)
-    return not x.translated or web_take_request(request, x.asks, &r.arena) == 0
+    if not x.translated:
+        return True
+    translate_copies(&r.copies, x.asks)
+    return web_take_request(request, x.asks, &r.arena) == 0
 
 
 cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil:
@@ -33,6 +51,13 @@ cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil:
 
 cdef bint webcall_answer(Reactor r, const Exchange *x, Message *answer) noexcept nogil:
     return not x.grpc_begun or web_take_answer(answer, x.web, &r.arena) == 0
+
+
+cdef bint webcall_follow(Exchange *x, const Piece *piece) noexcept nogil:
+    if not x.grpc_begun:
+        return True
+    web_follow(&x.frames, piece.data)
+    return piece.trailers is NULL or web_is_between(&x.frames)
 
 
 cdef int webcall_send(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil:

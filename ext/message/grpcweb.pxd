@@ -13,6 +13,10 @@ cdef struct WebText:            # what of the text of a request has arrived and 
     uint8_t digits              # of the next four
     uint8_t padding             # of these
 
+cdef struct WebFrames:          # which part of a frame of an answer has come last
+    uint32_t left               # octets of its content that follow; within its head: the size, as far as it has come
+    uint8_t head                # octets of its head that have come; 0: it is whole, or none has begun
+
 # The form in which the answer to this request is wanted: WEB_BINARY or WEB_TEXT. `asks`: the CallKind of the request.
 cdef uint8_t web_answers(const Message *request, uint8_t asks) noexcept nogil
 # Makes the request a call of gRPC. `asks`: its CallKind. Returns 0, or -1 if the arena is full.
@@ -25,6 +29,11 @@ cdef int64_t web_decode(WebText *text, char *data, uint32_t size) noexcept nogil
 # Whether the text ends here.
 cdef inline bint web_is_whole(const WebText *text) noexcept nogil:
     return text.digits == 0
+# More of the frames has come.
+cdef void web_follow(WebFrames *frames, Slice data) noexcept nogil
+# Whether a frame may begin here.
+cdef inline bint web_is_between(const WebFrames *frames) noexcept nogil:
+    return frames.head == 0
 # Adds a piece of the body of an answer to `out`: the data and, unless they are NULL, the trailers that end it. Returns 0, or
 # -1 if out of memory.
 cdef int web_write(Buffer *out, uint8_t kind, Slice data, const Message *trailers) noexcept nogil

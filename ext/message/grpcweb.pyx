@@ -127,6 +127,23 @@ cdef int64_t web_decode(WebText *text, char *data, uint32_t size) noexcept nogil
     return used
 
 
+cdef void web_follow(WebFrames *frames, Slice data) noexcept nogil:
+    cdef uint32_t at = 0
+    cdef uint32_t part
+    while at < data.size:
+        if frames.head < FRAME_HEAD:
+            if frames.head:             # the first octet contains flags
+                frames.left = frames.left << 8 | <uint8_t> data.data[at]
+            frames.head += 1
+            at += 1
+        else:
+            part = min(frames.left, data.size - at)
+            frames.left -= part
+            at += part
+        if frames.head == FRAME_HEAD and frames.left == 0:
+            frames.head = 0
+
+
 cdef uint32_t trailers_size(const Message *trailers) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t size = 0

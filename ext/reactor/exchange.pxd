@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport Content
-from fastroute.ext.message.grpcweb cimport WebText
+from fastroute.ext.message.grpcweb cimport WebFrames, WebText
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
@@ -79,6 +79,7 @@ cdef struct Exchange:
     uint8_t web                 # CallKind of the answers to it, if it is one of gRPC-Web; otherwise CALL_NONE
     uint8_t translated          # it is translated into one of gRPC, and its answer back
     WebText text_left           # of its text
+    WebFrames frames            # of its answer
     uint8_t spoken              # Protocol of the connection of the last try, plus 1; 0: there was none
     uint8_t lean                # it has no `block_inline` and no `text_inline`
     uint8_t unprocessed         # the backend has not processed the request: any endpoint may be tried

@@ -9,8 +9,10 @@
 # The CAs are not part of a context of libssl, but of a connection, and only during its handshake (secure_open,
 # tls_identify): so connections that stay open after a change do not keep the memory of former CAs.
 
+from libc.stdint cimport uint8_t, uint32_t
+
 from fastroute.ext.tls.anchors cimport Anchors
-from fastroute.ext.tls.openssl cimport SSL, SSL_CTX, X509_STORE
+from fastroute.ext.tls.openssl cimport SSL, SSL_CTX, X509, X509_STORE
 
 cdef enum Clients:
     CLIENTS_UNASKED = 0         # clients are not asked for a certificate
@@ -19,10 +21,14 @@ cdef enum Clients:
 
 cdef enum:
     SHOWN_MOST = 16384          # bytes of the certificates that a client sends, including those of issuers
+    SHOWN = 0                   # index of the application's data of a libssl connection with a client: a uint32_t *, to
+                                # which the memory for the certificates of the client is written
 
 # Makes a context ask for certificates, and name the CAs. `anchors` must be read completely. MemoryError.
 cdef int admission_set(SSL_CTX *context, Anchors anchors, Clients clients) except -1
+# Bytes of memory that libcrypto may need for a certificate that was verified.
+cdef uint32_t admission_memory(const X509 *certificate) noexcept nogil
 # After a handshake: whether the certificate of the client, if there is one, is valid now with these CAs.
 cdef bint admission_holds(const SSL *ssl, X509_STORE *anchors) noexcept nogil
 # After a failed handshake: why the certificate was not accepted; static text. NULL: it failed for another reason.
-cdef const char *admission_fault(const SSL *ssl, unsigned long error) noexcept nogil
+cdef const char *admission_fault(const SSL *ssl, uint8_t clients, unsigned long error) noexcept nogil

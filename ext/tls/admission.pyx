@@ -5,26 +5,28 @@ counted and measured first, and only keys of usual sizes are used: then a verifi
 All of it happens in the turn of the handshake, which has a budget (exchange/handshake.pyx).
 """
 
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastroute.ext.tls.keycost cimport is_large
 from fastroute.ext.tls.openssl cimport (
-    ERR_GET_REASON, ERR_clear_error, Return, SSL_CTX_get0_param, SSL_CTX_set0_CA_list, SSL_CTX_set_cert_verify_callback,
+    ASN1_STRING_length, ERR_GET_REASON, ERR_clear_error, Return, SSL_CTX_get0_param, SSL_CTX_set0_CA_list, SSL_CTX_set_cert_verify_callback,
     SSL_CTX_set_max_cert_list, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_verify, SSL_CTX_set_verify_depth,
     SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, SSL_SESSION, SSL_SESSION_get0_peer, SSL_SESSION_get0_ticket_appdata,
     SSL_SESSION_set1_ticket_appdata, SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW,
     SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW, SSL_VERIFY_FAIL_IF_NO_PEER_CERT, SSL_VERIFY_PEER,
-    SSL_get0_peer_certificate, SSL_get_peer_cert_chain, SSL_get_security_level, SSL_get_session, SSL_get_verify_result,
-    SSL_session_reused, Status, X509, X509_NAME, X509_NAME_STACK, X509_NAME_dup, X509_NAME_entry_count, X509_NAME_free,
+    SSL_get0_peer_certificate, SSL_get_peer_cert_chain, SSL_get_ex_data, SSL_get_ex_data_X509_STORE_CTX_idx,
+    SSL_get_security_level, SSL_get_session, SSL_get_verify_result,
+    SSL_session_reused, Status, X509, X509_EXTENSION_get_data, X509_NAME, X509_NAME_STACK, X509_NAME_dup, X509_NAME_entry_count, X509_NAME_free,
     X509_OBJECT_STACK, X509_OBJECT_get0_X509, X509_STACK, X509_STORE, X509_STORE_CTX, X509_STORE_CTX_free,
-    X509_STORE_CTX_get0_param, X509_STORE_CTX_get0_untrusted, X509_STORE_CTX_get_error, X509_STORE_CTX_init,
+    X509_STORE_CTX_get0_param, X509_STORE_CTX_get0_untrusted, X509_STORE_CTX_get_error, X509_STORE_CTX_get_ex_data,
+    X509_STORE_CTX_init,
     X509_STORE_CTX_new, X509_STORE_CTX_set_default, X509_STORE_CTX_set_error, X509_STORE_get0_objects,
     X509_VERIFY_PARAM, X509_VERIFY_PARAM_set_auth_level, X509_VERIFY_PARAM_set_depth, X509_VERIFY_PARAM_set_flags,
     X509_V_ERR_APPLICATION_VERIFICATION, X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
     X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
     X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_UNSPECIFIED,
-    X509_V_FLAG_PARTIAL_CHAIN, X509_V_OK, X509_cmp_current_time, X509_get0_notAfter, X509_get0_pubkey,
+    X509_V_FLAG_PARTIAL_CHAIN, X509_V_OK, X509_cmp_current_time, X509_get0_notAfter, X509_get0_pubkey, X509_get_ext,
     X509_get_ext_count, X509_get_issuer_name, X509_get_subject_name, X509_verify_cert, i2d_X509, i2d_X509_NAME,
     sk_X509_NAME_new_null, sk_X509_NAME_pop_free, sk_X509_NAME_push, sk_X509_OBJECT_num, sk_X509_OBJECT_value,
     sk_X509_num, sk_X509_value,
@@ -36,6 +38,11 @@ cdef enum:
     EXTENSIONS_MOST = 64        # of a certificate
     ENTRIES_MOST = 64           # of a subject or issuer
     NAMED_MOST = 12288          # bytes of the names of CAs that are sent to clients; if they are longer, none are sent
+    EXTENDED_MOST = 4096        # bytes of the extensions of all certificates
+    # Bytes of memory for each byte of a certificate that was made to need much, as measured with OpenSSL 3.0. After a
+    # verification libcrypto keeps the parsed extensions: an empty name, which has 2 bytes, needs 108.
+    EXTENDED_MEMORY = 56
+    OTHER_MEMORY = 16
     RESUMED_FOR = 3600          # seconds after a certificate was verified for which its session is resumed
 
 
@@ -91,10 +98,13 @@ cdef int name_anchors(SSL_CTX *context, Anchors anchors) except -1:
 cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
     """Called by libssl instead of X509_verify_cert, in each full handshake with a certificate. 1: go on. `data`: the
     Clients."""
+    cdef const SSL *ssl = <const SSL *> X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx())
+    cdef uint32_t *shown = <uint32_t *> SSL_get_ex_data(ssl, SHOWN)
     if is_costly(chain):
         ERR_clear_error()
         X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION)
         return 0
+    shown[0] = memory_of(X509_STORE_CTX_get0_untrusted(chain))
     if X509_verify_cert(chain) == 1 and X509_STORE_CTX_get_error(chain) == X509_V_OK:
         return 1
     if X509_STORE_CTX_get_error(chain) == X509_V_OK:
@@ -105,10 +115,33 @@ cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
     return 1
 
 
+cdef uint32_t extended(const X509 *certificate) noexcept nogil:
+    """Bytes of its extensions."""
+    cdef uint32_t size = 0
+    cdef int i
+    for i in range(X509_get_ext_count(certificate)):
+        size += <uint32_t> ASN1_STRING_length(X509_EXTENSION_get_data(X509_get_ext(certificate, i)))
+    return size
+
+
+cdef uint32_t admission_memory(const X509 *certificate) noexcept nogil:
+    cdef uint32_t parsed = extended(certificate)
+    return parsed * EXTENDED_MEMORY + (<uint32_t> i2d_X509(certificate, NULL) - parsed) * OTHER_MEMORY
+
+
+cdef uint32_t memory_of(const X509_STACK *shown) noexcept nogil:
+    cdef uint32_t size = 0
+    cdef int i
+    for i in range(sk_X509_num(shown)):
+        size += admission_memory(sk_X509_value(shown, i))
+    return size
+
+
 cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
     """Whether the certificates are too many or too complex, or their keys too large."""
     cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
     cdef X509 *one
+    cdef uint32_t size = 0
     cdef int i
     if shown is NULL or sk_X509_num(shown) > DEPTH + 1:
         return True
@@ -118,7 +151,8 @@ cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
                 or X509_NAME_entry_count(X509_get_issuer_name(one)) > ENTRIES_MOST
                 or is_large(X509_get0_pubkey(one)) or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
             return True
-    return False
+        size += extended(one)
+    return size > EXTENDED_MOST
 
 
 cdef bint admission_holds(const SSL *ssl, X509_STORE *anchors) noexcept nogil:
@@ -139,8 +173,10 @@ cdef bint admission_holds(const SSL *ssl, X509_STORE *anchors) noexcept nogil:
     return holds
 
 
-cdef const char *admission_fault(const SSL *ssl, unsigned long error) noexcept nogil:
+cdef const char *admission_fault(const SSL *ssl, uint8_t clients, unsigned long error) noexcept nogil:
     cdef long verified = SSL_get_verify_result(ssl)
+    if clients == CLIENTS_OPTIONAL and verified != X509_V_ERR_APPLICATION_VERIFICATION:
+        return NULL             # such a certificate alone does not end the handshake
     if verified == X509_V_OK:
         if error != 0 and ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
             return b"client_certificate_missing"

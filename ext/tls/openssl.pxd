@@ -19,6 +19,7 @@ cdef extern from "<openssl/types.h>" nogil:
     ctypedef struct SSL_CTX
     ctypedef struct SSL_SESSION
     ctypedef struct X509
+    ctypedef struct X509_EXTENSION
     ctypedef struct X509_NAME
     ctypedef struct X509_STORE
     ctypedef struct X509_STORE_CTX
@@ -127,6 +128,8 @@ cdef extern from "<openssl/x509.h>" nogil:
     int sk_X509_num(const X509_STACK *stack)
     X509 *sk_X509_value(const X509_STACK *stack, int index)
     int X509_get_ext_count(const X509 *certificate)
+    X509_EXTENSION *X509_get_ext(const X509 *certificate, int index)
+    ASN1_STRING *X509_EXTENSION_get_data(X509_EXTENSION *extension)
     int X509_digest(const X509 *certificate, const EVP_MD *digest, unsigned char *into, unsigned int *size)
     X509_NAME *X509_get_subject_name(const X509 *certificate)
     X509_NAME *X509_get_issuer_name(const X509 *certificate)

@@ -9,7 +9,9 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
-from fastroute.ext.tls.admission cimport CLIENTS_REQUIRED, CLIENTS_UNASKED, admission_fault, admission_holds
+from fastroute.ext.tls.admission cimport (
+    CLIENTS_REQUIRED, CLIENTS_UNASKED, SHOWN, admission_fault, admission_holds, admission_memory,
+)
 from fastroute.ext.tls.certificate cimport DIGEST
 from fastroute.ext.tls.identity cimport identity_of
 from fastroute.ext.tls.openssl cimport (
@@ -19,8 +21,8 @@ from fastroute.ext.tls.openssl cimport (
     SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
     SSL_get0_alpn_selected, SSL_get0_peer_certificate, SSL_get_error, SSL_get_peer_cert_chain, SSL_get_verify_result,
     SSL_has_pending, SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused,
-    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK, X509_V_OK,
-    X509_verify_cert_error_string, i2d_X509, sk_X509_num, sk_X509_value,
+    SSL_set_ex_data,    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK, X509_V_OK,
+    X509_verify_cert_error_string, sk_X509_num, sk_X509_value,
 )
 from fastroute.ext.tls.secure cimport secure_open
 from fastroute.ext.tls.verification cimport verification_forget, verification_open
@@ -28,7 +30,6 @@ from fastroute.ext.tls.verification cimport verification_forget, verification_op
 cdef enum:
     READS_MOST = 256            # records decrypted in one call; the rest waits for the next call
     IDLE_MOST = 64              # consecutive records without data
-    PARSED = 16                 # bytes of memory for each byte of a certificate of a client, if it is made for that
 
 
 # --- the pipe that libssl uses instead of a socket
@@ -102,7 +103,7 @@ cdef Tls *tls_new(const Secure *secure, Pipe *pipe, const char *name, uint32_t s
     if tls is NULL:
         return NULL
     tls.ssl = secure_open(secure, name, size, &longest)
-    if not connect_pipe(tls, pipe):
+    if not connect_pipe(tls, pipe) or SSL_set_ex_data(tls.ssl, SHOWN, &tls.shown) != 1:
         tls_free(tls)
         return NULL
     tls.clients = secure.clients
@@ -220,9 +221,9 @@ cdef bint tls_identify(Tls *tls) noexcept nogil:
     if leaf is NULL:
         return True
     chain = SSL_get_peer_cert_chain(tls.ssl)        # without the leaf; NULL: the session was resumed
-    tls.shown = <uint32_t> (i2d_X509(leaf, NULL) * PARSED)
+    tls.shown = admission_memory(leaf)
     for i in range(0 if chain is NULL else sk_X509_num(chain)):
-        tls.shown += <uint32_t> (i2d_X509(sk_X509_value(chain, i), NULL) * PARSED)
+        tls.shown += admission_memory(sk_X509_value(chain, i))
     if SSL_get_verify_result(tls.ssl) == X509_V_OK and not identify(tls, leaf):
         return False
     weigh(tls)
@@ -255,7 +256,7 @@ cdef bint tls_admit(Tls *tls, const Secure *secure) noexcept nogil:
 
 
 cdef const char *tls_refused(const Tls *tls) noexcept nogil:
-    return admission_fault(tls.ssl, tls.error) if tls.clients != CLIENTS_UNASKED else NULL
+    return admission_fault(tls.ssl, tls.clients, tls.error) if tls.clients != CLIENTS_UNASKED else NULL
 
 
 cdef bint tls_resumed(const Tls *tls) noexcept nogil:

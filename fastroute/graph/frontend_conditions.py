@@ -9,18 +9,19 @@ from fastroute.graph.spelling import reference_fix
 from fastroute.resources.meta import Key
 
 FIELD = "spec.tls.frontend"
+NOT_SERVED = "HTTPS listeners with this validation are not served."
 
 
 def no_valid_authority(field: str) -> Problem:
-    message = (
-        f"None of {field} leads to CA certificates, so no certificate of a client can be verified, and the HTTPS "
-        f"listeners of the port are not served."
-    )
+    message = f"No reference in {field} can be used. So no certificate of a client can be verified, and {NOT_SERVED}"
     return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
 
 
 def too_many_authorities(count: int, most: int, field: str) -> Problem:
-    message = f"{field} leads to {count:,} CA certificates (maximum {most:,}): name only those that issue certificates."
+    message = (
+        f"{field} leads to {count:,} CA certificates (maximum {most:,}): name only those that issue certificates of "
+        f"clients. {NOT_SERVED}"
+    )
     return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=field)
 
 
@@ -54,9 +55,9 @@ def invalid_authorities(config_map: Key, mistake: str, field: str) -> Problem:
 
 def of_gateway(problem: Problem, gateway: Key, namespace: str) -> Problem:
     """For a listener of a ListenerSet in this namespace: its owner cannot fix it, and in another namespace than the
-    Gateway's, must not learn what exists where."""
+    Gateway's, must not learn what exists where, nor how much of it."""
     said = problem.message
-    if namespace != gateway.namespace and problem.condition == RESOLVED_REFS:
-        said = f"{(problem.field or FIELD).removesuffix('.name')} cannot be used."
+    if namespace != gateway.namespace:
+        said = "CA certificates for clients that it names cannot be used. Ask its owner."
     message = f"Gateway {gateway}: {said}"
     return msgspec.structs.replace(problem, message=message, field=None, fix=None, reference=None)

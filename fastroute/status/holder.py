@@ -63,11 +63,11 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
 
 
 def _insecure(node: GatewayNode, generation: int) -> Iterable[Condition]:
-    """GEP-91: the owner of a Gateway must be told that clients without a valid certificate are served."""
+    """GEP-91: the owner of a Gateway must be told of this mode, also while no listener is served."""
     if where := insecure_ports(node.source):
         message = (
-            f"Clients without a valid certificate are served, because the mode of {listed(where)} is "
-            f"AllowInsecureFallback. Backends must check X-Forwarded-Client-Cert."
+            f"The mode of {listed(where)} is AllowInsecureFallback: HTTPS listeners with this validation serve also "
+            f"clients without a valid certificate. Backends must check X-Forwarded-Client-Cert."
         )
         yield condition(INSECURE_FRONTEND, "True", "ConfigurationChanged", message, generation)
 

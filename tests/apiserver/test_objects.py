@@ -1,11 +1,13 @@
 """Decoding the JSON of an API server into typed objects."""
 
 import msgspec
+import pytest
 
 from fastroute.apiserver.kinds import BY_KIND
-from fastroute.apiserver.objects import MOST_POINTS, typed
+from fastroute.apiserver.objects import MOST_POINTS, named, typed
 from fastroute.graph.certificate import judge
 from fastroute.resources.core import MOST_CHARACTERS, Secret
+from fastroute.resources.web_origins import ANNOTATION
 
 
 def test_a_slice_without_endpoints_has_null_where_lists_are():
@@ -29,6 +31,15 @@ def test_of_a_gateways_status_the_addresses_are_read_and_nothing_else():
     spec = {"gatewayClassName": "c", "listeners": []}
     content = msgspec.json.encode({"metadata": {"name": "g", "namespace": "n"}, "spec": spec, "status": status})
     assert typed(BY_KIND["Gateway"], "v1", msgspec.Raw(content)).status == {"addresses": addresses}
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("GRPCRoute", True), ("HTTPRoute", False), ("ReferenceGrant", False)])
+def test_the_annotation_with_origins_is_kept_only_of_routes_of_grpc(kind: str, kept: bool):
+    """It may be long, and no other kind uses it."""
+    metadata = {"name": "r", "namespace": "n", "annotations": {"other": "x", ANNOTATION: "https://a.test"}}
+    content = msgspec.Raw(msgspec.json.encode({"metadata": metadata, "spec": {"from": [], "to": []}}))
+    assert typed(BY_KIND[kind], "v1", content).metadata.annotations == ({ANNOTATION: "https://a.test"} if kept else {})
+    assert named(BY_KIND[kind], content).held.web_origins == ("https://a.test" if kept else None)
 
 
 def test_of_a_services_status_some_addresses_are_read_and_nothing_else():

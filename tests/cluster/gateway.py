@@ -29,7 +29,7 @@ def start_gateway(
     words += ["--metrics", metrics, "--health", "off", "--log-format", "text", *options]
     program = Program(words, log, {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"})
     if ready:
-        program.wait_for(lambda: is_ready(metrics), 60)
+        program.wait_for(lambda: is_ready(metrics))
     return program
 
 

@@ -38,7 +38,7 @@ class Program:
             file.seek(self._begin)
             return file.read().decode(errors="replace")
 
-    def wait_for(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait_for(self, ready: Callable[[], bool], seconds: float = 240.0) -> None:
         """Returns when `ready()` is true. Raises NotReadyError if the program ends before that, or on timeout."""
         end = time.monotonic() + seconds
         while not ready():

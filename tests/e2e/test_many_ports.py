@@ -83,9 +83,9 @@ async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
                 idle.setblocking(False)
                 idle.connect_ex(address)
             with trio.fail_after(PATIENCE):
-                while await accepted(served) < 192:  # noqa: ASYNC110
+                # A connection that changes its state while the metrics are read may be counted twice.
+                while [await accepted(served) for _ in range(3)] != [192] * 3:  # noqa: ASYNC110
                     await trio.sleep(0.05)
-            assert await accepted(served) == 192
             clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
             for client in clients:
                 client.send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")

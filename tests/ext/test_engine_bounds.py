@@ -104,7 +104,8 @@ async def test_at_most_one_head_is_read_ahead(pieces: tuple[bytes, ...], transpo
             assert rig.engine.statistics().exchanges == 4
             request = 0 if pieces[0] is not LONG else len(LONG) + 1000  # is kept to be sent again
             record = 17 * 1024 if transport == "tls" else 0  # libssl keeps a part of a record
-            assert 0 < rig.engine.statistics().buffered - before <= 4 * (HEAD + request + record)
+            small = 1024  # a part of the body, if the backend has not taken it yet
+            assert 0 < rig.engine.statistics().buffered - before <= 4 * (HEAD + request + record + small)
             nursery.cancel_scope.cancel()
         for client in clients:
             await client.reset()

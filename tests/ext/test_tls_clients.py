@@ -171,6 +171,7 @@ EXPENSIVE = {
     "too many": visitor(MIDDLE, more=[MIDDLE] * 6),
     "too long": visitor(ONE, "long", x509.DNSName("a" * 250), *(x509.DNSName(f"{i}.{'b' * 200}") for i in range(40))),
     "too many extensions": visitor(ONE, extensions=64),
+    "names that are small, but many": visitor(ONE, "many", *[x509.DNSName("")] * 2100),
     "a subject with too many parts": visitor(ONE, x509.Name(list(issuer("x").certificate.subject) * 65)),
 }
 

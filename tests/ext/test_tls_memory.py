@@ -8,12 +8,15 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 from certificates import certificate, trusting
+from cryptography import x509
 from graph.secrets import chain
 from https import SHOWN, greeting, of, request, serving, tls
 from rig import Peer, Rig, answering, backends, connect, quiet, soon
+from visitors import accepting, issuer, showing, visitor
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate
@@ -170,4 +173,45 @@ async def test_above_the_budget_handshakes_and_idle_connections_end_before_reque
         assert (await victim.response())[0] == 200
         for one in (victim, *idle):
             await one.close()
+        await soon(lambda: rig.engine.statistics().buffered == 0)
+
+
+async def shaken(rig: Rig, context: ssl.SSLContext, without: int) -> trio.SocketStream:
+    """A client of a TLS 1.3 handshake whose last flight lacks its last `without` records. It frees its own memory."""
+    stream = await trio.open_tcp_stream("127.0.0.1", rig.port)
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(received, sent, server_hostname="a.example.com")
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            await stream.send_all(sent.read())
+            received.write(await stream.receive_some())
+    flight, records = sent.read(), []
+    while flight:
+        size = 5 + int.from_bytes(flight[3:5], "big")
+        records.append(flight[:size])
+        flight = flight[size:]
+    await stream.send_all(b"".join(records[: len(records) - without]))
+    return stream
+
+
+@pytest.mark.parametrize("without", [0, 1], ids=["established", "half open"])
+async def test_certificates_of_clients_count(without: int) -> None:
+    """libcrypto needs 54 bytes for each byte of this certificate. Its issuer is unknown."""
+    shown = visitor(issuer("unknown"), "many", *[x509.DNSName("")] * 1900)
+    verified = msgspec.structs.replace(tls("a"), clients=accepting(issuer("known"), optional=True))
+    async with serving({"": verified}, SHOWN, of("", "b"), limits=MANY) as rig:
+        warm = [await shaken(rig, showing(shown), without) for _ in range(5)]
+        await quiet(0.02)
+        before, counted = allocated(), rig.engine.statistics().buffered
+        clients = [await shaken(rig, showing(shown), without) for _ in range(40)]
+        await quiet(0.02)
+        more, noted = allocated() - before, rig.engine.statistics().buffered - counted
+        assert noted > 40 * 100_000
+        if not SANITIZED:
+            assert 0.75 * more < noted < 1.5 * more, (more // 40, noted // 40)
+        for one in (*warm, *clients):
+            await one.aclose()
         await soon(lambda: rig.engine.statistics().buffered == 0)

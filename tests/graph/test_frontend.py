@@ -1,7 +1,7 @@
 """How Gateways verify the certificates of clients: which listeners have which CA certificates, and why others are not
 served."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -12,7 +12,8 @@ from graph.world import config_map, gateway, grant, https, listener, listener_se
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastroute.graph import frontend
+from fastroute import difference
+from fastroute.graph import frontend, secured
 from fastroute.graph.authorities import memory_of
 from fastroute.graph.build import build_graph
 from fastroute.graph.frontend import Frontend
@@ -26,6 +27,7 @@ from fastroute.snapshot import ClientValidation
 SETTINGS = GraphSettings()
 CA, OTHER = (chain("ca", number=number).decode() for number in (0, 1))
 ONE = max(memory_of([pem.encode()]) for pem in (CA, OTHER))
+ASK = "Gateway infra/gw: CA certificates for clients that it names cannot be used. Ask its owner."
 ALL = {"allowedListeners": {"namespaces": {"from": "All"}}}
 
 
@@ -120,7 +122,9 @@ def test_too_many_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     made = verifying("gw", *THREE, default=validation("m", "n"))
     maps = (config_map("m", "infra", CA), config_map("n", "infra", OTHER))
     graph = build_graph(world(made, secret("c", "infra"), *maps), SETTINGS)
-    assert reasons(listener_of(graph, "one")) == {"NoValidCACertificate"}
+    (problem,) = listener_of(graph, "one").problems
+    assert problem.reason == "NoValidCACertificate"
+    assert problem.message.endswith("HTTPS listeners with this validation are not served.")
     assert not listener_of(graph, "one").serves
 
 
@@ -200,9 +204,27 @@ def test_a_listener_set_is_verified_as_its_gateway_says_and_learns_nothing_of_ot
     graph = build_graph(removed(resources, ConfigMap, Key("cas", "m")), SETTINGS, graph)
     (node,) = graph.listener_sets[Key("red", "ls")].listeners
     assert reasons(node) == {"InvalidCACertificateRef", "NoValidCACertificate"}
-    said = " ".join(problem.message for problem in node.problems)
-    assert "cas" not in said
-    assert "does not exist" not in said
+    assert {problem.message for problem in node.problems} == {ASK}
+
+
+@pytest.mark.parametrize(("home", "told"), [("red", False), ("infra", True)])
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"MOST": 1}, "older Gateways of this namespace"), ({"ANCHORS_MOST": 1}, "2 CA certificates (maximum 1)")],
+)
+def test_a_listener_set_of_another_namespace_learns_no_counts(
+    monkeypatch: pytest.MonkeyPatch, limits: Mapping[str, int], words: str, home: str, *, told: bool
+) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(frontend, name, value)
+    made = verifying("gw", listener("plain"), default=validation("m", "n"))
+    maps = (config_map("m", "infra", CA), config_map("n", "infra", OTHER))
+    graph = build_graph(world(made, listener_set("ls", home, https("one", "c")), secret("c", home), *maps), SETTINGS)
+    (node,) = graph.listener_sets[Key(home, "ls")].listeners
+    (problem,) = node.problems
+    assert problem.message.startswith("Gateway infra/gw: ")
+    assert (words in problem.message) == told
+    assert (problem.message == ASK) == (not told)
 
 
 def test_a_changed_authority_makes_only_the_listeners_that_have_it() -> None:
@@ -214,6 +236,40 @@ def test_a_changed_authority_makes_only_the_listeners_that_have_it() -> None:
     assert after.gateways[first] is before.gateways[first]
     assert after.gateways[second] is not before.gateways[second]
     assert build_graph(replaced(resources, config_map("m9", "infra", CA)), SETTINGS, before).gateways is before.gateways
+
+
+class Counted(dict[Any, Any]):
+    """How many items were looked at, of all such mappings."""
+
+    looks = 0
+
+    def items(self) -> Any:
+        for item in super().items():
+            Counted.looks += 1
+            yield item
+
+
+def test_the_room_of_many_namespaces_is_judged_in_one_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = [f"ns{number}" for number in range(20)]
+    resources = world(*(verifying("gw", *THREE, default=validation("m"), home=home) for home in homes))
+    before = build_graph(resources, SETTINGS)
+    monkeypatch.setattr(secured, "replaced", lambda old, new: Counted(difference.replaced(old, new)))
+    monkeypatch.setattr(Counted, "looks", 0)
+    changed = world(*(verifying("gw", *THREE, default=validation("n"), home=home) for home in homes))
+    build_graph(changed, SETTINGS, before)
+    assert Counted.looks <= 3 * len(homes)
+
+
+def test_only_the_namespaces_of_verifying_gateways_that_changed_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    still = verifying("still", *THREE, default=validation("m"), home="blue")
+    before = build_graph(
+        world(still, gateway("other", "blue"), verifying("gw", *THREE, default=validation("m"))), SETTINGS
+    )
+    judged = mock.Mock(side_effect=frontend.fitted)
+    monkeypatch.setattr(secured, "fitted", judged)
+    edited = [gateway("other", "blue", listener("plain")), verifying("gw", *THREE, default=validation("n"))]
+    build_graph(world(still, *edited), SETTINGS, before)
+    assert [list(call.args[0]) for call in judged.call_args_list] == [[Key("infra", "gw")]]
 
 
 # --- sequences of edits

@@ -36,8 +36,13 @@ async def test_bulk_answers_share_a_connection(number: int) -> None:
         async with client(rig.port, settings=SETTINGS) as session:
             await widen(session)
             asks = [await session.ask(path="/bulk") for _ in range(number)]
-            await session.until(lambda: any(len(ask.body) > BULK // 2 for ask in asks))
-            assert min(len(ask.body) for ask in asks) > max(len(ask.body) for ask in asks) / 3
+            await session.until(lambda: all(ask.body for ask in asks))
+            before = [len(ask.body) for ask in asks]
+            await session.until(
+                lambda: any(len(ask.body) > BULK // 2 + size for ask, size in zip(asks, before, strict=True))
+            )
+            gained = [len(ask.body) - size for ask, size in zip(asks, before, strict=True)]
+            assert min(gained) > max(gained) / 3, (before, gained)
             for ask in asks:
                 assert len((await ask.response())[2]) == BULK
 

@@ -10,10 +10,11 @@ import trio
 from http2.server import Channel, spoken
 from http2.webclient import BINARY, TEXT, call, framed
 from msgspec.structs import replace
+from peer import Peer
 from rig import Rig, backends, connect, rule, running, soon
 
 from fastroute.settings import Limits
-from fastroute.snapshot import Backend, Cors, WeightedBackend
+from fastroute.snapshot import Backend, Cors, Mirror, WeightedBackend
 
 PROTOCOLS = ("HTTP/1.1", "HTTP/2")
 KINDS = (BINARY, TEXT)
@@ -197,6 +198,52 @@ async def test_an_answer_that_is_not_one_of_grpc() -> None:
     async with serving(script) as rig:
         found = await call(rig, "HTTP/1.1", TEXT, [as_text(framed(b"x"))])
         assert (found.status, found.fields["content-type"], found.messages) == (404, "text/html", [b"<p>none</p>"])
+
+
+MIRRORED = replace(rule("b", path="/a.B", filters=[Mirror(backend="m")]), calls=True)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_a_mirror_gets_the_same_call(protocol: str, kind: str, pieces: int) -> None:
+    seen, mirrored = Seen(), Seen()
+    scripts = spoken(replying(seen, b"ok")), spoken(replying(mirrored))
+    async with backends(*scripts) as [backend, mirror], running(MIRRORED) as rig:
+        for name, port in (("b", backend.port), ("m", mirror.port)):
+            rig.upstreams.speak(name, Backend(protocol="h2"))
+            rig.put(name, port)
+        body = in_kind(kind, framed(b"hello world!"))
+        parts = [body] if pieces == 1 else [body[:3], body[3:10], body[10:]]
+        found = await call(rig, protocol, f"{kind}+proto", parts)
+        assert found.messages == [b"ok"]
+        await soon(lambda: len(mirrored.requests) == 1)
+        assert mirrored.requests == seen.requests
+        head, content = mirrored.requests[0]
+        assert b"\r\nContent-Type: application/grpc+proto\r\n" in head
+        assert b"\r\nTe: trailers\r\n" in head
+        assert content == framed(b"hello world!")
+
+
+async def test_a_mirror_of_another_protocol_gets_a_whole_request() -> None:
+    """A wrong Content-Length would take a part of the next request on the connection."""
+    requests: list[tuple[bytes, bytes]] = []
+
+    async def over_http1(peer: Peer) -> None:
+        while True:
+            requests.append(await peer.request())
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with backends(spoken(replying(Seen(), b"ok")), over_http1) as [backend, mirror], running(MIRRORED) as rig:
+        rig.upstreams.speak("b", Backend(protocol="h2"))
+        rig.put("b", backend.port)
+        rig.put("m", mirror.port)
+        for count in (1, 2):
+            await call(rig, "HTTP/1.1", TEXT, [as_text(framed(b"hello world!"))])
+            await soon(lambda count=count: len(requests) == count)
+        for head, content in requests:
+            assert b"\r\ncontent-type: application/grpc\r\n" in head
+            assert content == framed(b"hello world!")
 
 
 @dataclass

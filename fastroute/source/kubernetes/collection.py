@@ -44,6 +44,7 @@ class Collection:
     ) -> None:
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
+        self._omissions: dict[Key, str] = {}  # why an object is applied without data although it may have some
         self.problems: dict[Key, ManifestProblem] = {}  # objects whose last good version is kept
         self.is_listed = False  # after the first complete listing; objects held before are of another version
         self._host, self._restated, self._controller_name = host, restated, controller_name
@@ -73,11 +74,12 @@ class Collection:
     def refuse(self, key: Key, error: Exception) -> Iterator[Apply]:
         """An object that is followed by name cannot be read. What is known of it stays; if nothing is, it is applied
         without data: nobody may be told that it does not exist."""
-        if key in self.held or not issubclass(self.row.type, WithData):
+        why = _why(error, self.row)
+        if not issubclass(self.row.type, WithData) or (key in self.held and self._omissions.get(key, why) == why):
             return
         metadata = Metadata(name=key.name, namespace=key.namespace)
-        self.held[key] = Held(resource_version="", generation=0, uid="")
-        yield Apply(self.row.type(metadata=metadata, api_version=self.version, omission=_why(error, self.row)))
+        self.held[key], self._omissions[key] = Held(resource_version="", generation=0, uid=""), why
+        yield Apply(self.row.type(metadata=metadata, api_version=self.version, omission=why))
 
     def _named(self, content: msgspec.Raw) -> Named | None:
         """None: its name cannot be read; a problem reports that until the next listing."""
@@ -96,6 +98,7 @@ class Collection:
         is_known = before is not None and self._is_followed and self.row.is_custom and held.has_same_spec(before)
         resource = None if is_known else self._typed(key, notice.content)
         self.held[key] = held
+        self._omissions.pop(key, None)
         if self.row.has_status and (before is None or not before.has_same_status(held)):
             self._restated(key)
         if self._listed is not None:
@@ -134,6 +137,7 @@ class Collection:
         if self._listed is not None:
             self._listed.discard(key)
         self._statuses.drop(key)
+        self._omissions.pop(key, None)
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)
 

@@ -1,13 +1,14 @@
 """Looks: reads the objects of a kind that are followed by name but not watched, one after the other, again and again.
 
 The namespaces take turns, and RATE limits the requests. So a namespace that names thousands of Secrets does not delay
-the others: it only waits longer for its own. An object is read at most every PAUSE seconds.
+the others: it only waits longer for its own. Objects that were not read yet come first, except in every SHARE-th
+turn. An object is read at most every PAUSE seconds, or every RETRY seconds until it was read once.
 """
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from typing import NamedTuple, NoReturn
 
 import msgspec
@@ -27,6 +28,8 @@ from fastroute.source.kubernetes.quota import Quota
 from fastroute.source.store import Apply, Delete
 
 PAUSE = 10.0  # s between two reads of an object
+RETRY = 1.0  # s until the next try to read an object that was never read
+SHARE = 4  # one of so many turns is for an object that was read before
 RATE, BURST = 20.0, 200.0  # reads of all objects of a kind: per second, and at once
 PATIENCE = 2.0  # s that the first configuration waits for the first reads
 TOO_MANY = {
@@ -45,8 +48,9 @@ class _Rest(NamedTuple):
 
 class Looks:
     """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `note_read` gets the kind and the
-    key of an object that was read for the first time. `looked` is called when an object appeared or disappeared, and
-    when the first objects to follow were read, or after PATIENCE. `room`: as for a Collection."""
+    key of an object that was read for the first time: its content is known, or that it does not exist, or that it must
+    not be read. `looked` is called when an object appeared or disappeared, and when the first objects to follow were
+    read, or after PATIENCE. `room`: as for a Collection."""
 
     def __init__(
         self,
@@ -66,16 +70,17 @@ class Looks:
         self.wanted: frozenset[Named] = frozenset()  # what is read
         self._unread: set[Named] = set()
         self._read: set[Key] = set()
-        self._queue = FairQueue[Named, str](lambda one: one.space)
-        self._resting: deque[_Rest] = deque()  # in the order of time
+        self._first, self._again = (FairQueue[Named, str](lambda one: one.space) for _ in range(2))
+        self._resting, self._failed = (deque[_Rest]() for _ in range(2))  # in the order of time
+        self._turns = 0
         self._news = trio.Event()
         self._bucket = Bucket(RATE, BURST)
         self._unwatched: dict[Key, ManifestProblem] = {}
         self._complained = False
 
     def has_read(self, key: Key) -> bool:
-        """Whether it is known what the object contains, or that it does not exist."""
-        return key in self._read or key in self.collection.held
+        """Whether it is known what the object contains, that it does not exist, or that it must not be read."""
+        return key in self._read
 
     @property
     def problems(self) -> tuple[ManifestProblem, ...]:
@@ -94,15 +99,18 @@ class Looks:
             message=f"is not watched but read every {PAUSE:g} s, or less often: {TOO_MANY[self._row.kind]}",
         )
 
-    def adopt(self, key: Key, held: Held) -> None:
-        """Takes over an object that a watch held until now."""
-        self.collection.held[key] = held
+    def adopt(self, key: Key, held: Held | None) -> None:
+        """Takes over an object that a watch followed until now. None: it does not exist."""
+        self._read.add(key)
+        if held is not None:
+            self.collection.held[key] = held
 
     def follow(self, wanted: frozenset[Named]) -> None:
         """`wanted`: what to read from now on. The others are dropped."""
         before, self.wanted = self.wanted, wanted
         for one in before - wanted:
-            self._queue.discard(one)
+            self._first.discard(one)
+            self._again.discard(one)
             self._unread.discard(one)
         for one in sorted(wanted - before):
             self._unread.add(one)
@@ -120,8 +128,9 @@ class Looks:
 
     def renew(self) -> None:
         """Reads everything again soon, because the state of the API server went back."""
-        while self._resting:
-            self._enqueue(self._resting.popleft().named)
+        for rests in (self._resting, self._failed):
+            while rests:
+                self._enqueue(rests.popleft().named)
 
     async def run(self) -> NoReturn:
         """Reads, until cancelled."""
@@ -131,9 +140,8 @@ class Looks:
                 one = await self._next()
                 await trio.sleep(self._bucket.reserve(trio.current_time()))
                 if one in self.wanted:
-                    await self._look(one)
-                    self._note_looked(one)
-                    self._resting.append(_Rest(trio.current_time() + PAUSE, one))
+                    is_final = await self._look(one)
+                    self._note_looked(one, is_final)
         raise AssertionError("unreachable")
 
     async def _settle(self) -> None:
@@ -143,7 +151,12 @@ class Looks:
         self.is_settled = True
         self._looked()
 
-    def _note_looked(self, one: Named) -> None:
+    def _note_looked(self, one: Named, is_final: bool) -> None:
+        now = trio.current_time()
+        if not is_final and one.key not in self._read:
+            self._failed.append(_Rest(now + RETRY, one))
+            return
+        self._resting.append(_Rest(now + PAUSE, one))
         self._unread.discard(one)
         self._check_all_read()
         if one in self.wanted and one.key not in self._read:
@@ -156,23 +169,32 @@ class Looks:
 
     def _enqueue(self, one: Named) -> None:
         if one in self.wanted:
-            self._queue.add(one)
+            (self._again if one.key in self._read else self._first).add(one)
             self._news.set()
 
     async def _next(self) -> Named:
         """The object whose turn it is."""
         while True:
             now = trio.current_time()
-            while self._resting and self._resting[0].until <= now:
-                self._enqueue(self._resting.popleft().named)
-            if (one := self._queue.take()) is not None:
+            for rests in (self._resting, self._failed):
+                while rests and rests[0].until <= now:
+                    self._enqueue(rests.popleft().named)
+            if (one := self._taken()) is not None:
                 return one
             self._news = trio.Event()
-            with trio.move_on_at(self._resting[0].until if self._resting else math.inf):
+            ends = [rests[0].until for rests in (self._resting, self._failed) if rests]
+            with trio.move_on_at(min(ends, default=inf)):
                 await self._news.wait()
 
-    async def _look(self, one: Named) -> None:
-        """Lists one object by its name: a GET would need the permission `get`, which nothing else needs."""
+    def _taken(self) -> Named | None:
+        self._turns += 1
+        if self._turns % SHARE == 0 and (one := self._again.take()) is not None:
+            return one
+        return self._first.take() or self._again.take()
+
+    async def _look(self, one: Named) -> bool:
+        """Lists one object by its name: a GET would need the permission `get`, which nothing else needs. Returns
+        whether the answer is final: after a temporary error it is not."""
         key = one.key
         path = collection(self._row.group, self._row.versions[0], self._row.plural, key.namespace)
         try:
@@ -182,12 +204,14 @@ class Looks:
             if not self._complained:
                 _log.warning("%s %s cannot be read: %s", self._row.kind, key, error)
             self._complained = True
-            if one in self._unread or (isinstance(error, ApiError) and error.is_refusal):
+            is_refused = isinstance(error, ApiError) and error.is_refusal
+            if is_refused or key not in self._read:
                 self._apply(one, self.collection.refuse(key, error))
-            return
+            return is_refused
         self._complained = False
         notices = [Notice("Put", item, since=trio.current_time()) for item in items]
         self._apply(one, self.collection.take(notices) if notices else self.collection.drop(key))
+        return True
 
     def _apply(self, one: Named, changes: Iterator[Apply | Delete]) -> None:
         """`changes`: what happens to the collection, unless the object was dropped in the meantime."""

@@ -25,13 +25,24 @@ from fastroute.fairness import interleaved
 from fastroute.graph.frontend import authority_refs, reference_to
 from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
-from fastroute.resources.gateway import Gateway, Listener
+from fastroute.resources.core import Namespace, Secret
+from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet
 from fastroute.resources.meta import Key
-from fastroute.resources.policy import BackendTLSPolicy
+from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.shape import SUBDOMAIN
 from fastroute.resources.world import Resources
 
 MOST = 64  # watches by name, of each kind
+DECIDING = (
+    BackendTLSPolicy,
+    GatewayClass,
+    Gateway,
+    ListenerSet,
+    Namespace,
+    ReferenceGrant,
+    Secret,
+)  # the kinds that decide what is followed by name
+PERMITTING = (GatewayClass, ReferenceGrant)  # the kinds that decide which ConfigMaps a known Gateway may use
 NAME = re.compile(SUBDOMAIN)
 
 
@@ -64,8 +75,8 @@ def named_secrets(resources: Resources, controller_name: str) -> Names:
 def _judged(references: list[tuple[bool, Reference]], resources: Resources) -> Names:
     """`references`: each with whether it is served if it is permitted."""
     spaces = {reference.to_namespace for _, reference in references if reference.namespace != reference.to_namespace}
-    relevant = {key: grant for key, grant in resources.reference_grants.items() if key.namespace in spaces}
-    grants = index_grants(relevant)
+    every = resources.reference_grants if spaces else {}  # there may be many, and most references need none
+    grants = index_grants({key: grant for key, grant in every.items() if key.namespace in spaces})
     named: dict[bool, set[Named]] = {True: set(), False: set()}
     for is_served, reference in references:
         secret = Key(reference.to_namespace, reference.to_name)
@@ -77,21 +88,25 @@ def named_config_maps(resources: Resources, controller_name: str) -> Names:
     """The ConfigMaps named by BackendTLSPolicies, and by our Gateways. For which Services the policies are does not
     matter: it changes often."""
     named = frozenset[Named]().union(*map(_of_policy, resources.backend_tls_policies.values()))
+    of_gateways = config_maps_of_gateways(resources, controller_name)
+    return of_gateways._replace(permitted=of_gateways.permitted | named)
+
+
+def config_maps_of_gateways(resources: Resources, controller_name: str) -> Names:
     gateways = _our_gateways(resources, controller_name).items()
     refs = [(key, ref) for key, gateway in gateways for ref in authority_refs(gateway)]
     references = [(True, reference_to(key, ref)) for key, ref in refs if (ref.group, ref.kind) == ("", "ConfigMap")]
-    of_gateways = _judged(references, resources)
-    return Names(of_gateways.permitted | named, of_gateways.refused)
+    return _judged(references, resources)
 
 
 def config_maps_of(one: BackendTLSPolicy | Gateway, resources: Resources, controller_name: str) -> frozenset[Named]:
     """The ConfigMaps that one object names and may use. `resources`: the others."""
     if isinstance(one, BackendTLSPolicy):
         return _of_policy(one)
-    if one.spec.tls is None:
+    if not any(authority_refs(one)):
         return frozenset()
-    alone = msgspec.structs.replace(resources, gateways={one.key: one}, backend_tls_policies={})
-    return named_config_maps(alone, controller_name).permitted
+    alone = msgspec.structs.replace(resources, gateways={one.key: one})
+    return config_maps_of_gateways(alone, controller_name).permitted
 
 
 def _of_policy(policy: BackendTLSPolicy) -> frozenset[Named]:

@@ -3,13 +3,14 @@
 A ConfigMap is read only while an object names it. So when an object begins to name one, the content is not known yet.
 Without CA certificates a policy refuses all requests, and a Gateway all clients of its HTTPS listeners. Such an object
 reaches the Store together with the content; until then its last version is served. It waits no longer than PATIENCE:
-after that it is served as it is, so that its status says what is wrong. Later edits of an object that waits do not
-extend the time.
+after that it is served as it is, so that its status says what is wrong (unread.py). Later edits of an object that waits
+do not extend the time.
 """
 
 from collections import deque
 from collections.abc import Callable
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -31,6 +32,13 @@ class _Waiting(msgspec.Struct):
     until: float  # on trio's clock
 
 
+class Taken(NamedTuple):
+    """`waits`: the object waits from now on. `unread`: the ConfigMaps that it names and that are not read yet."""
+
+    waits: bool
+    unread: frozenset[Key] = frozenset()
+
+
 class Postponed:
     """`named_in`: the ConfigMaps that an object names and may use. `is_read`: whether it is known what a ConfigMap
     contains, that it does not exist, or why it cannot be read. Whoever finds out more calls `note_read`."""
@@ -49,28 +57,28 @@ class Postponed:
         """What must be read for the objects that wait."""
         return frozenset[Named]().union(*(one.named for one in self._waiting.values()))
 
-    def takes(self, event: Apply | Delete) -> bool:
-        """Whether it is an object that waits from now on. In any case, an earlier version does not wait any more."""
+    def takes(self, event: Apply | Delete) -> Taken:
+        """Whether it is an object that waits. In any case, an earlier version does not wait any more."""
         if isinstance(event, Delete):
             self._drop((event.kind, event.key))
-            return False
+            return Taken(False)
         resource = event.resource
         if not isinstance(resource, BackendTLSPolicy | Gateway):
-            return False
+            return Taken(False)
         id_ = (type(resource), resource.key)
         now, before = trio.current_time(), self._drop(id_)
         named = self._named_in(resource)
-        unread = {one.key for one in named if not self._is_read(one.key)}
+        unread = frozenset(one.key for one in named if not self._is_read(one.key))
         until = before.until if before else now + PATIENCE
         if not unread or until <= now:
-            return False
-        self._waiting[id_] = _Waiting(event, named, unread, until)
+            return Taken(False, unread)
+        self._waiting[id_] = _Waiting(event, named, set(unread), until)
         for key in unread:
             self._for.setdefault(key, set()).add(id_)
         if before is None:
             self._deadlines.append((until, id_))
             self._begun.set()
-        return True
+        return Taken(True, unread)
 
     def _drop(self, id_: Id) -> _Waiting | None:
         """The object does not wait any more. Returns what waited."""

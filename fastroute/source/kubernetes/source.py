@@ -23,19 +23,26 @@ from fastroute.apiserver.contact import Contact
 from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
 from fastroute.apiserver.objects import Held
 from fastroute.metrics import Metrics
-from fastroute.resources.core import ConfigMap, Namespace, Secret
-from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
+from fastroute.resources.core import ConfigMap, Secret
 from fastroute.resources.meta import Key, Resource
-from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
 from fastroute.source.kubernetes.looks import Looks
-from fastroute.source.kubernetes.named import NAMING, choose, config_maps_of, is_possible
+from fastroute.source.kubernetes.named import (
+    DECIDING,
+    NAMING,
+    PERMITTING,
+    choose,
+    config_maps_of,
+    config_maps_of_gateways,
+    is_possible,
+)
 from fastroute.source.kubernetes.postponed import Postponed
 from fastroute.source.kubernetes.quota import rooms
 from fastroute.source.kubernetes.served import Served, discover, judge
+from fastroute.source.kubernetes.unread import Unread
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
@@ -43,15 +50,6 @@ REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not pe
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
 BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
 NAMES_SHARE = 10.0  # times the duration of a check of what is followed by name: the pause after it
-DECIDING = (
-    BackendTLSPolicy,
-    GatewayClass,
-    Gateway,
-    ListenerSet,
-    Namespace,
-    ReferenceGrant,
-    Secret,
-)  # the kinds that decide what is followed by name
 BY_NAME = (Secret, ConfigMap)
 
 _log = logging.getLogger(__name__)
@@ -84,6 +82,7 @@ class KubernetesSource:
         self._rooms = rooms()
         self._looks = {kind: self._made_looks(BY_KIND[kind]) for kind in NAMING}
         self._postponed = Postponed(lambda one: config_maps_of(one, self.store.now(), controller_name), self._is_read)
+        self._unread = Unread(lambda key: self._is_read(key) or self._is_held(ConfigMap, key))
         self._problems: tuple[ManifestProblem, ...] = ()
         self._changed: Callable[[float], None] | None = None
         self._restated: Callable[[str, Key], None] = lambda kind, key: None
@@ -308,6 +307,9 @@ class KubernetesSource:
         noticed = trio.current_time()
         touched: set[type[Resource]] = set()
         changed = self.store.apply(self._kept(events, touched), noticed)
+        if self.loaded.is_set() and not touched.isdisjoint(PERMITTING):
+            permitted = config_maps_of_gateways(self.store.now(), self._controller_name).permitted
+            changed |= self.store.apply(self._unread.expect(one.key for one in permitted), noticed)
         problems = self._all_problems()
         if problems != self._problems:
             self._problems = problems
@@ -320,9 +322,12 @@ class KubernetesSource:
     def _kept(self, events: Iterable[Apply | Delete], touched: set[type[Resource]]) -> Iterator[WatchEvent]:
         for event in events:
             kind = type(event.resource) if isinstance(event, Apply) else event.kind
-            if self.loaded.is_set() and self._postponed.takes(event):
-                self._names.set()
-                continue
+            if self.loaded.is_set():
+                waits, unread = self._postponed.takes(event)
+                if waits:
+                    self._names.set()
+                    continue
+                yield from self._unread.expect(unread)
             if kind not in BY_NAME or isinstance(event, Delete):  # what changed is watched as before
                 touched.add(kind)
             if isinstance(event, Delete):
@@ -335,7 +340,7 @@ class KubernetesSource:
     def _note_read(self, kind: str, key: Key) -> None:
         """An object that is followed by name was read for the first time."""
         if kind == "ConfigMap":
-            self._apply(self._postponed.note_read(key))
+            self._apply([*self._unread.note_read(key), *self._postponed.note_read(key)])
 
     async def _release(self) -> NoReturn:
         while True:
@@ -348,6 +353,8 @@ class KubernetesSource:
         return not is_possible(config_map) or self._looks["ConfigMap"].has_read(config_map)
 
     def _is_held(self, kind: type[Resource], key: Key) -> bool:
+        if kind is ConfigMap and key in self._unread.keys:
+            return True
         if any(looks.collection.row.type is kind and key in looks.collection.held for looks in self._looks.values()):
             return True
         return any(life.collection.row.type is kind and key in life.collection.held for life in self._lives.values())
@@ -381,12 +388,14 @@ class KubernetesSource:
         found = {*there, *looks.collection.held}
         names = NAMING[kind](self.store.now(), self._controller_name)
         if kind == "ConfigMap":
+            self._apply(self._unread.renew({one.key for one in names.permitted}))
             names = names._replace(permitted=names.permitted | self._postponed.names)
         choice = choose(names, known, found, by_name)
         unwatched = {one.key for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
-            if key in unwatched and (held := by_name[key].collection.held.get(key)) is not None:
-                looks.adopt(key, held)
+            followed = by_name[key].collection
+            if key in unwatched and (followed.is_listed or key in followed.held):
+                looks.adopt(key, followed.held.get(key))
             self._end(f"{kind} {key}")
         for key in choice.watched:
             if key not in by_name and not is_refused:

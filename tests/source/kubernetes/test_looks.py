@@ -11,7 +11,7 @@ from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import BY_KIND
 from fastroute.apiserver.objects import Held
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, Looks
+from fastroute.source.kubernetes.looks import BURST, PATIENCE, PAUSE, RATE, RETRY, SHARE, Looks
 from fastroute.source.kubernetes.named import Named
 from fastroute.source.store import Apply, Delete, Store
 
@@ -173,6 +173,76 @@ async def test_what_cannot_be_read_is_not_called_missing(autojump_clock: Any) ->
         one.server.refusal = ApiError(0, "", "timed out")
         await trio.sleep(2 * PAUSE)
         assert [str(key) for key in one.store.snapshot().secrets] == ["a-tenant/s0"], "it is known that there is no s1"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ApiError(429, "TooManyRequests", "later"), "cannot be read, because the API server answers 429"),
+        (ApiError(503, "Unavailable", "later"), "cannot be read, because the API server answers 503"),
+        (ApiError(0, "Timeout", "no answer"), "cannot be read: the API server cannot be reached"),
+    ],
+)
+async def test_a_temporary_error_is_no_answer(autojump_clock: Any, error: ApiError, why: str) -> None:
+    """The object is not called missing, but it counts as read only after an answer."""
+    async with running() as one:
+        one.server.refusal = error
+        one.server.secrets.add("a-tenant/s0")
+        one.looks.follow(named(A, 2))
+        await trio.sleep(PATIENCE - 0.1)
+        assert [secret.omission.startswith(why) for secret in one.store.snapshot().secrets.values()] == [True, True]
+        assert not one.looks.is_settled
+        await trio.sleep(5 * RETRY)
+        assert one.looks.is_settled, "the first configuration does not wait longer"
+        assert len(one.server.reads) <= 2 * (1 + (PATIENCE + 5 * RETRY) / RETRY)
+        assert one.firsts == []
+        assert not one.looks.has_read(Key(A, "s0"))
+        one.server.refusal, before = None, len(one.server.reads)
+        await trio.sleep(RETRY + 0.1)
+        assert one.firsts == ["a-tenant/s0", "a-tenant/s1"]
+        assert one.held == ["a-tenant/s0"]
+        one.server.refusal = error
+        await trio.sleep(PAUSE)
+        assert len(one.server.reads) == before + 4, "later reads are repeated at the usual time"
+        assert one.held == ["a-tenant/s0"]
+
+
+async def test_the_reason_changes_with_the_answer(autojump_clock: Any) -> None:
+    async with running() as one:
+        one.server.refusal = ApiError(503, "Unavailable", "later")
+        one.looks.follow(named(A, 1))
+        await trio.sleep(RETRY / 2)
+        one.server.refusal = ApiError(403, "Forbidden", "no")
+        await trio.sleep(RETRY)
+        assert ["403" in secret.omission for secret in one.store.snapshot().secrets.values()] == [True]
+        assert one.firsts == ["a-tenant/s0"]
+
+
+async def test_what_was_not_read_yet_is_read_first_but_not_only(autojump_clock: Any) -> None:
+    async with running() as one:
+        many = named(A, 1_000)
+        one.looks.follow(many)
+        await trio.sleep(70)
+        new = frozenset(Named(A, Key(A, f"t{number}")) for number in range(1_000))
+        some = frozenset(sorted(new)[:10])
+        before = len(one.server.reads)
+        one.looks.follow(many | some)
+        await trio.sleep(2 * len(some) / RATE)
+        assert all(one.looks.has_read(name.key) for name in some), "although thousands are to be read again"
+        one.looks.follow(many | new)
+        await trio.sleep(30)
+        again = [name for name, _ in one.server.reads[before:] if "/s" in name]
+        assert len(again) >= 30 * RATE / SHARE
+
+
+async def test_what_a_watch_knew_counts_as_read(autojump_clock: Any) -> None:
+    async with running() as one:
+        for name, held in (("s0", Held("1", 1, "u")), ("s1", None)):
+            one.looks.adopt(Key(A, name), held)
+        one.looks.follow(named(A, 3))
+        assert [one.looks.has_read(Key(A, f"s{number}")) for number in range(3)] == [True, True, False]
+        await trio.sleep(1)
+        assert one.firsts == ["a-tenant/s2"]
 
 
 async def test_what_is_dropped_while_it_is_read_is_not_taken(autojump_clock: Any) -> None:

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
@@ -19,6 +20,7 @@ from source.kubernetes.followed import (
     until,
 )
 
+from fastroute.resources.gateway import Gateway, GatewayClass
 from fastroute.resources.meta import Key, Metadata
 from fastroute.resources.policy import BackendTLSPolicy, BackendTLSPolicySpec, LocalReference, PolicyTarget, Validation
 from fastroute.resources.world import Resources
@@ -38,7 +40,7 @@ def named(seen: Followed) -> list[str]:
 
 
 def read(seen: Followed) -> set[str]:
-    return {key.name for key in seen.source.store.snapshot().config_maps}
+    return {key.name for key, one in seen.source.store.snapshot().config_maps.items() if not one.omission}
 
 
 @pytest.mark.parametrize("most", [64, 1], ids=["watched", "read in turn"])
@@ -51,15 +53,23 @@ async def test_a_policy_and_its_new_config_maps_are_served_together(
         api.put(CONFIG_MAPS, name, data={"ca.crt": name})
     api.put(POLICIES, "p", spec=naming("s", "old"))
     async with following(api, tmp_path) as seen:
-        unread: list[str] = []
-        seen.changed = lambda noticed: unread.extend(set(named(seen)) - read(seen))  # type: ignore[method-assign]
-        for names in (["old", "new"], ["new", "newer"], ["last"]):
+        unread: dict[tuple[str, ...], set[str]] = {}  # by what the policy named
+
+        def changed(noticed: float) -> None:
+            names = named(seen)
+            unread.setdefault(tuple(names), set()).update(set(names) - read(seen))
+
+        seen.changed = changed  # type: ignore[method-assign]
+        versions = (["old", "new"], ["new", "newer"], ["last"])
+        for names in versions:
             api.put(POLICIES, "p", spec=naming("s", *names))
             await until(lambda names=names: named(seen) == names)  # type: ignore[misc]
             await until(lambda names=names: read(seen) == set(names))  # type: ignore[misc]
         api.put(POLICIES, "p", spec=naming("s", "last", "missing"))  # it is known soon that there is none
         await until(lambda: named(seen) == ["last", "missing"])
-        assert not unread or set(unread) == {"missing"}
+        assert unread.pop(("last", "missing")) == {"missing"}
+        assert unread.keys() >= set(map(tuple, versions))
+        assert not any(unread.values())
         api.delete(POLICIES, "p")
         await until(lambda: not read(seen))
 
@@ -98,16 +108,16 @@ async def test_a_gateway_and_its_new_config_maps_are_served_together(
         def unread(names: set[str]) -> set[str]:
             return names - read(seen)
 
-        missing: list[set[str]] = []
+        missing: dict[str, set[str]] = {}  # by the listener of the version
         for number, names in enumerate((["old", "new"], ["newer", "cas/open"], ["newer", "cas/closed"])):
             wanted = {name.rpartition("/")[2] for name in names} - {"closed"}
             listener = f"h{number}"
             seen.changed = lambda noticed: (  # type: ignore[method-assign]
-                missing.append(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
+                missing.setdefault(listener, set()).update(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
             )
             api.put(GATEWAYS, "g", spec=validating(*names, listener=listener))
             await until(lambda: listeners() == [listener])  # noqa: B023
-        assert not any(missing)
+        assert missing == {"h0": set(), "h1": set(), "h2": set()}
         api.put(GATEWAYS, "foreign", spec={**validating("unread"), "gatewayClassName": "theirs"})
         await until(lambda: Key("default", "foreign") in store.snapshot().gateways)
 
@@ -172,6 +182,142 @@ async def test_a_config_map_that_must_not_be_read_is_not_called_missing(
         assert {name: found(seen)[name] for name in ("first", "second")} == {"first": "", "second": ""}
 
 
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("most", [64, 0], ids=["watched", "read in turn"])
+async def test_a_temporary_error_replaces_no_policy(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, status: int
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.RETRY", 0.02)
+    monkeypatch.setattr(postponed, "PATIENCE", 3600.0)
+    path = "/api/v1/namespaces/default/configmaps"
+    for name in ("old", "new"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(POLICIES, "p", spec=naming("s", "old"))
+
+    def tries() -> int:
+        return len([one for one, query in api.requests if query.get("fieldSelector") == "metadata.name=new"])
+
+    async with following(api, tmp_path) as seen:
+        api.refusals[path] = status
+        api.put(POLICIES, "p", spec=naming("s", "new"))
+        await until(lambda: tries() > 1)
+        assert named(seen) == ["old"]
+        assert texts(seen)["old"] == "old"
+        del api.refusals[path]
+        await until(lambda: named(seen) == ["new"])
+        assert texts(seen)["new"] == "new"
+
+
+def texts(seen: Followed) -> dict[str, str]:
+    """What each ConfigMap in the Store contains, or why it is not known."""
+    found = seen.source.store.snapshot().config_maps
+    return {key.name: one.omission or one.data["ca.crt"] for key, one in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("most", "why"),
+    [
+        pytest.param(64, "is not read yet", id="watched"),
+        pytest.param(0, "cannot be read, because the API server answers 500 Unavailable", id="read in turn"),
+    ],
+)
+async def test_what_is_not_read_in_time_is_not_called_missing(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, why: str
+) -> None:
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.RETRY", 0.02)
+    monkeypatch.setattr(postponed, "PATIENCE", 0.2)
+    path = "/api/v1/namespaces/default/configmaps"
+    for name in ("old", "new", "other"):
+        api.put(CONFIG_MAPS, name, data={"ca.crt": name})
+    api.put(POLICIES, "p", spec=naming("s", "old"))
+    async with following(api, tmp_path) as seen:
+        missing: list[set[str]] = []
+        seen.changed = lambda noticed: missing.append(set(named(seen)) - set(texts(seen)))  # type: ignore[method-assign]
+        api.refusals[path] = 500
+        api.put(POLICIES, "p", spec=naming("s", "new", "gone", "other"))
+        await until(lambda: named(seen) == ["new", "gone", "other"])
+        await until(lambda: set(texts(seen)) >= {"new", "gone", "other"})
+        assert {texts(seen)[name] for name in ("new", "gone", "other")} == {why}
+        assert missing
+        assert not any(missing)
+        api.put(POLICIES, "p", spec=naming("s", "new", "gone"))
+        await until(lambda: "other" not in texts(seen))
+        del api.refusals[path]
+        await until(lambda: texts(seen) == {"new": "new"})
+        await until(lambda: not seen.source._unread.keys)
+
+
+@pytest.mark.parametrize(("late", "most"), [(CLASSES, 64), (CLASSES, 0), (GRANTS, 0)])
+async def test_what_becomes_permitted_is_not_called_missing(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str, most: int
+) -> None:
+    """A GatewayClass or a ReferenceGrant comes after the Gateway, and the ConfigMap is read only later."""
+    monkeypatch.setattr("fastroute.source.kubernetes.named.MOST", most)
+    monkeypatch.setattr("fastroute.source.kubernetes.looks.RETRY", 0.02)
+    path = "/api/v1/namespaces/cas/configmaps"
+    gateways = {"group": GROUP, "kind": "Gateway", "namespace": "default"}
+    to = {"group": "", "kind": "ConfigMap", "name": "new"}
+    parts: dict[str, tuple[str, str, Any]] = {
+        CLASSES: ("ours", "", {"controllerName": CONTROLLER_NAME}),
+        GRANTS: ("g", "cas", {"from": [gateways], "to": [to]}),
+    }
+    key = Key("cas", "new")
+    api.put(CONFIG_MAPS, "new", "cas", data={"ca.crt": "new"})
+    api.put(GATEWAYS, "g", spec=validating("cas/new"))
+    for collection in parts.keys() - {late}:
+        name, space, spec = parts[collection]
+        api.put(collection, name, space, spec=spec)
+    async with following(api, tmp_path) as seen:
+        store = seen.source.store
+        api.refusals[path] = 500
+        has_come: list[bool] = []
+
+        def changed(noticed: float) -> None:
+            now = store.snapshot()
+            if now.gateway_classes and now.reference_grants:
+                has_come.append(key in now.config_maps)
+
+        seen.changed = changed  # type: ignore[method-assign]
+        name, space, spec = parts[late]
+        api.put(late, name, space, spec=spec)
+        await until(lambda: has_come)
+        assert texts(seen)["new"] in (
+            "is not read yet",
+            "cannot be read, because the API server answers 500 Unavailable",
+        )
+        del api.refusals[path]
+        await until(lambda: texts(seen) == {"new": "new"})
+        assert all(has_come)
+        api.delete(late, name, space)
+        await until(lambda: not texts(seen))
+
+
+class NoPass(dict[Key, Any]):
+    """Objects that nothing may go through."""
+
+    def items(self) -> Any:
+        raise AssertionError("all were read")
+
+    __iter__ = keys = values = items
+
+
+@pytest.mark.parametrize(
+    ("frontend", "names"),
+    [({"default": {}}, set()), (validating("a", "default/b")["tls"]["frontend"], {"default/a", "default/b"})],
+)
+def test_grants_are_not_read_for_a_gateway_that_needs_none(frontend: dict[str, Any], names: set[str]) -> None:
+    spec = {**validating(), "tls": {"frontend": frontend}}
+    ours = {"metadata": {"name": "ours"}, "spec": {"controllerName": CONTROLLER_NAME}}
+    gateway = {"metadata": {"name": "g", "namespace": "default"}, "spec": spec}
+    resources = Resources(
+        gateway_classes={Key("", "ours"): msgspec.convert(ours, GatewayClass)}, reference_grants=NoPass()
+    )
+    found = config_maps_of(msgspec.convert(gateway, Gateway), resources, CONTROLLER_NAME)
+    assert {str(one.key) for one in found} == names
+
+
 def policy(name: str, *config_maps: str) -> Apply:
     refs = tuple(LocalReference(name=one, group="", kind="ConfigMap") for one in config_maps)
     target = PolicyTarget(name="s", kind="Service")
@@ -190,7 +336,7 @@ class Scene:
         self.late: list[tuple[str, float]] = []
 
     def waits(self, event: Apply) -> bool:
-        return self.postponed.takes(event)
+        return self.postponed.takes(event).waits
 
     def note(self, name: str) -> list[str]:
         self.known.add(name)
@@ -199,7 +345,9 @@ class Scene:
     async def run(self) -> None:
         while True:
             for event in await self.postponed.late():
-                assert not self.waits(event), "it passes now"
+                waits, unread = self.postponed.takes(event)
+                assert not waits, "it passes now"
+                assert unread, "what it lacks is told"
                 self.late.append((event.resource.key.name, trio.current_time()))
 
 
