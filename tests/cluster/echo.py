@@ -47,7 +47,7 @@ def ready_addresses(api: Api, namespace: str) -> list[str]:
     )
 
 
-def eventually(true: Callable[[], bool], seconds: float = 60.0, pause: float = 0.05) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 200.0, pause: float = 0.05) -> None:
     """Returns when `true()` is true. Raises AssertionError on timeout."""
     end = time.monotonic() + seconds
     while not true():

@@ -128,6 +128,26 @@ def namespace(name: str, **labels: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def policy() -> Object:
+    """A BackendTLSPolicy for no Service. The ConfigMap that it names is watched."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "BackendTLSPolicy",
+        "metadata": {"namespace": "certs", "name": "unused"},
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": "none"}],
+            "validation": {
+                "hostname": "none.test",
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "authorities"}],
+            },
+        },
+    }
+
+
+def config_map() -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "certs", "name": "authorities"}}
+
+
 def objects() -> list[Object]:
     """All objects except the GatewayClass and the Gateway."""
     return [
@@ -137,6 +157,8 @@ def objects() -> list[Object]:
         namespace("certs"),
         tls_secret("edge", *HOSTS),
         certificate_grant(),
+        config_map(),
+        policy(),
         namespace("infra"),
         grant("apples"),
         grant("bananas"),
