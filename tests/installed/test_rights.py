@@ -41,6 +41,26 @@ metadata: {name: echo, namespace: rights}
 spec:
   parentRefs: [{name: edge}]
   rules: [{backendRefs: [{name: echo, port: 8080}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: secured, namespace: rights}
+spec: {ports: [{port: 443}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: secured, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [secured.example.com]
+  rules: [{backendRefs: [{name: secured, port: 443}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: secured, namespace: rights}
+spec:
+  targetRefs: [{group: "", kind: Service, name: secured}]
+  validation: {hostname: secured, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
 """
 ROOT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights"
 
@@ -75,8 +95,8 @@ def resolves(release: Release) -> str:
 
 def live(release: Release) -> None:
     """Exercises every right: objects are created, changed, refused, refused again, and deleted."""
-    for kind in ("gateways", "listenersets", "httproutes", "grpcroutes"):
-        name = {"gateways": "edge", "listenersets": "more"}.get(kind, "echo")
+    for kind in ("gateways", "listenersets", "httproutes", "grpcroutes", "backendtlspolicies"):
+        name = {"gateways": "edge", "listenersets": "more", "backendtlspolicies": "secured"}.get(kind, "echo")
         eventually(lambda where=f"{ROOT}/{kind}/{name}": release.api.request("GET", where).get("status"))
     eventually(lambda: len(services(release)) == 1)
     labels = {"spec": {"infrastructure": {"labels": {"team": "two"}}}}
@@ -90,7 +110,7 @@ def live(release: Release) -> None:
     eventually(lambda: not services(release))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_nothing_is_refused_and_no_right_is_never_used(release: Release, installed) -> None:
     live(release)
     given = granted(rights(infrastructure=True))
@@ -99,5 +119,5 @@ def test_nothing_is_refused_and_no_right_is_never_used(release: Release, install
         with audit_log(release.cluster.folder).open() as lines:
             return judged(asked(lines), given)
 
-    eventually(lambda: verdict().unused == frozenset(), 30)
+    eventually(lambda: verdict().unused == frozenset(), 60)
     assert verdict().refused == frozenset()
