@@ -163,7 +163,7 @@ def fitted(
         else:
             taken += size
             seen |= sets
-            fitting[key] = frontends[key].each(lambda one: _admitted(one, joined))
+            fitting[key] = frontends[key].each(lambda one: _with_anchors(one, joined))
     return fitting
 
 
@@ -171,7 +171,7 @@ def _refused(one: Validation) -> Validation:
     return Validation(None, (*one.problems, frontend_conditions.no_room(MOST))) if one.clients else one
 
 
-def _admitted(one: Validation, joined: dict[tuple[bytes, ...], bytes]) -> Validation:
+def _with_anchors(one: Validation, joined: dict[tuple[bytes, ...], bytes]) -> Validation:
     if one.clients is None:
         return one
     if one.anchors not in joined:
