@@ -17,8 +17,8 @@ cdef bint webcall_begin(Reactor r, Exchange *x, Message *request) noexcept nogil
 cdef bint webcall_take(Exchange *x, Piece *piece) noexcept nogil
 # Translates the head of the answer; called when `grpc_begun` is known. False: no room.
 cdef bint webcall_answer(Reactor r, const Exchange *x, Message *answer) noexcept nogil
-# Notes which frames of the answer have come with the piece, before it is sent. False: trailers come within a frame. Clients
-# would take the frame of the trailers for a part of a message.
+# Advances the position in the frames of the answer by the piece, before it is sent. False: the piece has trailers, but a
+# message is not complete: clients would read the frame of the trailers as a part of the message.
 cdef bint webcall_follow(Exchange *x, const Piece *piece) noexcept nogil
 # Like client_body, but translates the piece.
 cdef int webcall_send(Reactor r, Connection *c, Exchange *x, uint32_t head, const Piece *piece) noexcept nogil

@@ -2,5 +2,5 @@
 
 from fastroute.ext.http2.nghttp2 cimport nghttp2_mem
 
-# For every session.
+# The allocator of all sessions.
 cdef nghttp2_mem *session_memory() noexcept nogil

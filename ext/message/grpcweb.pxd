@@ -8,14 +8,14 @@ from fastroute.ext.memory.slice cimport Arena, Slice
 from fastroute.ext.message.message cimport Message
 
 
-cdef struct WebText:            # what of the text of a request has arrived and was not decoded yet
+cdef struct WebText:            # the part of the text of a request that has arrived and is not decoded yet
     uint16_t bits
     uint8_t digits              # of the next four
     uint8_t padding             # of these
 
-cdef struct WebFrames:          # which part of a frame of an answer has come last
-    uint32_t left               # octets of its content that follow; within its head: the size, as far as it has come
-    uint8_t head                # octets of its head that have come; 0: it is whole, or none has begun
+cdef struct WebFrames:          # the position in the frames of an answer
+    uint32_t left               # octets of the frame's content that follow; within its head: the first octets of the size
+    uint8_t head                # octets of the frame's head that have arrived; 0: no frame has begun, or the last is complete
 
 # The form in which the answer to this request is wanted: WEB_BINARY or WEB_TEXT. `asks`: the CallKind of the request.
 cdef uint8_t web_answers(const Message *request, uint8_t asks) noexcept nogil
@@ -29,7 +29,7 @@ cdef int64_t web_decode(WebText *text, char *data, uint32_t size) noexcept nogil
 # Whether the text ends here.
 cdef inline bint web_is_whole(const WebText *text) noexcept nogil:
     return text.digits == 0
-# More of the frames has come.
+# Advances the position by these octets.
 cdef void web_follow(WebFrames *frames, Slice data) noexcept nogil
 # Whether a frame may begin here.
 cdef inline bint web_is_between(const WebFrames *frames) noexcept nogil:

@@ -98,7 +98,7 @@ def _resolve(
 def _authorities(
     gateway: Key, ref: ParametersReference, field: str, reader: Reader, shelf: Shelf
 ) -> AuthoritiesNode | Problem:
-    """The CA certificates, or the reason why there are none. The checks are in the order of tls.py."""
+    """The CA certificates, or why they cannot be used. As for certificateRefs: kind, grant, existence, content."""
     if (ref.group, ref.kind) != ("", "ConfigMap"):
         return frontend_conditions.authority_of_other_kind(ref.group, ref.kind, field)
     reference = reference_to(gateway, ref)

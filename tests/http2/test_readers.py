@@ -31,7 +31,7 @@ MESSAGES = b"Content-Type: application/grpc\r\n" + CHUNKED
 
 
 class Reader:
-    """A client with STREAMS requests in progress, which reads only when it is told to."""
+    """A client with STREAMS requests in progress, which reads only when `read` is called."""
 
     def __init__(self, stream: trio.SocketStream, wide: bool) -> None:
         self.stream = stream

@@ -1,7 +1,7 @@
-"""Unread: stands for ConfigMaps that objects in the Store name but that are not read yet.
+"""Unread: the ConfigMaps that objects in the Store name but that are not read yet.
 
-Nobody may be told that such a ConfigMap does not exist. So until it is read, or named no longer, the Store has one
-without data that says why.
+No status may say that such a ConfigMap does not exist. So until it is read, or until no object names it any more, the
+Store has a ConfigMap without data, which says why it has none.
 """
 
 from collections.abc import Callable, Iterable, Set
@@ -27,7 +27,7 @@ class Unread:
         return [Apply(_without_data(key)) for key in new]
 
     def note_read(self, key: Key) -> list[Delete]:
-        """Whoever applies the deletion tells whether the ConfigMap exists."""
+        """Returns the deletion of the placeholder. The caller applies what is known about the ConfigMap instead."""
         return self._drop({key})
 
     def renew(self, named: Set[Key]) -> list[Apply | Delete]:

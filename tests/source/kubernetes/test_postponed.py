@@ -346,8 +346,8 @@ class Scene:
         while True:
             for event in await self.postponed.late():
                 waits, unread = self.postponed.takes(event)
-                assert not waits, "it passes now"
-                assert unread, "what it lacks is told"
+                assert not waits, "the object does not wait again"
+                assert unread, "the ConfigMaps that are not read are returned"
                 self.late.append((event.resource.key.name, trio.current_time()))
 
 
