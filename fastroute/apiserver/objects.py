@@ -18,9 +18,9 @@ from fastroute.resources.core import SERVICE_NAME_LABEL, ConfigMap, EndpointSlic
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.web_origins import ANNOTATION, kept_text
 
-WEB = "GRPCRoute"  # the kind that has the annotation with origins
 MOST_POINTS = 64  # addresses of a load balancer; a Gateway has at most 16 addresses
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")  # msgspec's path to the field
@@ -33,7 +33,7 @@ class Held(msgspec.Struct, frozen=True):
     generation: int
     uid: str
     is_leaving: bool = False  # deleted, but it still has a finalizer
-    web_origins: str | None = None  # an annotation of GRPCRoutes (resources/web_origins.py)
+    web_origins: str | None = None  # an annotation of some kinds of routes (resources/web_origins.py)
     raw_status: bytes = b""  # JSON; only of kinds whose status fastroute writes
     status_digest: bytes = b""  # of a status that is not kept: `raw_status` is empty then
     names_us: bool = False  # whether a status that is not kept contains our controllerName
@@ -105,6 +105,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
+_WITH_ORIGINS = {kind.name for kind in ROUTES.values() if kind.has_web_origins}
 _DECODERS = {row.kind: msgspec.json.Decoder(row.type) for row in FOLLOWED}
 
 
@@ -112,7 +113,7 @@ def named(row: Followed, content: msgspec.Raw) -> Named:
     """Raises msgspec.DecodeError if the content is not an object."""
     envelope = _ENVELOPE.decode(content)
     metadata = envelope.metadata
-    annotations = metadata.annotations if row.kind == WEB else None
+    annotations = metadata.annotations if row.kind in _WITH_ORIGINS else None
     origins = None if annotations is None else annotations.web_origins
     held = Held(
         resource_version=metadata.resource_version,
@@ -164,7 +165,7 @@ def _read_part(row: Followed, resource: Resource) -> Metadata:
             creation_timestamp=metadata.creation_timestamp,
             uid=metadata.uid,
             deletion_timestamp=metadata.deletion_timestamp,
-            annotations=_annotations(resource) if row.kind == WEB else {},
+            annotations=_annotations(resource) if row.kind in _WITH_ORIGINS else {},
         )
     return Metadata(name=metadata.name, namespace=metadata.namespace, labels=_labels(resource))
 

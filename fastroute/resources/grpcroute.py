@@ -109,5 +109,6 @@ GRPC_ROUTE = RouteKind(
     rules=GRPC_RULES,
     is_served=True,
     protocols=("HTTP", "HTTPS"),
+    has_web_origins=True,
     http_rules=call_rules,
 )

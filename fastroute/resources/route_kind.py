@@ -29,5 +29,6 @@ class RouteKind(NamedTuple):
     is_served: bool = False  # False: its references are resolved, but no route is accepted
     protocols: tuple[str, ...] = ()  # of the listeners that it may attach to
     has_hostnames: bool = True
+    has_web_origins: bool = False  # the annotation of web_origins.py
     # What the route says about HTTP requests: these rules are priced, compared with others, linted and explained.
     http_rules: Callable[[Any], tuple[HTTPRule, ...]] = no_http_rules
