@@ -70,8 +70,12 @@ cdef bint entropy_take(Entropy *entropy, uint8_t *out, uint32_t size) noexcept n
     return True
 
 
+cdef char pairs[512]            # the two hex digits of each octet
+for _octet in range(256):
+    pairs[2 * _octet], pairs[2 * _octet + 1] = b"%02x" % _octet
+
+
 cdef bint entropy_uuid(Entropy *entropy, char *out) noexcept nogil:
-    cdef const char *digits = b"0123456789abcdef"
     cdef uint8_t octets[16]
     cdef uint32_t i
     if not entropy_take(entropy, octets, 16):
@@ -82,8 +86,7 @@ cdef bint entropy_uuid(Entropy *entropy, char *out) noexcept nogil:
         if i == 4 or i == 6 or i == 8 or i == 10:
             out[0] = c'-'
             out += 1
-        out[0] = digits[octets[i] >> 4]
-        out[1] = digits[octets[i] & 15]
+        memcpy(out, pairs + 2 * octets[i], 2)
         out += 2
     return True
 
