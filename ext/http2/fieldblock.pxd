@@ -1,12 +1,13 @@
 # Fields as bytes, between libnghttp2 and a Message: name and value of each, one after another, with their sizes. Names
 # are in lower case; pseudo-header fields come first.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastroute.ext.http2.nghttp2 cimport nghttp2_nv
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Arena, Slice
+from fastroute.ext.message.octet cimport eight
 
 
 cdef enum:
@@ -16,28 +17,41 @@ cdef struct FieldList:          # fields where they are, for libnghttp2: it read
     nghttp2_nv *fields
     uint32_t count
     uint32_t room
+    uint32_t size               # bytes of all fields, as a block
     char *text                  # memory for names and values that must be written
     uint32_t text_used
     uint32_t text_room
 
-# Appends a field at `used`, with its name in lower case. Returns the bytes in use then, or 0 if `room` is too small.
-cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil
+cdef inline void copy_text(char *out, const char *data, uint32_t size) noexcept nogil:
+    """Like memcpy, without a call for the sizes that most names and values have."""
+    cdef uint64_t first, last
+    if 8 <= size <= 16:
+        first = eight(data)
+        last = eight(data + size - 8)
+        memcpy(out, &first, 8)
+        memcpy(out + size - 8, &last, 8)
+    elif size:
+        memcpy(out, data, size)
 
-# The same at `out`, which has room for the field. The name is in lower case.
+# Writes a field at `out`, which has room for it. The name is in lower case.
 cdef inline void put_plain(char *out, Slice name, Slice value) noexcept nogil:
     cdef uint32_t[2] sizes
     sizes[0] = name.size
     sizes[1] = value.size
     memcpy(out, sizes, SIZES)
-    memcpy(out + SIZES, name.data, name.size)
-    memcpy(out + SIZES + name.size, value.data, value.size)
+    copy_text(out + SIZES, name.data, name.size)
+    copy_text(out + SIZES + name.size, value.data, value.size)
 
 # An empty list of at most `count` fields in the arena; `text` has `room` bytes. False: the arena is full.
 cdef bint list_begin(FieldList *list, uint32_t count, Arena *arena, char *text, uint32_t room) noexcept nogil
+# Adds a field whose name is in lower case. False: there is no room.
+cdef bint list_plain(FieldList *list, Slice name, Slice value) noexcept nogil
 # Adds a field. Its name is written if it is not in lower case. False: there is no room.
 cdef bint list_field(FieldList *list, Slice name, Slice value) noexcept nogil
 # `size` bytes of the text. NULL: there is no room.
 cdef char *list_text(FieldList *list, uint32_t size) noexcept nogil
+# Puts all of them into the table of the peer, also those that are never sent again: later ones refer to their names.
+cdef void list_teach(FieldList *list) noexcept nogil
 # Appends the fields as a block. Returns 0, or -1 if out of memory.
 cdef int list_keep(const FieldList *list, Buffer *buffer) noexcept nogil
 

@@ -10,23 +10,9 @@ from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.octet cimport is_lower, is_text, put_lower
 
 
-cdef uint32_t put_field(char *out, uint32_t used, uint32_t room, Slice name, Slice value) noexcept nogil:
-    cdef uint32_t[2] sizes
-    cdef char *at = out + used
-    if room - used < SIZES or room - used - SIZES < name.size or room - used - SIZES - name.size < value.size:
-        return 0
-    sizes[0] = name.size
-    sizes[1] = value.size
-    memcpy(at, sizes, SIZES)
-    put_lower(at + SIZES, name.data, name.size)
-    if value.size:
-        memcpy(at + SIZES + name.size, value.data, value.size)
-    return used + SIZES + name.size + value.size
-
-
 cdef bint list_begin(FieldList *list, uint32_t count, Arena *arena, char *text, uint32_t room) noexcept nogil:
     list.fields = <nghttp2_nv *> arena_take(arena, count * <uint32_t> sizeof(nghttp2_nv))
-    list.count = 0
+    list.count = list.size = 0
     list.room = count
     list.text = text
     list.text_used = 0
@@ -42,20 +28,30 @@ cdef char *list_text(FieldList *list, uint32_t size) noexcept nogil:
     return text
 
 
-cdef bint list_field(FieldList *list, Slice name, Slice value) noexcept nogil:
-    cdef nghttp2_nv *field = list.fields + list.count
-    cdef char *text
+cdef bint list_plain(FieldList *list, Slice name, Slice value) noexcept nogil:
     if list.count == list.room:
         return False
+    fill_field(list.fields + list.count, name, value)
+    list.size += SIZES + name.size + value.size
+    list.count += 1
+    return True
+
+
+cdef bint list_field(FieldList *list, Slice name, Slice value) noexcept nogil:
+    cdef char *text
     if not is_lower(name.data, name.size):
         text = list_text(list, name.size)
         if text is NULL:
             return False
         put_lower(text, name.data, name.size)
         name.data = text
-    fill_field(field, name, value)
-    list.count += 1
-    return True
+    return list_plain(list, name, value)
+
+
+cdef void list_teach(FieldList *list) noexcept nogil:
+    cdef uint32_t i
+    for i in range(list.count):
+        list.fields[i].flags &= ~<uint8_t> NGHTTP2_NV_FLAG_NO_INDEX
 
 
 cdef int list_keep(const FieldList *list, Buffer *buffer) noexcept nogil:
@@ -78,7 +74,7 @@ cdef inline void fill_field(nghttp2_nv *field, Slice name, Slice value) noexcept
     field.namelen = name.size
     field.valuelen = value.size
     field.flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE
-    if is_text(name.data, name.size, b"x-request-id", 12):
+    if name.size == 12 and is_text(name.data, 12, b"x-request-id", 12):
         field.flags |= NGHTTP2_NV_FLAG_NO_INDEX     # each request has another one: it would displace others from the table
 
 

@@ -14,7 +14,7 @@ from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some, session_f
 from fastroute.ext.http2.fieldblock cimport SIZES, put_plain
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.outgoing cimport note_windows, reset
-from fastroute.ext.http2.session cimport FRAME_HEAD, RESETS_KEPT, Session, session_of
+from fastroute.ext.http2.session cimport FRAME_HEAD, RESETS_KEPT, Session, session_handle, session_note, session_of
 from fastroute.ext.http2.upstream cimport status_of
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.memory.slice cimport Slice
@@ -41,9 +41,9 @@ cdef enum:
     SETTINGS_CHORES = 5
 
 
-cdef inline Connection *find(Reactor r, const Session *session, int32_t id) noexcept nogil:
+cdef inline Connection *find(Reactor r, Session *session, int32_t id) noexcept nogil:
     """The stream; NULL if it has ended here."""
-    return slab_find(&r.slab, <uint64_t> <uintptr_t> nghttp2_session_get_stream_user_data(session.wire, id))
+    return slab_find(&r.slab, session_handle(session, id))
 
 
 # --- fields
@@ -117,13 +117,13 @@ cdef int take_head(Reactor r, Connection *p, Session *session, const nghttp2_fra
     cdef int32_t id = frame.hd.stream_id
     cdef Connection *s = NULL
     if p.parent.heads + session.block.room <= BLOCKS_MOST:
-        s = stream_accept(r, p, id, nghttp2_session_get_stream_remote_window_size(session.wire, id))
+        s = stream_accept(r, p, id, nghttp2_session_get_remote_settings(session.wire, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE))
     if s is NULL:
         fault_note(r, p, HTTP2_REFUSED)
         nghttp2_submit_rst_stream(session.wire, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM)
         return session_spend(r, r.speaking, 0, 1)
     forget_some(&session.chores, REQUEST_MAKES_UP)
-    nghttp2_session_set_stream_user_data(session.wire, id, <void *> <uintptr_t> handle_of(s))
+    session_note(session, id, handle_of(s))
     give_block(session, &s.stream.head)
     s.stream.heads = s.stream.head.room
     p.parent.heads += s.stream.heads
@@ -225,7 +225,7 @@ cdef int begin_of_backend(Reactor r, Session *session, const nghttp2_frame_hd *h
         session_fail(r, r.speaking, HTTP2_VIOLATION)
         return NGHTTP2_ERR_CALLBACK_FAILURE
     if head.length and (head.type == NGHTTP2_DATA or head.type == NGHTTP2_HEADERS):
-        if nghttp2_session_get_stream_user_data(session.wire, head.stream_id) is not NULL:
+        if session_handle(session, head.stream_id):
             return 0
         if session.late > 0:
             session.late -= <int64_t> (FRAME_HEAD + head.length)
@@ -352,6 +352,7 @@ cdef int on_stream_close(nghttp2_session *wire, int32_t id, uint32_t code, React
     """Both sides have ended the stream, or one has reset it: libnghttp2 itself too, if the peer violated the protocol."""
     cdef Session *session = session_of(r.speaking)
     cdef Connection *s = find(r, session, id)
+    session.found = 0           # libnghttp2 does not know it any more
     if code == NGHTTP2_NO_ERROR:
         forget_some(&session.resets, 1)
     elif s is not NULL and not s.stream.over and session.asks:

@@ -21,11 +21,17 @@ cdef int leave(Reactor r, Connection *p, bint finally_) noexcept nogil
 
 # --- for the side of an exchange
 
-# Sends an interim answer now. `size`: of its block in `r.outgoing` (response.pxd). Returns 0, or -1 if that is impossible.
-cdef int session_interim(Reactor r, Connection *s, uint32_t size) noexcept nogil
-# Submits the head of the answer of a stream, which goes into the batch with the next content, end, or session_flush.
-# `ends`: no content follows. Its block of `size` bytes at `r.outgoing` must remain until then. Returns like session_interim.
-cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noexcept nogil
+# Lists the fields of an answer in the Session: they refer to the Message, `r.arena` and `r.outgoing`. Returns their size; 0:
+# no room.
+cdef uint32_t session_head(Reactor r, Connection *s, const Message *message) noexcept nogil
+# The bytes of `r.outgoing` that they use.
+cdef uint32_t session_text(Reactor r, const Connection *s) noexcept nogil
+# Sends an interim answer, which session_head has listed, now. Returns 0, or -1 if that is impossible.
+cdef int session_interim(Reactor r, Connection *s) noexcept nogil
+# Submits the head of the answer of a stream, which session_head has listed. It goes into the batch with the next content,
+# end, or session_flush: before the Message, the arena or `r.outgoing` change, because libnghttp2 reads the fields then.
+# `ends`: no content follows. Returns like session_interim.
+cdef int session_answer(Reactor r, Connection *s, bint ends) noexcept nogil
 # Puts all frames that libnghttp2 can send into the batch of the parent of the stream. Returns 0, or -1 if out of memory.
 cdef int session_flush(Reactor r, Connection *s) noexcept nogil
 # Keeps trailers, which are sent with the end of the stream. `used`: bytes of `r.outgoing` that are in use. Returns 0, or -1

@@ -10,9 +10,10 @@ from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from fastroute.ext.http2.chores cimport CONTENT_MAKES_UP, REQUEST_MAKES_UP, UPDATE_BYTES, UPDATES_MOST, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
 from fastroute.ext.http2.fieldblock cimport FieldList, list_begin, list_fields, list_keep
-from fastroute.ext.http2.response cimport list_message
+from fastroute.ext.http2.response cimport list_message, list_response
 from fastroute.ext.http2.session cimport (
-    ANSWERS_WINDOW, ANSWER_WINDOW, FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_of,
+    ANSWERS_WINDOW, ANSWER_WINDOW, FRAME_HEAD, OFFER_LAST, OFFER_MORE, OFFER_TRAILED, RESETS_KEPT, Session, session_handle,
+    session_note, session_of,
 )
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.reactor.connection cimport handle_of, slab_find
@@ -34,23 +35,30 @@ CODES[<int> CAUSE_VIOLATION] = NGHTTP2_PROTOCOL_ERROR
 
 
 cdef int gather(Reactor r, Connection *p) noexcept nogil:
-    """Puts all frames that libnghttp2 can send into the batch. Returns 0, or -1 if the parent must end."""
+    return put_frames(r, p, True)
+
+
+cdef int put_frames(Reactor r, Connection *p, bint all_) noexcept nogil:
+    """Puts frames of libnghttp2 into the batch: all that it can send, or those until the fields that were submitted last.
+    Returns 0, or -1 if the parent must end."""
     cdef Connection *outer = r.speaking
+    cdef Session *session = session_of(p)
     cdef const uint8_t *data
-    cdef ssize_t size
+    cdef ssize_t size = 0
     cdef int outcome = 0
+    if session.unusable:
+        return -1
     r.speaking = p
-    session_of(p).unsent = False
-    while outcome == 0:
-        size = nghttp2_session_mem_send(session_of(p).wire, &data)
-        if size < 0:
-            p.parent.over = True
-            outcome = -1
-        elif size == 0:
+    while all_ or session.unsent:
+        size = nghttp2_session_mem_send(session.wire, &data)
+        if size <= 0:
             break
-        else:
+        if outcome == 0:        # without memory the rest is lost: nothing of it may stay in libnghttp2
             outcome = parent_add(r, p, <const char *> data, <uint32_t> size)
     r.speaking = outer
+    if size < 0:
+        p.parent.over = session.unusable = True
+        outcome = -1
     return outcome
 
 
@@ -112,7 +120,7 @@ cdef int reset(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept 
         session_of(p).open = 0  # libnghttp2 does not report the end of the block
     if session_of(p).asks:
         session_of(p).late = min(session_of(p).late + ANSWER_WINDOW, <int64_t> ANSWERS_WINDOW)
-    nghttp2_session_set_stream_user_data(session_of(p).wire, s.stream.id, NULL)
+    session_note(session_of(p), s.stream.id, 0)
     return nghttp2_submit_rst_stream(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, CODES[cause])
 
 
@@ -152,37 +160,43 @@ cdef void note_windows(Connection *p, Connection *s) noexcept nogil:
 # --- what a client's side asks for
 
 
-cdef int session_interim(Reactor r, Connection *s, uint32_t size) noexcept nogil:
+cdef uint32_t session_head(Reactor r, Connection *s, const Message *message) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
-    cdef uint32_t used = r.arena.used
-    cdef size_t count
-    cdef nghttp2_nv *fields
-    cdef int outcome = -1
+    cdef FieldList *list
+    if p is NULL:
+        return 1                # nothing can be sent: session_answer says so
+    list = &session_of(p).answer
+    return list.size if list_response(list, message, &r.arena, r.outgoing, r.outgoing_size) else 0
+
+
+cdef uint32_t session_text(Reactor r, const Connection *s) noexcept nogil:
+    cdef const Connection *p = parent_of(r, s)
+    return session_of(p).answer.text_used if p is not NULL else 0
+
+
+cdef int session_interim(Reactor r, Connection *s) noexcept nogil:
+    cdef Connection *p = parent_of(r, s)
+    cdef const FieldList *list
     if p is NULL or s.stream.over:
         return -1
-    fields = list_fields(r.outgoing, size, &count, &r.arena)
-    if fields is not NULL and nghttp2_submit_headers(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, NULL, fields, count,
-                                                     NULL) == 0:
-        outcome = gather(r, p)
-    r.arena.used = used
-    return outcome
+    list = &session_of(p).answer
+    if nghttp2_submit_headers(session_of(p).wire, NGHTTP2_FLAG_NONE, s.stream.id, NULL, list.fields, list.count, NULL) != 0:
+        return -1
+    return gather(r, p)
 
 
-cdef int session_answer(Reactor r, Connection *s, uint32_t size, bint ends) noexcept nogil:
+cdef int session_answer(Reactor r, Connection *s, bint ends) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
     cdef nghttp2_data_provider provider
-    cdef size_t count
-    cdef nghttp2_nv *fields
+    cdef const FieldList *list
     if p is NULL or s.stream.over:
         return -1
-    fields = list_fields(r.outgoing, size, &count, &r.arena)
-    if fields is NULL:
-        return -1
+    list = &session_of(p).answer
     provider.source.ptr = NULL
     provider.read_callback = <Read> <void *> read_offered
-    if nghttp2_submit_response(session_of(p).wire, s.stream.id, fields, count, NULL if ends else &provider) != 0:
+    if nghttp2_submit_response(session_of(p).wire, s.stream.id, list.fields, list.count, NULL if ends else &provider) != 0:
         return -1
-    session_of(p).unsent = True
+    session_of(p).unsent = s.stream.id
     s.stream.headed = True
     s.stream.said_end = ends
     return 0
@@ -192,7 +206,7 @@ cdef int session_flush(Reactor r, Connection *s) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
     if p is NULL:
         return -1
-    return gather(r, p) if session_of(p).unsent else 0
+    return put_frames(r, p, False)
 
 
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil:
@@ -223,8 +237,7 @@ cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, siz
         parent_leave(r, p)
         stream_refused(r, p, s)
         return 0
-    session_of(p).unsent = True
-    s.stream.id = <uint32_t> id
+    session_of(p).unsent = s.stream.id = <uint32_t> id
     s.stream.headed = True
     s.stream.said_end = ends
     begin_to_speak(r, p)
@@ -242,9 +255,10 @@ cdef void begin_to_speak(Reactor r, Connection *p) noexcept nogil:
 
 cdef int session_opened(Reactor r, Connection *s) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
-    if p is NULL or (session_of(p).unsent and gather(r, p) < 0):
+    if p is NULL or put_frames(r, p, False) < 0:
         return -1
-    if not s.stream.over and nghttp2_session_get_stream_user_data(session_of(p).wire, s.stream.id) is NULL:
+    if session_of(p).unsent and not s.stream.over:
+        session_of(p).unsent = 0
         reset(r, p, s, CAUSE_CANCELLED)     # it still waits in libnghttp2
         stream_refused(r, p, s)
     return 0
@@ -271,7 +285,10 @@ cdef void note_reset(Session *session, uint32_t id) noexcept nogil:
 
 
 cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
-    if frame.hd.type == NGHTTP2_GOAWAY and frame.goaway.error_code != NGHTTP2_NO_ERROR:
+    if frame.hd.type == NGHTTP2_HEADERS:
+        if <uint32_t> frame.hd.stream_id == session_of(r.speaking).unsent:
+            session_of(r.speaking).unsent = 0
+    elif frame.hd.type == NGHTTP2_GOAWAY and frame.goaway.error_code != NGHTTP2_NO_ERROR:
         session_of(r.speaking).broken = True
     elif frame.hd.type == NGHTTP2_RST_STREAM:
         note_reset(session_of(r.speaking), frame.hd.stream_id)
@@ -282,23 +299,23 @@ cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reacto
 
 cdef int after_end(nghttp2_session *wire, int32_t id, Reactor r) noexcept nogil:
     """The answer of a stream that has ended here may have waited for a window. The rest of the request is not wanted."""
-    if session_of(r.speaking).asks or stream_of(r, wire, id) is not NULL \
+    if session_of(r.speaking).asks or stream_of(r, session_of(r.speaking), id) is not NULL \
             or nghttp2_session_get_stream_remote_close(wire, id) != 0:
         return 0
     return nghttp2_submit_rst_stream(wire, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR)
 
 
-cdef inline Connection *stream_of(Reactor r, nghttp2_session *wire, int32_t id) noexcept nogil:
+cdef inline Connection *stream_of(Reactor r, Session *session, int32_t id) noexcept nogil:
     """The stream; NULL if it has ended here."""
-    return slab_find(&r.slab, <uint64_t> <uintptr_t> nghttp2_session_get_stream_user_data(wire, id))
+    return slab_find(&r.slab, session_handle(session, id))
 
 
-cdef bint only_ends(Reactor r, nghttp2_session *wire, int32_t id) noexcept nogil:
+cdef bint only_ends(Reactor r, Session *session, int32_t id) noexcept nogil:
     """Whether only the end of the stream is left to send: it waits for a window. A stream that has ended here without a
     reset, which would have removed its handle, has said its end."""
-    cdef const Connection *s = stream_of(r, wire, id)
+    cdef const Connection *s = stream_of(r, session, id)
     if s is NULL:
-        return nghttp2_session_get_stream_user_data(wire, id) is not NULL
+        return session_handle(session, id) != 0
     return s.stream.said_end
 
 
@@ -307,7 +324,7 @@ cdef ssize_t read_offered(nghttp2_session *wire, int32_t id, uint8_t *into, size
     """How much of the offered content the next frame has; send_offered copies it."""
     cdef Session *session = session_of(r.speaking)
     cdef uint32_t size = <uint32_t> min(room, <size_t> session.offered_size)
-    if <uint32_t> id != session.offering and only_ends(r, wire, id):
+    if <uint32_t> id != session.offering and only_ends(r, session, id):
         flags[0] |= NGHTTP2_DATA_FLAG_NO_COPY | NGHTTP2_DATA_FLAG_EOF
         return 0
     if <uint32_t> id != session.offering or (session.offered_size == 0 and session.offer == OFFER_MORE):

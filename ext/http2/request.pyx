@@ -1,7 +1,7 @@
 """Requests of HTTP/2; see request.pxd.
 
-libnghttp2 has checked what RFC 9113 section 8 demands of every request: names in lower case, octets of names and values,
-pseudo-header fields (complete, not repeated, before all others), no connection-specific fields, TE with `trailers` only,
+libnghttp2 has checked what RFC 9113 section 8 demands of every request: names in lower case, octets of names and values
+(the same ones that HTTP/1 accepts, and no empty name), pseudo-header fields (complete, not repeated, before all others), no connection-specific fields, TE with `trailers` only,
 one Content-Length, which agrees with the content. Here the same limits and rules apply as for HTTP/1.
 
 Host and :authority must agree without regard to case (section 8.3.1). The crumbs of Cookie are joined (section 8.2.3), and
@@ -24,13 +24,12 @@ from fastroute.ext.message.message cimport (
 )
 from fastroute.ext.message.method cimport method_of
 from fastroute.ext.message.number cimport count_bytes, take_max_forwards
-from fastroute.ext.message.octet cimport is_field_value, is_text, is_token, lower, run_over_visible
+from fastroute.ext.message.octet cimport is_text, is_token, lower, run_over_visible
 from fastroute.ext.message.path cimport take_path
 from fastroute.ext.message.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_CONNECT_UNSUPPORTED, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY,
-    REFUSAL_FIELD_NAME_INVALID, REFUSAL_HOST_AMBIGUOUS, REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED,
-    REFUSAL_LENGTH_REPEATED, REFUSAL_METHOD_INVALID, REFUSAL_TARGET_ASTERISK, REFUSAL_TARGET_INVALID,
-    REFUSAL_TARGET_SCHEME, REFUSAL_TARGET_TOO_LONG,
+    REFUSAL_ARENA_FULL, REFUSAL_CONNECT_UNSUPPORTED, REFUSAL_FIELDS_TOO_MANY, REFUSAL_HOST_AMBIGUOUS,
+    REFUSAL_HOST_MISSING, REFUSAL_HOST_REPEATED, REFUSAL_LENGTH_REPEATED, REFUSAL_METHOD_INVALID,
+    REFUSAL_TARGET_ASTERISK, REFUSAL_TARGET_INVALID, REFUSAL_TARGET_SCHEME, REFUSAL_TARGET_TOO_LONG,
 )
 
 cdef struct Seen:               # what the fields say
@@ -59,20 +58,21 @@ _lay_out()
 
 cdef int take_pseudo(Message *message, Seen *seen, Slice name, Slice value) noexcept nogil:
     """Returns 0, or -Refusal."""
-    if is_text(name.data, name.size, b":method", 7):
+    cdef char first = name.data[1]      # libnghttp2 accepts no other names, and no name without a second octet
+    if first == c'm':           # :method
         if value.size > METHOD_MOST or not is_token(value.data, value.size):
             return -REFUSAL_METHOD_INVALID
         message.method = value
         message.method_name = method_of(value)
-    elif is_text(name.data, name.size, b":path", 5):
-        seen.path = value
-    elif is_text(name.data, name.size, b":authority", 10):
+    elif first == c'a':         # :authority
         message.authority = value
-    elif is_text(name.data, name.size, b":protocol", 9):
-        seen.protocol = value
-    elif is_text(name.data, name.size, b":scheme", 7):
+    elif first == c's':         # :scheme
         if not is_text(value.data, value.size, b"http", 4) and not is_text(value.data, value.size, b"https", 5):
             return -REFUSAL_TARGET_SCHEME
+    elif name.size == 5:        # :path
+        seen.path = value
+    else:                       # :protocol
+        seen.protocol = value
     return 0
 
 
@@ -95,9 +95,9 @@ cdef void note(Message *message, Seen *seen, const Field *field) noexcept nogil:
         message.expect_continue = True
 
 
-cdef bint is_further_crumb(Seen *seen, Field *next, Slice name, Slice value) noexcept nogil:
+cdef inline bint is_further_crumb(Seen *seen, Field *next, Slice name, Slice value) noexcept nogil:
     """Whether it is a crumb of Cookie, but not the first one: that has the Field `next`."""
-    if not is_text(name.data, name.size, b"cookie", 6):
+    if name.size != 6 or not is_text(name.data, name.size, b"cookie", 6):
         return False
     if seen.crumbs == 0:
         seen.cookie = next
@@ -114,15 +114,11 @@ cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits
     cdef Slice name, value
     cdef int outcome
     while next_field(&at, end, &name, &value):
-        if name.size and name.data[0] == c':':
+        if name.data[0] == c':':
             outcome = take_pseudo(message, seen, name, value)
             if outcome:
                 return outcome
             continue
-        if not is_token(name.data, name.size):
-            return -REFUSAL_FIELD_NAME_INVALID
-        if not is_field_value(value.data, value.size):
-            return -REFUSAL_CONTROL_BYTE
         if is_further_crumb(seen, field, name, value):
             continue
         if message.fields_count == limits.fields:

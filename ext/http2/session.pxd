@@ -15,9 +15,12 @@
 #
 # Towards a backend the gateway is the client of the session: Session.asks.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from fastroute.ext.http2.nghttp2 cimport nghttp2_session
+from fastroute.ext.http2.fieldblock cimport FieldList
+from fastroute.ext.http2.nghttp2 cimport (
+    nghttp2_session, nghttp2_session_get_stream_user_data, nghttp2_session_set_stream_user_data,
+)
 from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.reactor.connection cimport Connection
 
@@ -61,8 +64,12 @@ cdef struct Session:            # of one parent
     int failure                 # Http2Failure: why the connection ends
     uint8_t preface             # the preface of the peer has arrived completely
     uint8_t resized             # SETTINGS of the peer may have changed the windows of all streams
-    uint8_t unsent              # fields were submitted: libnghttp2 has not read them yet
+    FieldList answer            # a head that is sent next (session_head)
+    uint8_t unusable            # libnghttp2 has failed while it made frames: it may refer to fields that are gone
     uint8_t broken              # a GOAWAY with an error was sent: the connection ends
+    uint64_t found              # the handle of the stream that was found last; 0: none
+    uint32_t found_id           # its number
+    uint32_t unsent             # the stream whose fields were submitted: libnghttp2 has not read them yet; 0: none
     uint32_t open               # the stream whose block is being received; 0: none
     const char *offered         # content that the stream with the number `offering` sends now
     uint32_t offered_size
@@ -80,3 +87,20 @@ cdef extern from *:
 
 cdef inline Session *session_of(const Connection *p) noexcept nogil:
     return <Session *> p.parent.state
+
+cdef inline uint64_t session_handle(Session *session, int32_t id) noexcept nogil:
+    """The handle of the stream that libnghttp2 knows by this number; 0: it knows none, or the stream has ended here.
+    Several calls for the same stream follow one another, so the last one that was found is kept."""
+    cdef uint64_t handle
+    if session.found != 0 and session.found_id == <uint32_t> id:
+        return session.found
+    handle = <uint64_t> <uintptr_t> nghttp2_session_get_stream_user_data(session.wire, id)
+    session.found_id = <uint32_t> id
+    session.found = handle
+    return handle
+
+cdef inline void session_note(Session *session, int32_t id, uint64_t handle) noexcept nogil:
+    """Gives the stream a handle; 0: none."""
+    nghttp2_session_set_stream_user_data(session.wire, id, <void *> <uintptr_t> handle)
+    session.found_id = <uint32_t> id
+    session.found = handle

@@ -8,9 +8,8 @@ Here the same limits and rules apply as for answers of HTTP/1.
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset, strlen
 
-from fastroute.ext.http2.fieldblock cimport list_begin, list_field, list_text, next_field
-from fastroute.ext.http2.response cimport list_message
-from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
+from fastroute.ext.http2.fieldblock cimport list_begin, list_plain, list_text, next_field
+from fastroute.ext.http2.response cimport list_length, list_message
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.fieldname cimport field_name
 from fastroute.ext.message.fieldname import HOP_FIELDS
@@ -19,10 +18,9 @@ from fastroute.ext.message.message cimport (
     BODY_LENGTH, BODY_NONE, BODY_UNKNOWN, DROPPED_HERE, FIELD_CONTENT_LENGTH, FIELD_COUNT, METHOD_HEAD, Field,
 )
 from fastroute.ext.message.number cimport count_bytes
-from fastroute.ext.message.octet cimport is_field_value, is_text, is_token
+from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.refusal cimport (
-    REFUSAL_ARENA_FULL, REFUSAL_CONTROL_BYTE, REFUSAL_FIELDS_TOO_MANY, REFUSAL_FIELD_NAME_INVALID, REFUSAL_LENGTH_REPEATED,
-    REFUSAL_STATUS_INVALID,
+    REFUSAL_ARENA_FULL, REFUSAL_FIELDS_TOO_MANY, REFUSAL_LENGTH_REPEATED, REFUSAL_STATUS_INVALID,
 )
 from fastroute.ext.message.status cimport status_phrase
 
@@ -59,32 +57,23 @@ cdef bint list_path(FieldList *list, const Message *message) noexcept nogil:
         text[0] = c'?'
         if message.query.size:
             memcpy(text + 1, message.query.data, message.query.size)
-    return list_field(list, Slice(b":path", 5), path)
+    return list_plain(list, Slice(b":path", 5), path)
 
 
 cdef bint list_pseudo(FieldList *list, const Message *message, bint secure) noexcept nogil:
     """False: there is no room."""
-    return list_field(list, Slice(b":method", 7), message.method) \
-        and list_field(list, Slice(b":scheme", 7), Slice(b"https", 5) if secure else Slice(b"http", 4)) \
-        and (message.authority.size == 0 or list_field(list, Slice(b":authority", 10), message.authority)) \
+    return list_plain(list, Slice(b":method", 7), message.method) \
+        and list_plain(list, Slice(b":scheme", 7), Slice(b"https", 5) if secure else Slice(b"http", 4)) \
+        and (message.authority.size == 0 or list_plain(list, Slice(b":authority", 10), message.authority)) \
         and list_path(list, message)
-
-
-cdef bint list_length(FieldList *list, const Message *message) noexcept nogil:
-    """False: there is no room."""
-    cdef char *digits
-    if message.declared != BODY_LENGTH:
-        return True
-    digits = list_text(list, DECIMAL_MOST)
-    return digits is not NULL and list_field(list, Slice(b"content-length", 14), decimal(digits, message.content_length))
 
 
 cdef bint list_request(FieldList *list, const Message *message, bint secure, Arena *arena, char *text,
                        uint32_t room) noexcept nogil:
     return list_begin(list, message.fields_count + FIELDS_MORE, arena, text, room) \
         and list_pseudo(list, message, secure) and list_message(list, message) and list_length(list, message) \
-        and (not message.te_trailers or list_field(list, Slice(b"te", 2), Slice(b"trailers", 8))) \
-        and (message.mark.size == 0 or list_field(list, Slice(b"fastroute-loop", 14), message.mark))
+        and (not message.te_trailers or list_plain(list, Slice(b"te", 2), Slice(b"trailers", 8))) \
+        and (message.mark.size == 0 or list_plain(list, Slice(b"fastroute-loop", 14), message.mark))
 
 
 # --- answers
@@ -111,7 +100,7 @@ cdef uint32_t first_head(const char *blocks, uint32_t size) noexcept nogil:
     while at != blocks + size:
         start = at
         next_field(&at, blocks + size, &name, &value)
-        if name.size and name.data[0] == c':':
+        if name.data[0] == c':':
             return <uint32_t> (start - blocks)          # that of the next one
     return size
 
@@ -124,14 +113,10 @@ cdef int take_fields(Message *message, Slice block, Slice *length, const HeadLim
     cdef Slice name, value
     cdef int lengths = 0
     while next_field(&at, end, &name, &value):
-        if name.size and name.data[0] == c':':
+        if name.data[0] == c':':
             continue
         if message.fields_count == limits.fields:
             return -REFUSAL_FIELDS_TOO_MANY
-        if not is_token(name.data, name.size):
-            return -REFUSAL_FIELD_NAME_INVALID
-        if not is_field_value(value.data, value.size):
-            return -REFUSAL_CONTROL_BYTE
         memset(field, 0, sizeof(Field))
         field.name = name
         field.value = value

@@ -54,7 +54,7 @@ cdef inline bint client_interim(Reactor r, Connection *c, Exchange *x, const Mes
                                 uint32_t *written) noexcept nogil:
     return client_rows[c.protocol].interim(r, c, x, message, written)
 # Begins the final answer: its head is sent with the first piece of the body. `close`: it is the last answer on this
-# connection. Returns the bytes of the head in `r.outgoing`; 0: no room.
+# connection. The Message and `r.arena` must not change before client_body. Returns the bytes of the head; 0: no room.
 cdef inline uint32_t client_head(Reactor r, Connection *c, Exchange *x, const Message *message,
                                  bint close) noexcept nogil:
     return client_rows[c.protocol].head(r, c, x, message, close)

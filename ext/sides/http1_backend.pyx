@@ -145,7 +145,8 @@ cdef int take_piece(Reactor r, Connection *u, const Exchange *x, Arrival *arriva
         arrival.refusal = <int> -taken
         return EVENT_MALFORMED
     if section.size and x is not NULL:
-        r.arena.used = 0        # the head has been written
+        if not arrival.headed:  # the head has been sent
+            r.arena.used = 0
         if http1_trailers(r, x, True, &u.frames, section, piece) < 0:
             return EVENT_NO_ROOM
     arrival.data += taken

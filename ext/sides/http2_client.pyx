@@ -2,16 +2,17 @@
 function does.
 
 The fields of a request are complete when its stream is opened (http2/session). The bytes of a stream are content only. The
-head of an answer is a block of fields in `r.outgoing` until the first piece of its body is known.
+head of an answer is a list of fields that refers to the Message until the first piece of its body is known.
 """
 
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from fastroute.ext.http2.fieldblock cimport next_field
-from fastroute.ext.http2.outgoing cimport session_answer, session_flush, session_interim, session_keep_trailers
+from fastroute.ext.http2.outgoing cimport (
+    session_answer, session_flush, session_head, session_interim, session_keep_trailers, session_text,
+)
 from fastroute.ext.http2.request cimport read_request, read_trailers
-from fastroute.ext.http2.response cimport write_response
 from fastroute.ext.memory.buffer cimport Buffer, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.grpc cimport CALL_NONE, call_kind, is_web
@@ -160,16 +161,16 @@ cdef bint interim(Reactor r, Connection *c, Exchange *x, const Message *message,
         x.expects = False
     elif message.status == 101:
         return True             # HTTP/2 has no such answer (RFC 9113 section 8.6)
-    size = write_response(r.outgoing, r.outgoing_size, message)
+    size = session_head(r, c, message)
     x.sent += size
-    return size != 0 and session_interim(r, c, size) == 0
+    return size != 0 and session_interim(r, c) == 0
 
 
 cdef uint32_t head(Reactor r, Connection *c, Exchange *x, const Message *message, bint close) noexcept nogil:
     x.close = False
     x.coding = CODING_NONE
     c.stream.bodiless = not message.has_body
-    return write_response(r.outgoing, r.outgoing_size, message)
+    return session_head(r, c, message)
 
 
 cdef int body(Reactor r, Connection *c, Exchange *x, uint32_t written, const Piece *piece) noexcept nogil:
@@ -181,14 +182,16 @@ cdef int body(Reactor r, Connection *c, Exchange *x, uint32_t written, const Pie
     x.sent += written + piece.data.size
     x.progress = r.milliseconds
     c.ending = piece.end
-    if piece.trailers is not NULL and session_keep_trailers(r, c, piece.trailers, written) < 0:
+    if piece.trailers is not NULL and session_keep_trailers(r, c, piece.trailers, session_text(r, c) if written else 0) < 0:
         return -1
-    if written and session_answer(r, c, written, c.stream.bodiless or only) < 0:
+    if written and session_answer(r, c, c.stream.bodiless or only) < 0:
         return -1
     if piece.data.size and not c.stream.bodiless:
         part = iovec(<char *> piece.data.data, piece.data.size)
         outcome = transmit(r, c, &part, 1)
-    return session_flush(r, c) if written and outcome == 0 else outcome
+    if written and session_flush(r, c) < 0:     # the fields must not stay in libnghttp2 longer than in the Message
+        return -1
+    return outcome
 
 
 cdef void http2_client(ClientSide *side) noexcept:

@@ -7,6 +7,7 @@ from http2.client import AUTHORITY, Ask, Fields, Session, client, head
 from peer import Peer
 from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
 
+from fastroute import snapshot
 from fastroute.settings import Limits
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -73,6 +74,23 @@ async def test_trailers_in_both_directions() -> None:
             assert (await ask.response())[::2] == (200, b"hello")
             assert ask.trailers == [("x-t", "yes")]
     assert bodies == [b"3\r\nabc\r\n0\r\nx-up: 1\r\nx-more: 2\r\n\r\n"]
+
+
+async def test_an_answer_in_one_read_keeps_its_fields() -> None:
+    """Trailers that arrive with the head take no memory of its fields, also of those that filters have added."""
+    lines = "".join(f"X-Field-{number}: {number}\r\n" for number in range(60))
+    ends = "".join(f"X-End-{number}: {number}\r\n" for number in range(60))
+    answer = f"HTTP/1.1 200 OK\r\n{lines}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n{ends}\r\n".encode()
+    added = snapshot.HeaderModifier(direction="response", add=(snapshot.HeaderValue("X-Added", "a" * 1000),))
+
+    async with backends(saying(answer)) as [backend], running(rule("b", filters=(added,))) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask(fields=[("te", "trailers")])
+            status, fields, body = await ask.response()
+            assert (status, body, fields.pop("x-added"), fields.pop("date") != "") == (200, b"ok", "a" * 1000, True)
+            assert fields == {":status": "200"} | {f"x-field-{number}": str(number) for number in range(60)}
+            assert ask.trailers == [(f"x-end-{number}", str(number)) for number in range(60)]
 
 
 async def test_trailers_without_content() -> None:
