@@ -1,5 +1,6 @@
 """Clients that only cause work: each kind is limited, counted by its reason, and does not concern other connections."""
 
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -308,6 +309,33 @@ async def test_the_memory_of_all_buffers_is_limited() -> None:
             assert 0 < rig.counters.fixed()["ended_buffers_full"] < 90
             assert {line["reason"] for line in rig.lines()} == {"buffers_full"}
             assert not session.closed
+
+
+async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
+    """The gateway itself answers the requests, with heads, which need no window."""
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    ask = encoder.encode(head("HEAD"))
+    async with running(limits=Limits(max_requests_per_connection=1 << 30), held=True) as rig:
+        one = socket.socket()
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            one.setsockopt(socket.SOL_SOCKET, option, 4096)
+        one.connect(("127.0.0.1", rig.port))
+        one.setblocking(False)
+        data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS)
+        streams = iter(range(1, 2 * MANY * 20, 2))
+        blocked = 0
+        while blocked < 20:
+            data = data or b"".join(frame(HEADERS, END_STREAM | END_HEADERS, next(streams), ask) for _ in range(100))
+            try:
+                data = data[one.send(data) :]
+                blocked = 0
+            except BlockingIOError:
+                blocked += 1
+            await quiet()
+        assert 0 < rig.buffered() < 1_000_000
+        one.close()
+        await soon(lambda: rig.engine.statistics().downstream_idle == 0)
 
 
 async def test_answers_wait_for_a_client_that_reads_nothing() -> None:
