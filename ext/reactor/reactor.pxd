@@ -104,7 +104,6 @@ cdef class Reactor:
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
     cdef uint32_t max_streams   # of a client connection
-    cdef uint8_t downstream_protocol    # Protocol of client connections that name no other one: HTTP/1, except in tests
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark
@@ -141,6 +140,7 @@ cdef class Reactor:
     cdef uint32_t handshakes    # in progress
     cdef List shaking           # list of them, oldest first
     cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
+    cdef List unread            # list of those with such output; the one that has it longest is the first
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled

@@ -31,6 +31,7 @@ from fastroute.graph.dependency import (
     SECRETS,
     SERVICES,
     UNFULFILLED,
+    Dependencies,
     Indexes,
     changed_entries,
 )
@@ -67,8 +68,9 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     touched = find_touched(last.resources, resources)
     classes = _build_classes(resources, last, touched)
     objects = _index_objects(resources, last, touched)
-    secured, families = _build_holders(resources, classes, objects, last, touched)
-    policies = _resolve_policies(resources, objects, last, touched)
+    changed = changed_entries(last.indexes, objects)
+    secured, families = _build_holders(resources, classes, objects, last, touched, changed=changed)
+    policies = _resolve_policies(resources, objects, last, touched, changed)
     owners = slice_owners(last.resources, resources, touched.slices)
     slices = build_slices(last.resources, resources, touched.slices, last.slices)
     exclusion = _exclude(slices, owners, families, last)
@@ -79,7 +81,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         UNFULFILLED: policies.withheld,
         CONCERNS: last.indexes.get(CONCERNS, {}),
     }
-    changed = changed_entries(last.indexes, indexes)
+    changed |= changed_entries(last.indexes, {index: indexes[index] for index in indexes.keys() - objects.keys()})
     stale = stale_units(last.units, touched.routes, changed)
     made = build_units(stale, resources, indexes, settings, last.units, changed=changed)
     memo = Memo(
@@ -164,13 +166,14 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
     }
 
 
-def _resolve_policies(resources: Resources, objects: Indexes, last: Memo, touched: Touched) -> Policies:
-    changed = changed_entries({CONFIG_MAPS: last.indexes.get(CONFIG_MAPS, {})}, {CONFIG_MAPS: objects[CONFIG_MAPS]})
+def _resolve_policies(
+    resources: Resources, objects: Indexes, last: Memo, touched: Touched, changed: Dependencies
+) -> Policies:
     return resolve_policies(
         resources.backend_tls_policies,
         touched.policies,
         objects,
-        changed,
+        frozenset(entry for entry in changed if entry[0] == CONFIG_MAPS.kind),
         last.policies,
         has_system=last.settings.system_anchors,
     )
@@ -183,10 +186,18 @@ def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mappin
 
 
 def _build_holders(
-    resources: Resources, classes: Mapping[Key, GatewayClassNode], objects: Indexes, last: Memo, touched: Touched
+    resources: Resources,
+    classes: Mapping[Key, GatewayClassNode],
+    objects: Indexes,
+    last: Memo,
+    touched: Touched,
+    *,
+    changed: Dependencies,
 ) -> tuple[Secured, Families]:
-    """Gateways and ListenerSets with their certificates, before routes are attached."""
-    changed = changed_entries(last.indexes, objects)
+    """Gateways and ListenerSets with their certificates, before routes are attached. `changed`: of `objects`."""
+    are_same = classes is last.classes and resources.services is last.resources.services  # the addresses are theirs
+    if are_same and not (changed or touched.gateways or touched.listener_sets):
+        return last.secured, last.families
     before = world_of(last.resources, last.classes, last.secured, last.settings, last.indexes)
     world = world_of(resources, classes, last.secured, last.settings, objects)
     members = gather(world, last.families.members, before, touched)
