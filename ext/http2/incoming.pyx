@@ -7,7 +7,7 @@ kept. A client is answered with 431, and that of a backend with 502.
 Heads of interim answers of a backend follow one another in `Stream.head`, and the final one is the last.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
 from fastroute.ext.http2.chores cimport REQUEST_MAKES_UP, forget_some, session_fail, session_spend

@@ -5,7 +5,7 @@ streams is that of the engine, and no byte is copied twice. Only the end of a st
 DATA frame while a window is closed, not even one without content.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uintptr_t
 
 from fastroute.ext.http2.chores cimport CONTENT_MAKES_UP, REQUEST_MAKES_UP, UPDATE_BYTES, UPDATES_MOST, forget_some
 from fastroute.ext.http2.nghttp2 cimport *
