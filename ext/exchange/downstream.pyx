@@ -26,7 +26,7 @@ from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.message.content cimport content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2, has_streams
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2
 from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
@@ -45,8 +45,8 @@ from fastroute.ext.reactor.exchange cimport (
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection,
-    end_writing, flush, open_connection, queue, read_clock, receive, set_deadline, skip,
+    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
+    end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
@@ -114,17 +114,14 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
     """Begins the protocol of an established connection: the one on which TLS has agreed, or else HTTP/1."""
-    cdef uint8_t protocol = r.downstream_protocol
     if c.tls is not NULL and tls_speaks_http2(c.tls):
-        protocol = PROTOCOL_HTTP2
-    if has_streams(protocol):
-        begin_parent(r, c, protocol)
+        begin_http2(r, c)
     else:
         rest(r, c)
 
 
-cdef void begin_parent(Reactor r, Connection *c, uint8_t protocol) noexcept nogil:
-    if parent_begin(r, c, protocol) < 0:
+cdef void begin_http2(Reactor r, Connection *c) noexcept nogil:
+    if parent_begin(r, c, PROTOCOL_HTTP2) < 0:
         downstream_close(r, c)
     else:
         queue(r, c)
@@ -135,7 +132,7 @@ cdef void switch(Reactor r, Connection *c, const Arrival *arrival) noexcept nogi
     if client_keep_rest(c, arrival) < 0:
         downstream_close(r, c)
     else:
-        begin_parent(r, c, PROTOCOL_HTTP2)
+        begin_http2(r, c)
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:
@@ -310,7 +307,7 @@ cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
     if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
         end_writing(r, c)       # the TLS close_notify had to wait
     if c.readable and not c.failed:
-        size = skip(c, SCRATCH)
+        size = skip(c, portion(r))
         if size > 0:
             c.drained += <uint32_t> size
             if not r.draining:
