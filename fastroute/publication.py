@@ -17,7 +17,7 @@ Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messa
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -26,7 +26,7 @@ from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
-from fastroute.trustanchors import anchors_of, with_anchors
+from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, with_certificate
 
 FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
 MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
@@ -57,10 +57,17 @@ class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
     pem: bytes
 
 
+class ClientCertificate(msgspec.Struct, frozen=True, tag="client_certificate"):
+    # a certificate of the gateway that the next backends of this publication share
+    number: int
+    certificate: Certificate
+
+
 class UpsertBackend(msgspec.Struct, frozen=True, tag="upsert_backend", omit_defaults=True):
     id: str
     backend: Backend
     anchors: int = 0  # in a message: the number of the TrustAnchors that are left out in its `tls`; 0: none are
+    certificate: int = 0  # likewise: of its ClientCertificate
 
 
 class RemoveBackend(msgspec.Struct, frozen=True, tag="remove_backend"):
@@ -209,6 +216,7 @@ Downward = (
     Start
     | Begin
     | TrustAnchors
+    | ClientCertificate
     | Change
     | MoreEndpoints
     | Commit
@@ -319,7 +327,7 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
             yield update
             return
     yield Begin(version, base)
-    known: dict[bytes, int] = {}  # numbers of TrustAnchors
+    known = _Shared({}, {})
     for change in changes:
         yield from _divided(change) if isinstance(change, SetEndpoints) else _sharing(change, known)
     yield Commit(version)
@@ -330,13 +338,26 @@ UpsertT = TypeVar("UpsertT", UpsertBackend, UpsertListener)
 _ANCHORED = {UpsertBackend: "backend", UpsertListener: "listener"}  # the fields that may have trust anchors
 
 
-def _sharing(change: Change, known: dict[bytes, int]) -> Iterator[TrustAnchors | Change]:
-    """A backend or listener without its trust anchors, which are sent once. `known`: those that were sent."""
+class _Shared(NamedTuple):
+    """What was sent: the numbers of TrustAnchors and ClientCertificates."""
+
+    anchors: dict[bytes, int]
+    certificates: dict[Certificate, int]
+
+
+def _sharing(change: Change, known: _Shared) -> Iterator[TrustAnchors | ClientCertificate | Change]:
+    """A backend or listener without its trust anchors and client certificate, which are sent once."""
+    shown = certificate_of(change.backend) if isinstance(change, UpsertBackend) else None
+    if shown is not None and shown not in known.certificates:
+        known.certificates[shown] = len(known.certificates) + 1
+        yield ClientCertificate(len(known.certificates), shown)
+    if isinstance(change, UpsertBackend) and shown is not None:
+        change = _with_certificate(change, None, known.certificates[shown])
     pem = anchors_of(getattr(change, _ANCHORED.get(type(change), ""), None))
-    if pem and pem not in known:
-        known[pem] = len(known) + 1
-        yield TrustAnchors(len(known), pem)
-    yield _with_anchors(change, b"", known[pem]) if pem else change
+    if pem and pem not in known.anchors:
+        known.anchors[pem] = len(known.anchors) + 1
+        yield TrustAnchors(len(known.anchors), pem)
+    yield _with_anchors(change, b"", known.anchors[pem]) if pem else change
 
 
 def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
@@ -345,6 +366,22 @@ def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
         name = change.id if isinstance(change, UpsertBackend) else change.listener.id
         raise ValueError(f"{name} has trust anchors that were not sent")
     return _with_anchors(change, anchors[change.anchors], 0) if change.anchors else change
+
+
+def restored_backend(
+    change: UpsertBackend, anchors: Mapping[int, bytes], certificates: Mapping[int, Certificate]
+) -> UpsertBackend:
+    """Also with its client certificate. `certificates`: as `anchors`."""
+    if change.certificate and change.certificate not in certificates:
+        raise ValueError(f"{change.id} has a client certificate that was not sent")
+    if change.certificate:
+        change = _with_certificate(change, certificates[change.certificate], 0)
+    return restored(change, anchors)
+
+
+def _with_certificate(change: UpsertBackend, certificate: Certificate | None, number: int) -> UpsertBackend:
+    backend = with_certificate(change.backend, certificate)
+    return msgspec.structs.replace(change, backend=backend, certificate=number)
 
 
 def _with_anchors(change: ChangeT, pem: bytes, number: int) -> ChangeT:

@@ -141,7 +141,11 @@ def some_gateway(draw: Any, index: int) -> Gateway:
     listeners[0]["hostname"] = draw(st.sampled_from((None, "*.example.com")))
     listeners += some_https(draw)
     created = f"2026-01-0{draw(number) + 1}T00:00:00Z"
-    spec = {"allowedListeners": {"namespaces": draw(st.sampled_from(({"from": "All"}, {"from": "None"}, BY_LABEL)))}}
+    spec: dict[str, Any] = {
+        "allowedListeners": {"namespaces": draw(st.sampled_from(({"from": "All"}, {"from": "None"}, BY_LABEL)))}
+    }
+    if shown := draw(st.sampled_from((None, {"name": "c0"}, {"name": "c1", "namespace": "red"}))):
+        spec["tls"] = {"backend": {"clientCertificateRef": shown}}
     return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created}, spec=spec)
 
 
