@@ -1,7 +1,8 @@
 """`make bench`, or `python -m bench [PART...]`: results as a table on stdout, and as JSON in .cache/bench/.
 
 PART: micro (parts, with pytest-benchmark), peers (comparison with nginx, HAProxy, Envoy), secure (HTTPS, comparison
-with nginx), scale (memory, start), churn (changes).
+with nginx), scale (memory, start), churn (changes). protocols (HTTP/2, gRPC and TLS on both sides, comparison with
+nginx, HAProxy, Envoy, nghttpx) runs only if it is named.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from bench.compare import Effort, compare
 from bench.install import install_peers
 from bench.micro_report import micro_table
 from bench.peers import PEERS, before_peer
+from bench.protocols import measure_protocols, protocol_tables
 from bench.report import churn_tables, comparison_tables, scale_tables, secure_tables
 from bench.scale import measure_scale
 from bench.secure import measure_secure
@@ -26,11 +28,12 @@ from bench.written import write_results
 from fastroute.text import Block, write_page
 
 RESULTS = Path(".cache/bench")
+PROTOCOLS = "protocols"
 
 
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
+    words.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all but protocols")
     words.add_argument("--rounds", type=int, default=Effort().rounds, help="of load, round all proxies")
     words.add_argument("--seconds", type=int, default=Effort().seconds, help="of load, for one proxy in one round")
     words.add_argument("--routes", type=int, default=Effort().many, help="where many are asked for")
@@ -42,7 +45,7 @@ def main() -> int:
     effort = Effort(rounds=chosen.rounds, seconds=chosen.seconds, many=chosen.routes, before=folder)
     RESULTS.mkdir(parents=True, exist_ok=True)
     said: list[Block] = []
-    for name in chosen.parts or PARTS:
+    for name in chosen.parts or [part for part in PARTS if part != PROTOCOLS]:
         blocks = PARTS[name](effort, chosen.without)
         write_page(blocks)
         said += blocks
@@ -87,6 +90,13 @@ def _churn(effort: Effort, without: list[str]) -> list[Block]:
     return list(churn_tables(found))
 
 
+def _protocols(effort: Effort, without: list[str]) -> list[Block]:
+    install_peers()
+    found = measure_protocols(effort)
+    _keep(PROTOCOLS, found)
+    return list(protocol_tables(found))
+
+
 def _keep(name: str, found: Any) -> None:
     (RESULTS / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
 
@@ -97,6 +107,7 @@ PARTS: dict[str, Callable[[Effort, list[str]], list[Block]]] = {
     "secure": _secure,
     "scale": _scale,
     "churn": _churn,
+    PROTOCOLS: _protocols,
 }
 
 if __name__ == "__main__":

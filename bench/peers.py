@@ -43,6 +43,22 @@ class Peer(msgspec.Struct, frozen=True):
     program: Callable[[], str | None]  # the path of the executable, if it is installed
 
 
+def altered(peer: Peer, *changes: tuple[str, str]) -> Peer:
+    """The same proxy with other text in its files, of which one must contain the text before."""
+
+    def command(setup: Setup) -> list[str]:
+        words = peer.command(setup)
+        for old, new in (tuple(text.replace("FOLDER", str(setup.folder)) for text in pair) for pair in changes):
+            paths = [path for path in setup.folder.rglob("*") if path.is_file() and old in path.read_text()]
+            if not paths:
+                raise AssertionError(f"no file of {peer.name} has {old!r}")
+            for path in paths:
+                path.write_text(path.read_text().replace(old, new))
+        return words
+
+    return Peer(peer.name, command, peer.program)
+
+
 class Running(msgspec.Struct):
     name: str
     port: int
@@ -170,6 +186,7 @@ def _haproxy(setup: Setup) -> list[str]:
 # --- Envoy
 
 _ENVOY_TYPES = "type.googleapis.com/envoy.extensions.filters"
+_ENVOY_PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def _envoy_program() -> str | None:
@@ -194,7 +211,7 @@ def _envoy(setup: Setup) -> list[str]:
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     plenty = {"max_connections": 16000, "max_pending_requests": 16000, "max_requests": 16000}
-    cluster = {
+    cluster: dict[str, object] = {
         "name": "backend",
         "type": "STATIC",
         "circuit_breakers": {"thresholds": [plenty]},
@@ -204,6 +221,13 @@ def _envoy(setup: Setup) -> list[str]:
         },
     }
     listener = {"name": "edge", "address": _envoy_address(setup.port), "filter_chains": [chain]}
+    if setup.http2:
+        cluster["typed_extension_protocol_options"] = {
+            _ENVOY_PROTOCOLS: {
+                "@type": f"type.googleapis.com/{_ENVOY_PROTOCOLS}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        }
     path = setup.folder / "envoy.json"
     document = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
     path.write_bytes(msgspec.json.encode(document))

@@ -1,15 +1,16 @@
 """The results as tables, and whether every requirement ("must") is met."""
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from bench.before import BEFORE
 from bench.churn import Churn
-from bench.compare import OURS, Comparison
+from bench.compare import OURS, Comparison, Cost, Effort
 from bench.scale import Scale
 from bench.secure import Secure
-from fastroute.text import Block, Line, Table
+from fastroute.text import Block, Line, Table, write_page
 
 MIB = 1 << 20
 WORSE = 1.02  # the limit for the cost of a change, as a ratio to the commit before
@@ -36,15 +37,28 @@ class Must(msgspec.Struct, frozen=True):
         )
 
 
-def comparison_tables(found: Comparison) -> Iterator[Block]:
-    yield Table(
+def cost_table(costs: Sequence[Cost]) -> Table:
+    return Table(
         ("MEASURE", "PROXY", "COST", "UNIT", "OURS/IT", "REQUESTS/S", "FAILED"),
         tuple(
             (cost.measure, cost.proxy, f"{cost.cost:.3g}", cost.unit, f"{cost.ours:.2f}", f"{cost.rate:,.0f}",
              str(cost.failures))
-            for cost in found.costs
+            for cost in costs
         ),
     )  # fmt: skip
+
+
+def print_costs(about: str | None, measure: Callable[[Effort], list[Cost]]) -> None:
+    """The program of a module that measures costs."""
+    words = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--rounds", type=int, default=Effort().rounds)
+    words.add_argument("--seconds", type=int, default=Effort().seconds)
+    chosen = words.parse_args()
+    write_page([cost_table(measure(Effort(rounds=chosen.rounds, seconds=chosen.seconds)))])
+
+
+def comparison_tables(found: Comparison) -> Iterator[Block]:
+    yield cost_table(found.costs)
     yield Table(
         ("MEASURE", "PROXY", "P50 MS", "P99 MS", "FAILED"),
         tuple(

@@ -1,18 +1,19 @@
 """`python -m bench.resting`: memory of a worker for HTTP/2 connections over TLS, without streams and with 100 of them.
 
 A client opens connections after some that are not counted, and asks once on each. Then it opens 100 streams on some of
-them, whose request bodies do not come: the backend gets the heads, and waits. The growth of the resident memory of the
-worker is divided by the number of connections. The limits are 40 KiB and 100 KiB.
+them, whose request bodies do not come: the backend gets the heads, and waits. When it has all of them, the growth of
+the resident memory of the worker is divided by the number of connections. The limits are 40 KiB and 100 KiB.
 """
 
-import contextlib
 import os
 import selectors
 import socket
 import ssl
 import tempfile
 import threading
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.certificate import client_tls, secret_document, self_signed
 from bench.process import resident_bytes
@@ -20,6 +21,7 @@ from bench.served import Served, serving
 
 HOST = "resting.example.com"
 WARM, IDLE, BUSY, STREAMS = 100, 1_000, 50, 100
+WITHIN = 60.0  # seconds until all heads are at the backend
 PER_CLIENT = 900  # connections of one address; below the limit of fastroute
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)  # with SETTINGS
 AUTHORITY = b"\1" + bytes([len(HOST)]) + HOST.encode()
@@ -70,21 +72,45 @@ def connected(port: int, source: str) -> ssl.SSLSocket:
     return one
 
 
-def accept(backend: socket.socket) -> None:
-    """Accepts connections, reads what arrives, and answers nothing."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(backend, selectors.EVENT_READ)
-        while True:
-            for key, _ in selector.select():
-                if key.fileobj is backend:
-                    selector.register(backend.accept()[0], selectors.EVENT_READ)
-                else:
-                    with contextlib.suppress(OSError):
-                        os.read(key.fd, 65536)
+class Backend:
+    """Accepts connections, counts the heads of requests, and answers nothing."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.heads = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.listening, selectors.EVENT_READ, bytearray())
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self.listening:
+                        selector.register(self.listening.accept()[0], selectors.EVENT_READ, bytearray())
+                    else:
+                        self._read(selector, key)
+
+    def _read(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        try:
+            data = os.read(key.fd, 65536)
+        except OSError:
+            data = b""
+        key.data.extend(data)
+        if b"\r\n\r\n" in key.data:
+            self.heads += 1
+            key.data.clear()
+        if not data:
+            selector.unregister(key.fileobj)
 
 
-def measure(served: Served) -> tuple[float, float]:
+class Resting(NamedTuple):
     """Bytes for each connection without streams, and for each with STREAMS."""
+
+    idle: float
+    busy: float
+
+
+def measure(served: Served, backend: Backend) -> Resting:
     port = served.port + 443 - 80
     held = [connected(port, "127.0.1.1") for _ in range(WARM)]
     before = resident_bytes(served.worker)
@@ -93,22 +119,28 @@ def measure(served: Served) -> tuple[float, float]:
     before = resident_bytes(served.worker)
     for one in held[-BUSY:]:
         one.sendall(b"".join(headers(3 + 2 * number, 3, ends=False) for number in range(STREAMS)))
-    while served.metrics("fastroute_http2_streams") != [BUSY * STREAMS]:
-        pass  # a scrape takes up to a second
+    deadline = time.monotonic() + WITHIN
+    while backend.heads < BUSY * STREAMS:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the backend has {backend.heads} of {BUSY * STREAMS} heads after {WITHIN} s")
+        time.sleep(0.01)
     busy = (resident_bytes(served.worker) - before) / BUSY
     for one in held:
         one.close()
-    return idle, idle + busy
+    return Resting(idle, idle + busy)
+
+
+def measure_resting() -> Resting:
+    backend = Backend()
+    with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as root:
+        world = _WORLD.replace("BACKEND", str(backend.listening.getsockname()[1]))
+        (Path(root) / "world.yaml").write_text(world + secret_document("edge", self_signed(HOST)))
+        with serving(Path(root)) as served:
+            return measure(served, backend)
 
 
 def main() -> None:
-    backend = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    threading.Thread(target=accept, args=(backend,), daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as root:
-        world = _WORLD.replace("BACKEND", str(backend.getsockname()[1]))
-        (Path(root) / "world.yaml").write_text(world + secret_document("edge", self_signed(HOST)))
-        with serving(Path(root)) as served:
-            idle, busy = measure(served)
+    idle, busy = measure_resting()
     print(f"{'KiB of a connection':30}{'measured':>10}{'limit':>8}")
     print(f"{'without streams':30}{idle / 1024:10.1f}{40:8}")
     print(f"{f'with {STREAMS} streams':30}{busy / 1024:10.1f}{100:8}")

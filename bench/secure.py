@@ -5,13 +5,12 @@ session tickets. A handshake is a whole connection of `shake.c`: TCP, TLS, one r
 compare.py. The memory of an idle connection is measured on a worker with many connections after one request each.
 """
 
-import shutil
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -22,12 +21,12 @@ import msgspec
 from bench.before import BEFORE, command
 from bench.certificate import HOST, Pems, connect, secret_document, self_signed
 from bench.compare import CONNECTIONS, OURS, Effort
-from bench.load import HERE, closed_loop
+from bench.compiled import compiled
+from bench.load import closed_loop
 from bench.manifests import write_manifests
 from bench.peers import Running, Setup, backend_command, fastroute_options, free_port, nginx_command, running
 from bench.process import proxy_and_load_core, resident_bytes, tree
 
-SHAKE = Path(".cache/bench/shake")
 IDLE = 2_000  # connections
 PER_CLIENT = 900  # of one address; below the limit of fastroute
 
@@ -48,7 +47,8 @@ _NGINX_SECURE = """
   }}
 """
 
-_LISTENER = """\
+OPEN_LISTENER = "    - {name: proxy, port: 80, protocol: HTTP}\n"
+LISTENER = """\
     - name: proxy
       port: 443
       protocol: HTTPS
@@ -87,10 +87,9 @@ class Spell(NamedTuple):
 Measure = Callable[[Running, int, float], Spell]
 
 
-def measure_secure(effort: Effort) -> Secure:
-    """Applies load from one core to the proxies on the other."""
+def measure_secure(effort: Effort, names: Iterable[str] = ()) -> Secure:
+    """Applies load from one core to the proxies on the other. `names`: of measures, all if empty."""
     core, load_core = proxy_and_load_core()
-    _build_shake()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastroute-bench-")))
         backend = Setup(free_port(), 0, 0, folder / "backend")
@@ -103,15 +102,16 @@ def measure_secure(effort: Effort) -> Secure:
             _write_certificate(setup.folder)
             proxies.append(stack.enter_context(running(name, write(setup), setup.port, core)))
         for proxy in proxies:
-            _wait_served(proxy.port)
-        costs = _rounds(proxies, load_core, effort)
+            wait_served(proxy.port)
+        costs = _rounds(proxies, load_core, effort, tuple(names) or tuple(MEASURES))
         return Secure(costs, _idle(proxies[0]))
 
 
-def _rounds(proxies: list[Running], core: int, effort: Effort) -> list[SecureCost]:
-    spells: dict[str, list[list[Spell]]] = {name: [] for name in MEASURES}
+def _rounds(proxies: list[Running], core: int, effort: Effort, names: tuple[str, ...]) -> list[SecureCost]:
+    spells: dict[str, list[list[Spell]]] = {name: [] for name in names}
     for round_ in range(-1, effort.rounds):
-        for name, (_, pieces, measure) in MEASURES.items():
+        for name in names:
+            _, pieces, measure = MEASURES[name]
             seconds = effort.seconds if round_ >= 0 else 1
             for _ in range(pieces):
                 row = [measure(proxy, core, seconds / pieces) for proxy in proxies]
@@ -120,13 +120,13 @@ def _rounds(proxies: list[Running], core: int, effort: Effort) -> list[SecureCos
     return [
         SecureCost(
             measure=name,
-            unit=unit,
+            unit=MEASURES[name][0],
             proxy=proxy.name,
             cost=median(row[index].cost for row in spells[name]),
             ours=median(row[0].cost / row[index].cost for row in spells[name]),
             failures=sum(row[index].failures for row in spells[name]),
         )
-        for name, (unit, *_) in MEASURES.items()
+        for name in names
         for index, proxy in enumerate(proxies)
     ]
 
@@ -143,7 +143,7 @@ def _mebibytes(proxy: Running, core: int, seconds: float) -> Spell:
 
 def _handshakes(how: str) -> Measure:
     def measure(proxy: Running, core: int, seconds: float) -> Spell:
-        words = [str(SHAKE), str(proxy.port), HOST, "/route-0/x", str(seconds), how]
+        words = [compiled("shake"), str(proxy.port), HOST, "/route-0/x", str(seconds), how]
         before = proxy.cpu()
         said = subprocess.run(["taskset", "-c", str(core), *words], capture_output=True, check=True).stdout
         cpu = proxy.cpu() - before
@@ -179,7 +179,7 @@ def _served(setup: Setup) -> list[str]:
     manifests = setup.folder / "manifests"
     write_manifests(manifests, setup.routes, setup.backend)
     world = manifests / "world.yaml"
-    text = world.read_text().replace("    - {name: proxy, port: 80, protocol: HTTP}\n", _LISTENER)
+    text = world.read_text().replace(OPEN_LISTENER, LISTENER)
     pems = Pems(*((setup.folder / f"{name}.pem").read_bytes() for name in Pems._fields))
     world.write_text(text + secret_document("edge", pems))
     return fastroute_options(manifests, setup.port - 443)
@@ -198,16 +198,6 @@ def _write_certificate(folder: Path) -> None:
         (folder / f"{name}.pem").write_bytes(pem)
 
 
-def _build_shake() -> None:
-    """Compiles shake.c if it changed."""
-    source = HERE / "shake.c"
-    if SHAKE.exists() and SHAKE.stat().st_mtime >= source.stat().st_mtime:
-        return
-    SHAKE.parent.mkdir(parents=True, exist_ok=True)
-    command = [shutil.which("cc") or "cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(SHAKE), str(source)]
-    subprocess.run([*command, "-lssl", "-lcrypto"], check=True)
-
-
 # --- idle connections
 
 
@@ -218,7 +208,7 @@ def _ask(port: int, client: str = "127.0.0.1") -> ssl.SSLSocket:
     return held
 
 
-def _wait_served(port: int) -> None:
+def wait_served(port: int) -> None:
     """Waits until TLS works: a port may listen before its certificate is loaded."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

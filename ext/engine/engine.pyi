@@ -19,6 +19,7 @@ class EngineStatistics(NamedTuple):
     mirrors_behind: int
     waits: int
     buffered: int
+    searched: int
 
 class Engine:
     def __init__(

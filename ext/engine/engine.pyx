@@ -71,6 +71,7 @@ class EngineStatistics(NamedTuple):
     mirrors_behind: int     # bytes that are not sent to mirrors yet
     waits: int              # how often a turn waited for more events
     buffered: int           # bytes of memory of all buffers of this process
+    searched: int           # comparisons to find mirrors and handshakes that end for others
 
 
 cdef class Engine:
@@ -203,7 +204,7 @@ cdef class Engine:
             r.exchanges, r.downstreams + r.carried - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
             r.listeners_count, self.turns.made, self.turns.worst,
             r.draining and r.listeners_count == 0 and r.downstreams == 0, r.mirrors.behind, self.turns.waits,
-            buffers_total(),
+            buffers_total(), r.mirrors.queued.steps + r.mirrors.owners.sizes.steps + r.waiting.flows.sizes.steps,
         )
 
     def refused(self):

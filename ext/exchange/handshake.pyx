@@ -11,7 +11,7 @@ from fastroute.ext.reactor.counters cimport (
     TLS_CLIENT_CERTIFICATE, TLS_CLOSED, TLS_CROWDED, TLS_NOT_AGREED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO,
     TLS_NO_LISTENER, TLS_UNREAD, count, gauge_add, observe,
 )
-from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, lend_readable, ship
+from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, handshake_note, lend_readable, ship
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
 from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
@@ -158,7 +158,7 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
     if progress == PROGRESS_WAIT:
         note_unread(r, c)
         while r.handshakes_unread > UNREAD_MOST:
-            end(r, oldest_unread(r), TLS_UNREAD, b"unread")
+            end(r, slab_at(&r.slab, r.unread.first), TLS_UNREAD, b"unread")
         return False
     if progress != PROGRESS_DONE:
         refuse(r, c)
@@ -184,18 +184,7 @@ cdef void refuse(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void note_unread(Reactor r, Connection *c) noexcept nogil:
-    cdef uint32_t unread = c.output.room + c.tls.message - MESSAGE_MEMORY
-    r.handshakes_unread += unread
-    r.handshakes_unread -= c.tls.unread
-    c.tls.unread = unread
-
-
-cdef Connection *oldest_unread(Reactor r) noexcept nogil:
-    """The oldest handshake with unread output; there must be one."""
-    cdef Connection *c = slab_at(&r.slab, r.shaking.first)
-    while c.tls.unread == 0:
-        c = slab_at(&r.slab, c.tls.link.after)
-    return c
+    handshake_note(r, c, c.output.room + c.tls.message - MESSAGE_MEMORY)
 
 
 cdef void end(Reactor r, Connection *c, int failure, const char *reason) noexcept nogil:

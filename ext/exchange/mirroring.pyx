@@ -177,7 +177,7 @@ cdef bint enqueue(Reactor r, Connection *u, const Piece *piece) noexcept nogil:
     u.writable = False
     kept = backend_body(r, u, piece)
     u.writable = writable
-    shares_note(&r.mirrors, u)
+    shares_note(&r.mirrors, &r.slab, u)
     return kept == 0
 
 
@@ -300,7 +300,7 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
         set_deadline(r, u, r.milliseconds + r.times.body)
     if u.writable and buffer_size(&u.output):
         broken = flush(r, u) < 0
-        shares_note(&r.mirrors, u)
+        shares_note(&r.mirrors, &r.slab, u)
         if broken:
             fail(r, u, MIRROR_CLOSED)
             return

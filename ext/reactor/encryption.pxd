@@ -3,6 +3,8 @@
 # `Connection.tls` is set from the ClientHello on; the layer is LAYER_TLS from `handshake_enter` on. The functions that
 # the module `handshake` uses before the end of the handshake are declared here.
 
+from libc.stdint cimport uint32_t
+
 from fastroute.ext.reactor.connection cimport Connection
 from fastroute.ext.reactor.reactor cimport Reactor
 
@@ -18,3 +20,5 @@ cdef void end_tls(Reactor r, Connection *c) noexcept nogil
 # Begins the handshake of `c.tls`: adds the connection to the list of handshakes in progress. Or removes it from there.
 cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil
+# Notes how many bytes of memory its output has that the client has not read.
+cdef void handshake_note(Reactor r, Connection *c, uint32_t unread) noexcept nogil

@@ -171,6 +171,10 @@ cdef inline Link *tls_link(Connection *c) noexcept nogil:
     return &c.tls.link
 
 
+cdef inline Link *unread_link(Connection *c) noexcept nogil:
+    return &c.tls.unread_link
+
+
 cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
     c.layer = LAYER_TLS
     c.tls.handshaking = True
@@ -181,11 +185,20 @@ cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
     if c.grouped:
         waiting_remove(&r.waiting, &r.slab, c)
-    r.handshakes_unread -= c.tls.unread
-    c.tls.unread = 0
+    handshake_note(r, c, 0)
     list_remove(&r.slab, &r.shaking, c, tls_link)
     c.tls.handshaking = False
     r.handshakes -= 1
+
+
+cdef void handshake_note(Reactor r, Connection *c, uint32_t unread) noexcept nogil:
+    if unread != 0 and c.tls.unread == 0:
+        list_append(&r.slab, &r.unread, c, unread_link)
+    elif unread == 0 and c.tls.unread != 0:
+        list_remove(&r.slab, &r.unread, c, unread_link)
+    r.handshakes_unread += unread
+    r.handshakes_unread -= c.tls.unread
+    c.tls.unread = unread
 
 
 cdef void fill() noexcept:

@@ -5,18 +5,17 @@
 from libc.stdint cimport uint16_t, uint32_t
 
 from fastroute.ext.memory.list cimport List
+from fastroute.ext.memory.ranking cimport Ranking
 from fastroute.ext.reactor.connection cimport Connection, Slab
 
 
 cdef struct Group:
     List connections
     uint32_t count
-    uint32_t position           # index in `active`
 
 cdef struct Groups:
     Group *groups
-    uint16_t *active            # those that have connections, in no order
-    uint32_t active_count
+    Ranking sizes               # the number of connections of each
     uint32_t count              # connections in total
 
 cdef int groups_open(Groups *groups, uint32_t size) except -1       # groups from 0 to `size` - 1; raises MemoryError

@@ -141,6 +141,7 @@ cdef class Reactor:
     cdef uint32_t handshakes    # in progress
     cdef List shaking           # list of them, oldest first
     cdef uint64_t handshakes_unread     # bytes of memory for their output that the clients have not read
+    cdef List unread            # list of those with such output; the one that has it longest is the first
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
     cdef uint32_t pooled

@@ -1,51 +1,79 @@
-"""The mirrors in progress by namespace; see shares.pxd.
+"""The mirrors in progress by namespace; see shares.pxd."""
 
-The searches for the namespace that has the most are needed only if there is no room. They visit at most as many groups
-as there are mirrors.
-"""
-
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.memory.buffer cimport buffer_size
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.memory.owner cimport OWNERS
+from fastroute.ext.memory.ranking cimport ranking_close, ranking_open, ranking_set
 from fastroute.ext.reactor.connection cimport slab_at
 from fastroute.ext.reactor.groups cimport (
     Group, groups_add, groups_close, groups_largest, groups_open, groups_remove,
 )
+from fastroute.ext.reactor.linked cimport list_append, list_remove
 from fastroute.ext.routing.mirror cimport Mirror
+
+cdef extern from *:
+    int __builtin_clz(unsigned int value) nogil
+
+
+cdef inline Link *heap_link(Connection *u) noexcept nogil:
+    return &u.mirror.link
 
 
 cdef int shares_open(Shares *shares) except -1:
     groups_open(&shares.owners, OWNERS)
-    shares.queued = <uint64_t *> calloc(OWNERS, sizeof(uint64_t))
-    if shares.queued is NULL:
+    ranking_open(&shares.queued, OWNERS)
+    shares.heaps = <Heap *> calloc(OWNERS, sizeof(Heap))
+    if shares.heaps is NULL:
         raise MemoryError
     return 0
 
 
 cdef void shares_close(Shares *shares) noexcept nogil:
     groups_close(&shares.owners)
-    free(shares.queued)
+    ranking_close(&shares.queued)
+    free(shares.heaps)
+
+
+cdef inline uint8_t weight_of(uint32_t size) noexcept nogil:
+    return min(32 - __builtin_clz(size), WEIGHTS - 1) if size else 0
+
+
+cdef void weigh(Shares *shares, Slab *slab, Connection *u, uint32_t size) noexcept nogil:
+    """Notes the bytes that are queued for the mirror, as its own and as those of its namespace."""
+    cdef Mirror *mirror = u.mirror
+    cdef Heap *heap = &shares.heaps[mirror.owner]
+    cdef uint64_t change = <uint64_t> size - mirror.behind      # may wrap, like the sums
+    cdef uint8_t weight = weight_of(size)
+    shares.behind += change
+    ranking_set(&shares.queued, mirror.owner, shares.queued.weights[mirror.owner] + change)
+    mirror.behind = size
+    if weight == mirror.weight:
+        return
+    if mirror.weight:
+        list_remove(slab, &heap.mirrors[mirror.weight], u, heap_link)
+        if heap.mirrors[mirror.weight].first == 0:
+            heap.present &= ~(<uint32_t> 1 << mirror.weight)
+    if weight:
+        list_append(slab, &heap.mirrors[weight], u, heap_link)
+        heap.present |= <uint32_t> 1 << weight
+    mirror.weight = weight
 
 
 cdef void shares_add(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
     groups_add(&shares.owners, slab, u, u.mirror.owner)
-    shares_note(shares, u)
+    shares_note(shares, slab, u)
 
 
 cdef void shares_remove(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
     groups_remove(&shares.owners, slab, u)
-    shares.queued[u.mirror.owner] -= u.mirror.behind
-    shares.behind -= u.mirror.behind
+    weigh(shares, slab, u, 0)
 
 
-cdef void shares_note(Shares *shares, Connection *u) noexcept nogil:
-    cdef Mirror *mirror = u.mirror
-    cdef uint64_t change = <uint64_t> buffer_size(&u.output) - mirror.behind    # may wrap, like the sums
-    shares.queued[mirror.owner] += change
-    shares.behind += change
-    mirror.behind = buffer_size(&u.output)
+cdef void shares_note(Shares *shares, Slab *slab, Connection *u) noexcept nogil:
+    weigh(shares, slab, u, buffer_size(&u.output))
 
 
 cdef Connection *shares_crowd(const Shares *shares, Slab *slab, uint16_t owner) noexcept nogil:
@@ -56,18 +84,12 @@ cdef Connection *shares_crowd(const Shares *shares, Slab *slab, uint16_t owner) 
 
 
 cdef Connection *shares_heap(const Shares *shares, Slab *slab, uint16_t owner, uint32_t size) noexcept nogil:
-    cdef uint16_t most = owner
-    cdef Connection *heaviest
-    cdef Connection *u
-    cdef uint32_t i
-    for i in range(shares.owners.active_count):
-        if shares.queued[shares.owners.active[i]] > shares.queued[most]:
-            most = shares.owners.active[i]
-    if shares.queued[most] <= shares.queued[owner] + size:
+    cdef const Heap *heap
+    cdef uint16_t most
+    if shares.queued.count == 0:
         return NULL
-    heaviest = u = slab_at(slab, shares.owners.groups[most].connections.first)
-    while u.group_link.after:
-        u = slab_at(slab, u.group_link.after)
-        if u.mirror.behind > heaviest.mirror.behind:
-            heaviest = u
-    return heaviest
+    most = shares.queued.order[0]
+    if shares.queued.weights[most] <= shares.queued.weights[owner] + size:
+        return NULL
+    heap = &shares.heaps[most]
+    return slab_at(slab, heap.mirrors[31 - __builtin_clz(heap.present)].first)

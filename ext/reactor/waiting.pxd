@@ -5,7 +5,7 @@
 # the least time for handshakes recently, within it from the listener that has used the least, and within it the oldest.
 # So neither a listener nor a namespace with many clients delays the handshakes of another one.
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
 from fastroute.ext.reactor.connection cimport Connection, Slab
 from fastroute.ext.reactor.groups cimport Groups
@@ -17,6 +17,7 @@ cdef enum:
 cdef struct Usage:
     uint64_t spent              # microseconds, decayed
     uint64_t since              # milliseconds: when it was last decayed
+    uint16_t owner              # of a listener: its namespace
 
 cdef struct Waiting:
     Groups flows                # the waiting connections by listener: FLOWS (secure.pxd)

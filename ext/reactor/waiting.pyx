@@ -1,6 +1,6 @@
 """Handshakes that wait; see waiting.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.memory.owner cimport OWNERS
@@ -27,6 +27,7 @@ cdef void waiting_close(Waiting *waiting) noexcept nogil:
 
 
 cdef void waiting_add(Waiting *waiting, Slab *slab, Connection *c) noexcept nogil:
+    waiting.listeners[c.tls.flow].owner = c.tls.owner
     groups_add(&waiting.flows, slab, c, c.tls.flow)
 
 
@@ -43,21 +44,23 @@ cdef uint64_t spent(Usage *usage, uint64_t now) noexcept nogil:
 
 
 cdef Connection *waiting_next(Waiting *waiting, Slab *slab, uint64_t now) noexcept nogil:
-    cdef Connection *best = NULL
+    cdef uint16_t flow, best = 0
+    cdef uint64_t owner, own, least_owner = UINT64_MAX, least = UINT64_MAX
     cdef Connection *c
-    cdef uint64_t owner, own, least_owner = 0, least = 0
     cdef uint32_t i
-    for i in range(waiting.flows.active_count):
-        c = slab_at(slab, waiting.flows.groups[waiting.flows.active[i]].connections.first)
-        owner = spent(&waiting.owners[c.tls.owner], now)
-        own = spent(&waiting.listeners[c.tls.flow], now)
-        if best is NULL or owner < least_owner or (owner == least_owner and own < least):
-            best = c
+    if waiting.flows.count == 0:
+        return NULL
+    for i in range(waiting.flows.sizes.count):
+        flow = waiting.flows.sizes.order[i]
+        owner = spent(&waiting.owners[waiting.listeners[flow].owner], now)
+        own = spent(&waiting.listeners[flow], now)
+        if owner < least_owner or (owner == least_owner and own < least):
+            best = flow
             least_owner = owner
             least = own
-    if best is not NULL:
-        waiting_remove(waiting, slab, best)
-    return best
+    c = slab_at(slab, waiting.flows.groups[best].connections.first)
+    waiting_remove(waiting, slab, c)
+    return c
 
 
 cdef Connection *waiting_crowd(const Waiting *waiting, Slab *slab) noexcept nogil:

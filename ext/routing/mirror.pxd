@@ -7,6 +7,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastroute.ext.memory.list cimport Link
 from fastroute.ext.routing.backends cimport Backend
 
 
@@ -20,6 +21,8 @@ cdef struct Mirror:             # owned by its connection
     uint8_t displaced           # it has lost its place to another mirror, and was counted: its next visit closes it
     uint64_t heard              # bytes of the answer received
     uint32_t behind             # bytes queued for it, as its namespace counts them
+    uint8_t weight              # class of these bytes (shares.pxd); 0: none are queued
+    Link link                   # list of that class
     uint16_t owner              # the namespace of the route
 
 cdef enum:

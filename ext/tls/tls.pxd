@@ -39,6 +39,7 @@ cdef enum Progress:
 cdef struct Tls:                # one block of memory
     SSL *ssl
     Link link                   # list of the handshakes in progress (Reactor.shaking)
+    Link unread_link            # list of those with unread output (Reactor.unread)
     uint64_t started            # microseconds: when the handshake began
     Buffer input                # received and not read by libssl yet
     uint32_t unread             # bytes of memory for output of the handshake that the client has not read

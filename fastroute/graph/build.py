@@ -69,7 +69,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     classes = _build_classes(resources, last, touched)
     objects = _index_objects(resources, last, touched)
     changed = changed_entries(last.indexes, objects)
-    secured, families = _build_holders(resources, classes, objects, last, touched, changed)
+    secured, families = _build_holders(resources, classes, objects, last, touched, changed=changed)
     policies = _resolve_policies(resources, objects, last, touched, changed)
     owners = slice_owners(last.resources, resources, touched.slices)
     slices = build_slices(last.resources, resources, touched.slices, last.slices)
@@ -191,6 +191,7 @@ def _build_holders(
     objects: Indexes,
     last: Memo,
     touched: Touched,
+    *,
     changed: Dependencies,
 ) -> tuple[Secured, Families]:
     """Gateways and ListenerSets with their certificates, before routes are attached. `changed`: of `objects`."""

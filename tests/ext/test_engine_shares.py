@@ -137,3 +137,44 @@ async def test_queued_bytes_are_shared_too() -> None:
             assert failures(rig)["slow"] > slow + 40
             await rig.timed_until(lambda: rig.engine.statistics().upstream_active == 0, 1)
             assert rig.engine.statistics().mirrors_behind == 0
+
+
+@pytest.mark.parametrize("transport", ["plain"], indirect=True)
+async def test_the_mirror_with_the_most_bytes_ends() -> None:
+    """Of a namespace with 78 copies of 900 KB and then some small ones. None of the large ones was sent."""
+    served = [mirroring("greedy", "0", 13), mirroring("modest", "1", 1)]
+    with unreachable() as nowhere:
+        async with backends(answering, hanging) as [backend, hung], running(*served, held=True) as rig:
+            rig.put("b", backend.port)
+            rig.put("greedy", nowhere)
+            rig.put("modest", hung.port)
+            client = await connect(rig.port)
+            await send(client, "greedy", 5, BODY)
+            await send(client, "greedy", 2, 1000)
+            before = rig.engine.statistics().mirrors_behind
+            assert 5 * 13 * BODY < before < 64 << 20
+            await send(client, "greedy", 1, (64 << 20) // 13 - 5 * BODY - 5000)
+            before = rig.engine.statistics().mirrors_behind
+            await send(client, "modest", 1, BODY)
+            assert failures(rig) == {"displaced": 1}
+            assert before - rig.engine.statistics().mirrors_behind >= BODY // 2
+
+
+@pytest.mark.parametrize("transport", ["plain"], indirect=True)
+async def test_a_search_does_not_visit_every_mirror_or_namespace() -> None:
+    """63 namespaces hold 504 copies and nearly all of the 64 MiB. Eight copies of another one end copies of them."""
+    names = [f"n{number}" for number in range(63)]
+    served = [mirroring(name, str(number), 8) for number, name in enumerate([*names, "late"])]
+    with unreachable() as nowhere:
+        async with backends(answering) as [backend], running(*served, held=True) as rig:
+            rig.put("b", backend.port)
+            for name in [*names, "late"]:
+                rig.put(name, nowhere)
+            client = await connect(rig.port)
+            for name in names:
+                await send(client, name, 1, 132_000)
+            assert busy(rig, names[0]) == 8 * len(names)  # they share an endpoint
+            before = rig.engine.statistics().searched
+            await send(client, "late", 1, 100_000)
+            assert failures(rig)["displaced"] >= 3
+            assert rig.engine.statistics().searched - before < 500
