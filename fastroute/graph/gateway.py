@@ -78,9 +78,9 @@ def build_family(
     to the ports of other Gateways. `last`: the ListenerSets in the last build."""
     offset = world.settings.addressing.port_offset
     frontend = world.frontends.get(gateway.key, NO_FRONTEND)
-    credential = world.credentials.get(gateway.key, NO_CREDENTIAL)
     own = verifying(gateway, world.tls["Gateway", gateway.key], frontend)
-    node = _build(gateway, world.classes, where, own, credential, offset)
+    node = _build(gateway, world.classes, where, own, offset)
+    node = _identified(node, world.credentials.get(gateway.key, NO_CREDENTIAL))
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
     return node, build_sets(node, sets, tls, frontend, Site(reader, offset), last=last)
 
@@ -119,10 +119,9 @@ def _build(
     classes: Mapping[Key, GatewayClassNode],
     where: Assignment,
     tls: tuple[ResolvedTLS, ...],
-    credential: Credential,
     port_offset: int,
 ) -> GatewayNode:
-    problems = (*_refusals(gateway, classes), *where.problems, *credential.problems)
+    problems = (*_refusals(gateway, classes), *where.problems)
     served = bool(where.bind) and not any(problem.condition == conditions.ACCEPTED for problem in problems)
     listeners = build_listeners(gateway, tls, port_offset)
     return GatewayNode(
@@ -131,8 +130,14 @@ def _build(
         addresses=where.addresses,
         listeners=listeners if served else tuple(_unserved(listener) for listener in listeners),
         problems=problems,
-        client_certificate=credential.certificate,
     )
+
+
+def _identified(node: GatewayNode, credential: Credential) -> GatewayNode:
+    if credential is NO_CREDENTIAL:
+        return node
+    problems = (*node.problems, *credential.problems)
+    return msgspec.structs.replace(node, problems=problems, client_certificate=credential.certificate)
 
 
 def _unserved(listener: ListenerNode) -> ListenerNode:
