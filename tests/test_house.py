@@ -11,9 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = sorted(path for folder in ("fastroute", "bench", "tests") for path in (ROOT / folder).rglob("*.py"))
-CYTHON = sorted(
-    path for folder in ("ext", "tests/fuzz", "tests/streams") for path in (ROOT / folder).rglob("*.p[yx][xd]")
-)
+CYTHON = sorted(path for folder in ("ext", "tests/fuzz") for path in (ROOT / folder).rglob("*.p[yx][xd]"))
 NAMELESS = re.compile(r"(^|_)(utils?|helpers?|common|managers?|handlers?|processors?|misc|base|info|impl)(_|$)")
 
 LONGEST_FUNCTION = {".py": 45, ".pyx": 60, ".pxd": 60}  # lines

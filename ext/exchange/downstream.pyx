@@ -26,7 +26,7 @@ from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.message.content cimport content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2, has_streams
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2
 from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
@@ -114,17 +114,14 @@ cdef void greet(Reactor r, Connection *c) noexcept nogil:
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
     """Begins the protocol of an established connection: the one on which TLS has agreed, or else HTTP/1."""
-    cdef uint8_t protocol = r.downstream_protocol
     if c.tls is not NULL and tls_speaks_http2(c.tls):
-        protocol = PROTOCOL_HTTP2
-    if has_streams(protocol):
-        begin_parent(r, c, protocol)
+        begin_http2(r, c)
     else:
         rest(r, c)
 
 
-cdef void begin_parent(Reactor r, Connection *c, uint8_t protocol) noexcept nogil:
-    if parent_begin(r, c, protocol) < 0:
+cdef void begin_http2(Reactor r, Connection *c) noexcept nogil:
+    if parent_begin(r, c, PROTOCOL_HTTP2) < 0:
         downstream_close(r, c)
     else:
         queue(r, c)
@@ -135,7 +132,7 @@ cdef void switch(Reactor r, Connection *c, const Arrival *arrival) noexcept nogi
     if client_keep_rest(c, arrival) < 0:
         downstream_close(r, c)
     else:
-        begin_parent(r, c, PROTOCOL_HTTP2)
+        begin_http2(r, c)
 
 
 cdef void rest(Reactor r, Connection *c) noexcept nogil:

@@ -7,10 +7,8 @@ from libc.stdint cimport uint8_t
 cdef enum Protocol:             # what is spoken on a connection
     PROTOCOL_HTTP1 = 0
     PROTOCOL_HTTP2_STREAM       # on one stream of HTTP/2
-    PROTOCOL_TESTED             # of a module under tests/, which fills in its rows
     PROTOCOL_HTTP2              # of a client. From here on: with streams, which carry the Messages of another one
     PROTOCOL_HTTP2_BACKEND      # towards a backend
-    PROTOCOL_FRAMED             # of tests/streams
     PROTOCOLS                   # number of protocols
 
 cdef inline bint has_streams(uint8_t protocol) noexcept nogil:

@@ -61,14 +61,14 @@ cdef struct StreamProtocol:     # functions of a protocol with streams, for any 
     # more follows; may then also do what `end` does, and set `said_end`. Returns 0, or -1 if the stream is broken.
     int (*send)(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil
     # Begins a stream with the `size` bytes of fields that were put before its content (Stream.opening). `last`: no content
-    # follows. NULL: the protocol has no fields. Returns like `send`.
+    # follows. Returns like `send`.
     int (*open)(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil
     # The stream sends no more content.
     int (*end)(Reactor r, Connection *p, Connection *s) noexcept nogil
     int (*reset)(Reactor r, Connection *p, Connection *s, uint8_t cause) noexcept nogil
     # `size` bytes of content of the stream were taken: the peer may send as many more.
     int (*credit)(Reactor r, Connection *p, Connection *s, uint32_t size) noexcept nogil
-    # Asks the peer for a sign of life, which parent_heard notes. NULL: the protocol cannot.
+    # Asks the peer for a sign of life, which parent_heard notes.
     int (*ping)(Reactor r, Connection *p) noexcept nogil
     # Tells the peer to open no more streams. `finally_`: none is accepted from now on.
     int (*leave)(Reactor r, Connection *p, bint finally_) noexcept nogil

@@ -216,7 +216,7 @@ cdef void note_resting(Reactor r, Connection *p, bint resting) noexcept nogil:
 cdef void parent_busy(Reactor r, Connection *p) noexcept nogil:
     note_resting(r, p, False)
     p.parent.late = False
-    if protocol_at(p.parent.protocol).ping is not NULL and p.side == SIDE_UPSTREAM:
+    if p.side == SIDE_UPSTREAM:
         p.parent.ping_at = r.milliseconds + PING_AFTER
     if p.state == STATE_PARENT:
         schedule(r, p)

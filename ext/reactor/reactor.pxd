@@ -104,7 +104,6 @@ cdef class Reactor:
     cdef uint32_t max_per_client    # connections of one address
     cdef uint32_t max_handshakes
     cdef uint32_t max_streams   # of a client connection
-    cdef uint8_t downstream_protocol    # Protocol of client connections that name no other one: HTTP/1, except in tests
     cdef TrustedProxies *trusted
     cdef bint proxy_protocol
     cdef Mark mark

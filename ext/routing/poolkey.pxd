@@ -9,9 +9,6 @@ from libc.stdint cimport uint8_t, uint32_t
 from fastroute.ext.tls.verification cimport Verification
 
 
-# Gives a protocol the name that it has in a snapshot.Backend.
-cdef int protocol_name(str name, uint8_t protocol) except -1
-
 cdef struct PoolKey:
     uint32_t refs               # of backends, pools and connections with this key, and of PoolKeys
     uint8_t protocol            # Protocol (message/protocol.pxd)

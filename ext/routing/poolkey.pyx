@@ -10,11 +10,6 @@ from fastroute.ext.tls.verification cimport verification_free, verification_new,
 cdef dict NAMES = {"h1": PROTOCOL_HTTP1, "h2": PROTOCOL_HTTP2_BACKEND}     # by snapshot.Backend.protocol
 
 
-cdef int protocol_name(str name, uint8_t protocol) except -1:
-    NAMES[name] = protocol
-    return 0
-
-
 cdef void key_ref(PoolKey *key) noexcept nogil:
     key.refs += 1
 

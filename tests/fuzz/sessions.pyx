@@ -18,7 +18,7 @@ from fastroute.ext.engine.turn cimport Turns, turn
 from fastroute.ext.exchange.downstream cimport downstream_adopt
 from fastroute.ext.memory.address cimport AF_INET
 from fastroute.ext.memory.buffer cimport buffers_total
-from fastroute.ext.reactor.connection cimport Connection
+from fastroute.ext.reactor.connection cimport Connection, Parent, Stream
 from fastroute.ext.reactor.counters import CounterMap, map_size
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.routing.tables import TableBuilder, Upstreams
@@ -240,3 +240,8 @@ cdef const char *fuzz_http2(const uint8_t *data, size_t size) noexcept nogil:
         r = <void *> engine.r
         turns = &engine.turns
     return run(r, turns, data, size)
+
+
+def sizes():
+    """Bytes of a connection, of what a stream owns, and of what a connection with streams owns."""
+    return sizeof(Connection), sizeof(Stream), sizeof(Parent)

@@ -94,6 +94,7 @@ class Session:
 
     def __init__(self, peer: Peer, credits: bool = True, deaf: bool = False) -> None:
         self.peer = peer
+        self.before = b""  # sent before the preface
         self.credits = credits
         self.deaf = deaf
         config = h2.config.H2Configuration(
@@ -120,7 +121,7 @@ class Session:
 
     async def flush(self) -> None:
         async with self.sending:
-            data = self.link.data_to_send()
+            data, self.before = self.before + self.link.data_to_send(), b""
             if data and not self.closed:
                 await self.peer.send(data)
 
@@ -207,11 +208,14 @@ async def client(
     credits: bool = True,
     deaf: bool = False,
     context: SSLContext | None = None,
+    before: bytes = b"",
 ) -> AsyncIterator[Session]:
     """`settings`: of h2.settings.SettingCodes. `credits`: whether windows open again as content is read. `deaf`: frames
-    that the client receives have no answer, not even settings. `context`: of TLS, if not the usual one."""
+    that the client receives have no answer, not even settings. `context`: of TLS, if not the usual one. `before`: sent
+    with the preface, before it."""
     peer = await connect(port, name, context or (None if TRANSPORT.get() == "plain" else agreeing()))
     session = Session(peer, credits, deaf)
+    session.before = before
     await session.begin(settings)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.read)

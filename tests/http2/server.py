@@ -16,11 +16,17 @@ import h2.settings
 import trio
 from peer import PATIENCE, Peer
 from rig import Script
-from streams.frames import ResetError
 
 Fields = Sequence[tuple[str, str]]
 REFUSED, CANCEL = 7, 8  # codes of RST_STREAM
 HOP = ("connection", "keep-alive", "transfer-encoding", "upgrade")
+
+
+class ResetError(EOFError):
+    """The other side has reset the stream."""
+
+    def __init__(self, cause: int) -> None:
+        super().__init__(f"reset with code {cause}")
 
 
 class Channel(Peer):
@@ -272,7 +278,7 @@ class Link:
 
     async def read(self) -> None:
         with suppress(EOFError, trio.BrokenResourceError, trio.ClosedResourceError):
-            while await self.peer.more():
+            while self.peer.buffer or await self.peer.more():
                 data, self.peer.buffer = self.peer.buffer, b""
                 for event in self.h2.receive_data(data):
                     self.take(event)

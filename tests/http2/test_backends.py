@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 import trio
 from h2.settings import SettingCodes
-from http2.client import client
+from http2.client import Ask, client
 from http2.server import CANCEL, Channel, Link, spoken
 from rig import GET, OK, TRANSPORT, Backend, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
 from securebackend import secured, showing, tls_to
 
 from fastroute import snapshot
+from fastroute.settings import Limits
 
 HTTP2 = snapshot.Backend(protocol="h2")
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"
+UNFINISHED = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"
 LARGE = 1_000_000
+NO_ERROR = 0
 STREAM_WINDOW = 131_072
+GONE = tuple(snapshot.HeaderModifier(direction=one, remove=("X-Gone",)) for one in ("request", "response"))
 
 
 class Gate:
@@ -40,11 +44,12 @@ class Gate:
 async def serving(
     script: Callable[[Any], Awaitable[None]], links: list[Link] | None = None, **options: Any
 ) -> AsyncIterator[tuple[Rig, Backend]]:
-    """A rig whose rule has one HTTP/2 backend; `options`: of `spoken` and of `running`."""
+    """A rig whose rule has one HTTP/2 backend; `options`: another rule, and those of `spoken` and of `running`."""
     settings, credits = options.pop("settings", None), options.pop("credits", True)
+    served = options.pop("rule", rule("b"))
     async with (
         backends(spoken(script, links, settings=settings, credits=credits)) as [backend],
-        running(rule("b"), log=True, **options) as rig,
+        running(served, log=True, **options) as rig,
     ):
         rig.upstreams.speak("b", HTTP2)
         rig.put("b", backend.port)
@@ -64,48 +69,42 @@ async def test_requests_share_a_connection() -> None:
         await soon(lambda: len(gate.waiting) == 20)
         assert backend.connections == 1
         assert rig.counters.fixed()["streams_upstream"] == 20
+        statistics = rig.engine.statistics()
+        assert (statistics.upstream_active, statistics.upstream_idle) == (1, 0)
         gate.open.set()
         assert [(await peer.response())[0] for peer in peers] == [200] * 20
         await soon(lambda: rig.counters.fixed()["streams_upstream"] == 0)
+        fixed = rig.counters.fixed()
+        assert (fixed["upstream_active"], fixed["upstream_idle"]) == (0, 1)
         assert gate.links[0].settings[SettingCodes.ENABLE_PUSH] == 0
 
 
-async def test_a_full_connection_is_not_used() -> None:
-    gate = Gate()
-    async with serving(gate, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}) as (rig, backend):
-        peers = []
-        for number in range(1, 6):
-            peers.append(await asked(rig))
-            await soon(lambda number=number: len(gate.waiting) == number)  # type: ignore[misc]
-        assert backend.connections == 3
-        gate.open.set()
-        assert [(await peer.response())[0] for peer in peers] == [200] * 5
-        await soon(lambda: rig.engine.statistics().upstream_idle == 3)
-
-
 async def test_trailers_of_http1_and_http2() -> None:
-    """Both directions, from and to both protocols."""
+    """Both directions, from and to both protocols. A filter drops one of them, the protocol another one."""
     seen = []
 
     async def script(peer: Channel) -> None:
         await peer.request()
         seen.append(list(peer.trailers))
         await peer.send(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-After: 1\r\nHost: x\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\nok\r\n0\r\nX-After: 1\r\nX-Gone: 1\r\nHost: x\r\n\r\n"
         )
 
-    async with serving(script) as (rig, _):
+    async with serving(script, rule=rule("b", filters=GONE)) as (rig, _):
         peer = await asked(
             rig,
             b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"2\r\nab\r\n0\r\nX-Sum: 1\r\nHost: x\r\n\r\n",
+            b"2\r\nab\r\n0\r\nX-Su",
         )
+        await quiet()
+        await peer.send(b"m: 1\r\nX-Gone: 1\r\nHost: x\r\n\r\n")
         assert b"transfer-encoding: chunked" in (await peer.head()).lower()
         assert await peer.until(b"\r\n\r\n") == b"2\r\nok\r\n0\r\nx-after: 1\r\n\r\n"
         assert seen.pop() == [("x-sum", "1")]
         async with client(rig.port) as session:
             ask = await session.ask("POST", body=b"ab", end=False)
-            await ask.finish([("x-sum", "2"), ("host", "x")])
+            await ask.finish([("x-sum", "2"), ("x-gone", "1"), ("host", "x")])
             assert (await ask.response())[2] == b"ok"
             assert ask.trailers == [("x-after", "1")]
         assert seen == [[("x-sum", "2")]]
@@ -268,6 +267,96 @@ async def test_a_slow_client_holds_only_its_own_answer() -> None:
         assert backend.connections == 1
 
 
+async def test_a_backend_that_opens_no_window_times_out() -> None:
+    async def script(channel: Channel) -> None:
+        await channel.link.until(lambda: False)
+
+    limits = Limits(body_idle_timeout=8, min_body_rate=0)
+    async with serving(script, credits=False, limits=limits, held=True) as (rig, _):
+        peer = await connect(rig.port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.send, POST.replace(b": 2", b": 99999") + bytes(99999))
+            response, _ = await rig.timed(peer.response, step=0.5)
+            nursery.cancel_scope.cancel()
+        assert response[0] == 504
+        await quiet()
+        assert rig.engine.statistics().upstream_idle == 1  # its connection goes on
+
+
+@pytest.mark.parametrize("code", [NO_ERROR, CANCEL])
+@pytest.mark.parametrize("request_", [GET, POST, UNFINISHED], ids=["GET", "POST", "an unfinished POST"])
+async def test_an_answer_that_was_complete_before_the_reset_arrives(request_: bytes, code: int) -> None:
+    """A backend that needs no more of the request resets its stream (RFC 9113 section 8.1)."""
+
+    async def script(channel: Channel) -> None:
+        await channel.head()
+        await channel.send(OK)
+        await channel.link.raw(b"\0\0\4\3\0" + channel.id.to_bytes(4, "big") + code.to_bytes(4, "big"))
+
+    async with serving(script) as (rig, backend):
+        for _ in range(3):
+            peer = await asked(rig, request_)
+            assert (await peer.response())[2] == b"ok"
+        assert backend.connections == 1
+        assert [line["reason"] for line in rig.lines()] == [None] * 3
+
+
+async def test_an_answer_that_is_reset_ends_alone() -> None:
+    async def script(channel: Channel) -> None:
+        head, _ = await channel.request()
+        if b"/half" not in head:
+            await channel.send(OK)
+            return
+        await channel.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await channel.reset()
+
+    async with serving(script) as (rig, backend):
+        half = await asked(rig, b"GET /half HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await half.rest()).endswith(b"\r\n\r\nhalf")
+        assert (await (await asked(rig)).response())[2] == b"ok"
+        assert backend.connections == 1
+        assert [line["reason"] for line in rig.lines()] == ["upstream_truncated", None]
+
+
+async def test_a_client_of_http_1_0_gets_content_without_chunks() -> None:
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        await channel.send(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\nX: 1\r\n\r\n"
+        )
+
+    async with serving(script) as (rig, _):
+        peer = await asked(rig, b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        answer = await peer.rest()
+        assert answer.endswith(b"\r\n\r\nabc")
+        assert b"transfer-encoding" not in answer.lower()
+
+
+async def test_streams_on_both_sides() -> None:
+    """Large bodies on many streams of one connection, in both directions; afterwards nothing is held for them."""
+    body = bytes(range(256)) * 400
+
+    async def echo(channel: Channel) -> None:
+        _, received = await channel.request()
+        await channel.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(received) + received)
+
+    async with serving(echo) as (rig, backend):
+        async with client(rig.port) as session, trio.open_nursery() as nursery:
+
+            async def one(ask: Ask) -> None:
+                await ask.send(body, True)
+                assert (await ask.response())[2] == body
+
+            for _ in range(8):
+                nursery.start_soon(one, await session.ask("POST", end=False))
+        assert backend.connections == 1
+        await soon(lambda: rig.engine.statistics().exchanges == 0)
+        rig.put("b")
+        rig.engine.wake()
+        await soon(lambda: backend.open == 0)
+        await soon(lambda: rig.buffered() < 1000)
+
+
 @pytest.mark.parametrize("alpn", [("h2",), ("h2", "http/1.1"), ("http/1.1",), ()], ids=str)
 async def test_tls_must_lead_to_http2(alpn: tuple[str, ...]) -> None:
     to = tls_to()
@@ -284,26 +373,6 @@ async def test_tls_must_lead_to_http2(alpn: tuple[str, ...]) -> None:
         else:
             assert status == 502
             assert rig.lines()[-1]["reason"] == "upstream_tls_failed"
-
-
-async def test_a_changed_protocol_uses_a_new_connection() -> None:
-    async with (
-        backends(spoken(answering), answering) as [new, old],
-        running(rule("b")) as rig,
-    ):
-        rig.put("b", old.port)
-        peer = await asked(rig)
-        assert (await peer.response())[0] == 200
-        rig.upstreams.speak("b", HTTP2)
-        rig.put("b", new.port)
-        await peer.send(GET)
-        assert (await peer.response())[0] == 200
-        rig.upstreams.speak("b", snapshot.Backend())
-        rig.put("b", old.port)
-        await peer.send(GET)
-        assert (await peer.response())[0] == 200
-        assert (new.connections, old.connections) in {(1, 1), (1, 2)}
-        await soon(lambda: new.open == 0)
 
 
 async def test_an_answer_without_a_body_that_ends_with_its_head() -> None:

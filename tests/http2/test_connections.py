@@ -60,6 +60,19 @@ async def test_what_only_resembles_a_preface(request_: bytes, status: int, piece
         assert (await peer.response())[0] in (status, 505)
 
 
+@PLAIN
+async def test_a_preface_behind_a_proxy_header() -> None:
+    """Both arrive together; the address is the client's for each request."""
+    header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+    options = {"proxy_protocol": True, "trusted_proxies": ("127.0.0.0/8",)}
+    async with backends(answering) as [backend], running(rule("b"), log=True, **options) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, before=header) as session:
+            for _ in range(2):
+                assert (await (await session.ask()).response())[0] == 200
+        assert [line["client"] for line in rig.lines()] == ["192.0.2.1"] * 2
+
+
 @TLS
 async def test_alpn_decides() -> None:
     async with backends(answering) as [backend], running(rule("b"), log=True) as rig:
@@ -117,6 +130,64 @@ async def test_an_idle_connection_is_told_and_closed() -> None:
             assert session.goaways == [(1, NO_ERROR)]
 
 
+async def test_a_connection_with_streams_is_not_idle() -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.request()
+        await peer.rest()
+
+    async with backends(silent) as [backend], running(rule("b"), held=True, limits=Limits(idle_timeout=10)) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await soon(lambda: backend.open == 1)
+            for _ in range(5):
+                await rig.passes(9)
+            assert not session.goaways
+            await ask.cancel()
+            await rig.passes(9)
+            assert not session.goaways
+            await rig.passes(2)
+            await session.until(lambda: session.closed)
+
+
+async def test_a_drain_closes_idle_connections() -> None:
+    """After a second, in which a client may begin a request."""
+    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            assert (await (await session.ask()).response())[0] == 200
+            await quiet()
+            rig.engine.drain()
+            await session.until(lambda: session.goaways)
+            await rig.passes(0.9)
+            assert not session.closed
+            await rig.passes(0.2)
+            await session.until(lambda: session.closed)
+            assert session.goaways == [(LAST, NO_ERROR), (1, NO_ERROR)]
+        await soon(lambda: rig.engine.statistics().drained)
+
+
+@pytest.mark.parametrize("end", ["closed", "reset"])
+async def test_the_end_of_a_connection_ends_its_exchanges(end: str) -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.request()
+        await peer.rest()
+
+    async with backends(silent) as [backend], running(rule("b"), held=True, log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            for _ in range(7):
+                await session.ask()
+            await soon(lambda: backend.open == 7)
+            await (session.peer.close() if end == "closed" else session.peer.reset())
+            await soon(lambda: backend.open == 0)
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+        assert [line["reason"] for line in rig.lines()] == ["client_closed"] * 7
+        fixed = rig.counters.fixed()
+        names = ("downstream_active", "downstream_idle", "streams_downstream", "upstream_active")
+        assert [fixed[name] for name in names] == [0] * 4
+
+
 @pytest.mark.parametrize("cause", ["drain", "age", "requests"])
 async def test_a_connection_leaves_with_two_goaways(cause: str) -> None:
     """Streams that the client begins before it sees the first one are served; streams in progress end as usual."""
@@ -151,7 +222,11 @@ async def test_a_connection_leaves_with_two_goaways(cause: str) -> None:
             await rig.passes(1.5)
             await session.until(lambda: len(session.goaways) == 2)
             assert session.goaways[1] == (late.id, NO_ERROR)
+            too_late = await session.ask()
+            await rig.passes(1.5)
             assert not session.closed
+            assert not too_late.over
+            assert rig.engine.statistics().exchanges == 1
             release.set()
             assert (await ask.response())[0] == 200
             await session.until(lambda: session.closed)

@@ -1,11 +1,19 @@
-"""Streams of one connection share it: by counts of bytes, because times depend on the machine."""
+"""Streams of one connection share it, and connections share the turns, however many streams they have: by counts of
+bytes and of answers, because times depend on the machine."""
 
+import socket
+
+import h2.config
+import h2.connection
+import h2.events
 import h2.settings
 import pytest
 import trio
-from http2.client import Session, client
+from http2.client import Session, client, head
 from peer import Peer
-from rig import OK, backends, rule, running
+from rig import GET, OK, PLAIN, backends, rule, running
+from steps import client as opened
+from steps import settle, standing
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -87,3 +95,46 @@ async def test_uploads_share_a_connection() -> None:
             assert min(taken) > max(taken) / 3
             for ask in asks:
                 assert (await ask.response())[0] == 200
+
+
+def received(one: socket.socket) -> bytes:
+    try:
+        return one.recv(1 << 20)
+    except BlockingIOError:
+        return b""
+
+
+@PLAIN
+def test_a_client_with_many_streams_has_no_larger_share_of_the_turns() -> None:
+    """Counted in answers: each time the engine reads its clock, 0.1 ms pass."""
+    with standing() as (rig, stack):
+        rig.install()
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        plain, many = opened(rig, stack), opened(rig, stack, link.data_to_send())
+        settle(rig)
+        for one in (plain, many):
+            one.setblocking(False)
+        rig.engine.hold_clock(look=0.0001)
+        for id in range(1, 200, 2):
+            link.send_headers(id, head(), end_stream=True)
+        many.sendall(link.data_to_send())
+        plain.sendall(GET * 8)
+        data, others = b"", 0
+
+        def answers() -> int:
+            found = link.receive_data(received(many))
+            return sum(isinstance(event, h2.events.ResponseReceived) for event in found)
+
+        for _ in range(1000):
+            rig.engine.turn()
+            data += received(plain)
+            others += answers()
+            if data.count(b"HTTP/1.1 404") == 8:
+                break
+        assert data.count(b"HTTP/1.1 404") == 8
+        assert 8 <= others <= 50
+        for _ in range(1000):
+            rig.engine.turn()
+            others += answers()
+        assert others == 100

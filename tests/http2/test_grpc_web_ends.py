@@ -7,12 +7,11 @@ from contextlib import suppress
 import pytest
 import trio
 from http2.client import client
-from http2.server import Channel
+from http2.server import Channel, ResetError
 from http2.test_grpc_web import HEAD, serving
 from http2.webclient import BINARY, TEXT, call, framed, from_text
 from peer import Peer
 from rig import Rig, connect, soon
-from streams.frames import ResetError
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 

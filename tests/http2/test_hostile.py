@@ -1,5 +1,6 @@
 """Clients that only cause work: each kind is limited, counted by its reason, and does not concern other connections."""
 
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ import trio
 from http2.client import Session, client, head
 from peer import Peer
 from rig import PLAIN, answering, backends, quiet, rule, running, saying, soon
+from securebackend import tls_to
 
 from fastroute.settings import Limits
 
@@ -20,7 +22,8 @@ pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 UNKNOWN = 0xBB
-PROTOCOL_ERROR, ENHANCE_YOUR_CALM = 1, 11
+PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, ENHANCE_YOUR_CALM = 1, 2, 3, 5, 11
+STREAM_WINDOW, PAYLOAD = 262144, 16384
 END_STREAM, END_HEADERS = 1, 4
 MANY = 20_000
 
@@ -170,6 +173,38 @@ async def test_more_streams_than_a_client_has_accepted() -> None:
         assert rig.counters.fixed()["http2_violation"] == 1
 
 
+async def test_more_content_than_the_window() -> None:
+    """The stream ends when more arrives than the gateway keeps for a backend that takes nothing."""
+    async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
+        rig.upstreams.speak("b", tls_to())  # its handshake is not answered
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", body=b"", end=False)
+            await soon(lambda: backend.connections == 1)
+            sent = 0
+            while not ask.over:
+                await session.raw(frame(DATA, 0, ask.id, bytes(PAYLOAD)))
+                sent += PAYLOAD
+                await quiet(0.002)
+                assert sent < 2 * STREAM_WINDOW
+            assert (ask.status, ask.reset, session.closed) == (0, FLOW_CONTROL_ERROR, False)
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+            await session.ask()  # the connection goes on
+            await soon(lambda: rig.engine.statistics().exchanges == 1)
+
+
+async def test_content_after_the_end_of_a_request() -> None:
+    async with backends(silent) as [backend], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask()
+            await soon(lambda: backend.connections == 1)
+            await session.raw(frame(DATA, 0, ask.id, b"x"))
+            await ask.response()
+            assert ask.reset == STREAM_CLOSED or session.goaways[-1][1] == STREAM_CLOSED
+            await soon(lambda: rig.engine.statistics().exchanges == 0)
+
+
 async def test_ordinary_clients_may_ping_and_cancel() -> None:
     """A client that pings each second, and cancels a few requests of each page, goes on for hours."""
     async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
@@ -256,6 +291,51 @@ async def test_the_memory_of_a_connection() -> None:
                 nursery.cancel_scope.cancel()
             assert most < 16 << 20
             assert len(asks) == 128
+
+
+async def test_the_memory_of_all_buffers_is_limited() -> None:
+    """The streams that hold the most end, and their connection goes on."""
+    most = 400_000
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000)
+    limits = Limits(max_buffered=most)
+    async with backends(saying(answer)) as [backend], running(rule("b"), limits=limits, held=True, log=True) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port, credits=False) as session:
+            asks = [await session.ask() for _ in range(90)]
+            await quiet()
+            await rig.passes(0.2)
+            await session.until(lambda: any(ask.reset == INTERNAL_ERROR for ask in asks))
+            assert rig.buffered() <= most
+            assert 0 < rig.counters.fixed()["ended_buffers_full"] < 90
+            assert {line["reason"] for line in rig.lines()} == {"buffers_full"}
+            assert not session.closed
+
+
+async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
+    """The gateway itself answers the requests, with heads, which need no window."""
+    encoder = hpack.Encoder()
+    encoder.header_table_size = 0
+    ask = encoder.encode(head("HEAD"))
+    async with running(limits=Limits(max_requests_per_connection=1 << 30), held=True) as rig:
+        one = socket.socket()
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            one.setsockopt(socket.SOL_SOCKET, option, 4096)
+        one.connect(("127.0.0.1", rig.port))
+        one.setblocking(False)
+        data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS)
+        streams = iter(range(1, 2 * MANY * 20, 2))
+        blocked = 0
+        while blocked < 20:
+            data = data or b"".join(frame(HEADERS, END_STREAM | END_HEADERS, next(streams), ask) for _ in range(100))
+            try:
+                data = data[one.send(data) :]
+                blocked = 0
+            except BlockingIOError:
+                blocked += 1
+            await quiet()
+        assert 0 < rig.buffered() < 1_000_000
+        one.close()
+        await soon(lambda: rig.engine.statistics().downstream_idle == 0)
 
 
 async def test_answers_wait_for_a_client_that_reads_nothing() -> None:

@@ -1,9 +1,9 @@
-"""Requests as streams: fields, bodies, trailers, windows, and the ends of streams."""
+"""Requests as streams: fields, bodies, trailers, and the ends of streams."""
 
 import h2.settings
 import pytest
 import trio
-from http2.client import AUTHORITY, Ask, Fields, Session, client, head
+from http2.client import AUTHORITY, Ask, Fields, client, head
 from peer import Peer
 from rig import OK, answering, backends, quiet, reporting, rule, running, saying, soon
 
@@ -267,100 +267,6 @@ async def test_a_body_that_is_too_large() -> None:
             assert (await (await session.ask()).response())[0] == 200
 
 
-async def test_a_window_opens_when_the_backend_takes_the_content() -> None:
-    release = trio.Event()
-
-    async def slow(peer: Peer) -> None:
-        head = await peer.head()
-        if b"POST" in head:
-            await release.wait()
-            await peer.exactly(6_000_000)
-        await peer.send(OK)
-        await slow(peer)
-
-    async with backends(slow) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        async with client(rig.port) as session, trio.open_nursery() as nursery:
-            ask = await session.ask("POST", fields=[("content-length", "6000000")], end=False)
-            nursery.start_soon(ask.send, bytes(6_000_000), True)
-            await quiet(0.1)
-            # What the kernels hold for the backend, one read of the gateway, and what the windows allow.
-            assert rig.engine.statistics().buffered < 2 * STREAM_WINDOW + 400_000
-            assert session.link.local_flow_control_window(ask.id) == 0
-            for _ in range(3):
-                assert (await (await session.ask()).response())[0] == 200
-            release.set()
-            assert (await ask.response())[0] == 200
-
-
-async def test_an_answer_waits_for_the_window_of_its_stream() -> None:
-    large = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000))
-    async with backends(large) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        async with client(rig.port, settings={WINDOW: 1000}, credits=False) as session:
-            asks = [await session.ask() for _ in range(10)]
-            await session.until(lambda: all(len(ask.body) == 1000 for ask in asks))
-            await quiet()
-            assert [len(ask.body) for ask in asks] == [1000] * 10
-            session.credits = True
-            for ask in asks:
-                session.link.acknowledge_received_data(1000, ask.id)
-            session.link.update_settings({WINDOW: 100_000})  # opens the windows of all streams
-            await session.flush()
-            for ask in asks:
-                assert (await ask.response())[2] == bytes(300_000)
-
-
-async def open_window(session: Session, ask: Ask, of: str) -> None:
-    """Opens the window of the stream or of the connection by one byte."""
-    session.link.increment_flow_control_window(1, ask.id if of == "stream" else None)
-    await session.flush()
-
-
-@pytest.mark.parametrize("of", ["stream", "connection"])
-@pytest.mark.parametrize("upload", [False, True], ids=["request complete", "request goes on"])
-async def test_an_end_waits_for_a_window(of: str, upload: bool) -> None:
-    """The content fills a window exactly, and the end of the answer comes later."""
-    release = trio.Event()
-    size = 1000 if of == "stream" else 65535
-
-    async def script(peer: Peer) -> None:
-        await peer.head()
-        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (size, bytes(size)))
-        await release.wait()
-        await peer.send(b"0\r\n\r\n")
-
-    async with backends(script) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        window = {WINDOW: size if of == "stream" else 100_000}
-        async with client(rig.port, settings=window, credits=False) as session:
-            ask = await session.ask("POST", body=b"x", end=not upload)
-            await session.until(lambda: len(ask.body) == size)
-            release.set()
-            await soon(lambda: rig.engine.statistics().exchanges == 0)
-            await quiet()
-            assert not ask.over
-            await open_window(session, ask, of)
-            await session.until(lambda: ask.ended or session.closed)
-            if upload:
-                await session.until(lambda: ask.reset is not None)
-            assert (ask.ended, len(ask.body), ask.reset) == (True, size, NO_ERROR if upload else None)
-
-
-@pytest.mark.parametrize("of", ["stream", "connection"])
-async def test_trailers_need_no_window(of: str) -> None:
-    size = 1000 if of == "stream" else 65535
-    head = b"HTTP/1.1 200 OK\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = saying(head + b"%x\r\n%s\r\n0\r\nX-T: yes\r\n\r\n" % (size, bytes(size)))
-    async with backends(answer) as [backend], running(rule("b")) as rig:
-        rig.put("b", backend.port)
-        window = {WINDOW: size if of == "stream" else 100_000}
-        async with client(rig.port, settings=window, credits=False) as session:
-            ask = await session.ask(fields=[("te", "trailers")])
-            assert (await ask.response())[2] == bytes(size)
-            assert (ask.ended, ask.trailers) == (True, [("x-t", "yes")])
-
-
 async def test_an_unwanted_body_ends_without_an_error() -> None:
     async with running(rule("b", path="/only")) as rig, client(rig.port) as session:
         ask = await session.ask("POST", body=b"x" * 100, end=False)
@@ -391,15 +297,68 @@ async def test_a_client_that_resets_ends_its_exchange() -> None:
             assert (await (await session.ask(path="/ok")).response())[0] == 200
 
 
-async def test_a_cut_answer_resets_its_stream() -> None:
-    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
-    async with backends(saying(cut, close=True)) as [backend], running(rule("b"), log=True) as rig:
+@pytest.mark.parametrize("cut", ["Content-Length: 9\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"])
+async def test_a_cut_answer_resets_its_stream(cut: str) -> None:
+    answer = b"HTTP/1.1 200 OK\r\n" + cut.encode()
+    async with backends(saying(answer, close=True)) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
         async with client(rig.port) as session:
             ask = await session.ask()
             await ask.response()
             assert (ask.status, ask.reset, ask.ended) == (200, INTERNAL_ERROR, False)
         assert rig.lines()[0]["reason"] == "upstream_truncated"
+
+
+async def test_streams_are_answered_in_any_order() -> None:
+    release = trio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            head, _ = await peer.request()
+            if b"/slow" in head:
+                await release.wait()
+            await peer.send(OK)
+
+    async with backends(script) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            slow = await session.ask(path="/slow")
+            for _ in range(5):
+                assert (await (await session.ask()).response())[2] == b"ok"
+            assert not slow.over
+            release.set()
+            assert (await slow.response())[2] == b"ok"
+
+
+async def test_each_stream_has_its_own_deadlines() -> None:
+    async def silent(peer: Peer) -> None:
+        await peer.request()
+        await peer.rest()
+
+    large = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000))
+    rules = [
+        rule("s", name="0", path="/slow", request_timeout_ms=5000),
+        rule("l", name="1", path="/large"),
+        rule("q", name="2"),
+    ]
+    limits = Limits(body_idle_timeout=8, min_body_rate=0)
+    async with backends(silent, large, answering) as ends, running(*rules, held=True, limits=limits, log=True) as rig:
+        for name, end in zip("slq", ends, strict=True):
+            rig.put(name, end.port)
+        async with client(rig.port, settings={WINDOW: 10_000}, credits=False) as session:
+            unsent = await session.ask("POST", fields=[("content-length", "5")], body=b"ab", end=False)
+            timed, unread = await session.ask(path="/slow"), await session.ask(path="/large")
+            await session.until(lambda: len(unread.body) == 10_000)
+            await rig.passes(4.5)
+            assert (timed.over, unread.over, unsent.over) == (False, False, False)
+            await rig.passes(1)
+            assert (await timed.response())[0] == 504
+            assert (unread.over, unsent.over) == (False, False)
+            await rig.timed_until(lambda: rig.engine.statistics().exchanges == 0, 0.5)
+            await unsent.response()
+            await unread.response()
+            assert (unsent.status, unread.status, unread.reset) == (408, 200, INTERNAL_ERROR)
+            assert (await (await session.ask()).response())[0] == 200
 
 
 async def test_a_body_without_a_length_goes_in_chunks() -> None:

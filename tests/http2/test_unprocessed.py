@@ -92,6 +92,8 @@ async def test_the_only_endpoint_is_asked_three_times(request_: bytes) -> None:
         assert backend.connections == 1
         assert len(links[0].channels) == 3
         assert rig.counters.fixed()["retries_refused"] == 2
+        await quiet()
+        assert rig.engine.statistics().upstream_idle == 1
 
 
 async def test_a_request_that_was_refused_once_is_served() -> None:
@@ -171,6 +173,49 @@ async def test_another_reset_is_not_tried_again(request_: bytes) -> None:
         assert await answered(rig, request_) == 502
         assert await answered(rig, request_) == 502
         assert [line["reason"] for line in rig.lines()] == ["upstream_closed"] * 2
+
+
+async def test_the_part_of_the_body_that_was_sent_is_sent_again() -> None:
+    taking = Taking()
+    taking.open.set()
+
+    async def script(channel: Channel) -> None:
+        if backend.connections > 1:
+            await taking(channel)
+            return
+        await channel.head()
+        assert await channel.exactly(2) == b"he"
+        await channel.link.leave(0)
+
+    async with backends(spoken(script, taking.links)) as [backend], running(rule("b"), held=True) as rig:
+        towards(rig, backend.port)
+        peer = await asked(rig, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
+        await soon(lambda: backend.connections == 2)
+        await peer.send(b"llo")
+        assert (await peer.response())[0] == 200
+        assert [body for _, _, body in taking.taken] == [b"hello"]
+
+
+async def test_trailers_are_kept_for_the_next_try() -> None:
+    tries: list[tuple[bytes, list[tuple[str, str]]]] = []
+
+    async def script(channel: Channel) -> None:
+        _, body = await channel.request()
+        tries.append((body, list(channel.trailers)))
+        if len(tries) == 1:
+            await channel.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        elif len(tries) == 2:
+            await channel.reset(REFUSED)
+        else:
+            await channel.send(OK)
+
+    retry = snapshot.Retry(codes=(503,), attempts=1, backoff_ms=1)
+    async with backends(spoken(script)) as [backend], running(rule("b", retry=retry)) as rig:
+        towards(rig, backend.port)
+        peer = await asked(rig, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.send(b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 9\r\n\r\n")
+        assert (await peer.response())[0] == 200
+    assert tries == [(b"abcde", [("x-sum", "9")])] * 3
 
 
 @pytest.mark.parametrize("before", ["a long body", "an interim answer"])

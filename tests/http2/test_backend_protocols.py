@@ -5,11 +5,14 @@ from collections.abc import Callable
 
 import pytest
 import trio
-from rig import OK, Peer, Rig, backends, connect, quiet, rule, running, soon
+from http2.server import Channel, spoken
+from http2.test_backends import asked
+from rig import GET, OK, Peer, Rig, answering, backends, connect, quiet, rule, running, soon
 from securebackend import either, like
-from streams.frames import framed
 
 from fastroute import snapshot
+
+PREFACE = b"PRI "  # no method of HTTP/1.1
 
 
 def speaking(protocol: str, name: str = "") -> snapshot.Backend:
@@ -26,22 +29,22 @@ class Either:
     async def __call__(self, peer: Peer) -> None:
         number = len(self.spoken)
         self.spoken.append("nothing")
-        if not await peer.more():
-            return
-        # A frame begins with the number of its stream, which is small, a request with a method.
-        protocol = self.spoken[number] = "framed" if peer.buffer[0] == 0 else "h1"
+        while len(peer.buffer) < len(PREFACE):
+            if not await peer.more():
+                return
+        protocol = self.spoken[number] = "h2" if peer.buffer.startswith(PREFACE) else "h1"
 
         async def answer(one: Peer) -> None:
-            while True:
-                head, _ = await one.request()
-                self.note(protocol, head)
-                await one.send(OK)
+            head, _ = await one.request()
+            self.note(protocol, head)
+            await one.send(OK)
 
-        await (framed(answer) if protocol == "framed" else answer)(peer)
+        while protocol == "h1":
+            await answer(peer)
+        await spoken(answer)(peer)
 
 
-@pytest.mark.usefixtures("framing")
-@pytest.mark.parametrize(("old", "new"), [("framed", "h1"), ("h1", "framed"), ("framed", "framed")])
+@pytest.mark.parametrize(("old", "new"), [("h2", "h1"), ("h1", "h2"), ("h2", "h2")])
 @pytest.mark.parametrize("still", [True, False], ids=["same address", "another address"])
 async def test_nothing_is_sent_on_a_connection_that_was_requested_with_the_old_key(
     old: str, new: str, still: bool
@@ -73,8 +76,7 @@ async def test_nothing_is_sent_on_a_connection_that_was_requested_with_the_old_k
     rig.close()
 
 
-@pytest.mark.parametrize("kinds", [[("h1", ""), ("framed", "")], [("h1", ""), ("framed", ""), ("framed", "x")]])
-@pytest.mark.usefixtures("framing")
+@pytest.mark.parametrize("kinds", [[("h1", ""), ("h2", "")], [("h1", ""), ("h2", ""), ("h2", "x")]])
 async def test_edits_under_load_send_nothing_over_a_connection_of_another_protocol(
     kinds: list[tuple[str, str]],
 ) -> None:
@@ -114,7 +116,7 @@ async def test_edits_under_load_send_nothing_over_a_connection_of_another_protoc
                 edit(rig, drawn.choice("ab"))
         assert set(answered) == {200}
         assert len(heard) == len(answered)
-        assert {protocol for protocol, *_ in heard} == {"h1", "framed"}
+        assert {protocol for protocol, *_ in heard} == {"h1", "h2"}
         for protocol, name, epoch, newest in heard:
             assert protocol in epochs[name][epoch : newest + 1]
         await quiet()
@@ -139,3 +141,50 @@ async def loading(rig: Rig, path: str, answered: list[int], over: Callable[[], b
     while not over():
         await client.send(random.choice(methods) % path.encode())
         answered.append((await client.response())[0])
+
+
+async def test_a_changed_protocol_uses_a_new_connection() -> None:
+    async with (
+        backends(spoken(answering), answering) as [new, old],
+        running(rule("b")) as rig,
+    ):
+        rig.put("b", old.port)
+        peer = await asked(rig)
+        assert (await peer.response())[0] == 200
+        rig.upstreams.speak("b", speaking("h2"))
+        rig.put("b", new.port)
+        await peer.send(GET)
+        assert (await peer.response())[0] == 200
+        rig.upstreams.speak("b", speaking("h1"))
+        rig.put("b", old.port)
+        await peer.send(GET)
+        assert (await peer.response())[0] == 200
+        assert (new.connections, old.connections) in {(1, 1), (1, 2)}
+        await soon(lambda: new.open == 0)
+
+
+async def test_a_request_is_repeated_in_the_protocol_that_its_backend_has_then() -> None:
+    """Its body came in chunks, and the next try needs its content and its trailers."""
+    tries: list[tuple[bytes, list[tuple[str, str]]]] = []
+
+    async def script(peer: Peer) -> None:
+        _, body = await peer.request()
+        if isinstance(peer, Channel):
+            tries.append((body, list(peer.trailers)))
+            await peer.send(OK)
+            return
+        tries.append((body, []))
+        rig.upstreams.speak("b", speaking("h2"))
+        await peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async def first_http1(peer: Peer) -> None:
+        await (spoken(script) if tries else script)(peer)
+
+    retry = snapshot.Retry(codes=(503,), attempts=1, backoff_ms=1)
+    async with backends(first_http1) as [backend], running(rule("b", retry=retry)) as rig:
+        rig.put("b", backend.port)
+        peer = await connect(rig.port)
+        await peer.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.send(b"3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 9\r\n\r\n")
+        assert (await peer.response())[0] == 200
+    assert tries == [(b"abcde", []), (b"abcde", [("x-sum", "9")])]
