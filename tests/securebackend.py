@@ -14,7 +14,7 @@ import trio
 from certificates import NOW, authority, certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from peer import Peer, SecureStream
 from rig import Script
@@ -30,9 +30,10 @@ def issued(
     common: str = "nobody",
     days: float = 30,
     own: bool = False,
+    exponent: int = 0,
 ) -> snapshot.Certificate:
-    """A certificate with these subject names; signed by its own key if `own`."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """A certificate with these subject names; signed by its own key if `own`. `exponent`: of an RSA key."""
+    key = ec.generate_private_key(ec.SECP256R1()) if exponent == 0 else rsa_key(exponent)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     builder = (
         x509.CertificateBuilder()
@@ -50,6 +51,22 @@ def issued(
         signed.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
+
+
+def rsa_key(exponent: int) -> rsa.RSAPrivateKey:
+    """A key of 2,048 bits with this public exponent, a prime."""
+    made = rsa.generate_private_key(65537, 2048).private_numbers()
+    d = pow(exponent, -1, (made.p - 1) * (made.q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        made.p,
+        made.q,
+        d,
+        rsa.rsa_crt_dmp1(d, made.p),
+        rsa.rsa_crt_dmq1(d, made.q),
+        made.iqmp,
+        rsa.RSAPublicNumbers(exponent, made.p * made.q),
+    )
+    return numbers.private_key()
 
 
 def dns(name: str) -> x509.DNSName:

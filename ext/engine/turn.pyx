@@ -6,8 +6,13 @@ LINGER in total: returning through Python for every few events would cost more t
 trio has work to do on a descriptor passed to Engine.heed.
 
 A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
-read after each, so a turn takes longer than BUDGET by one step. The search for connections to end and handshakes that
-wait have parts of BUDGET for themselves, in which no other step begins.
+read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
+that, and late in a turn it reads less (`portion`), so that the turn ends within LONGEST. Only one step cannot be divided:
+libssl computes a signature of a handshake at once, which takes 4 ms with the largest key. The turn ends after it, and
+events that have arrived meanwhile come before the next one.
+
+The search for connections to end and handshakes that wait have parts of BUDGET for themselves, in which no other step
+begins.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -24,7 +29,7 @@ from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
-from fastroute.ext.reactor.reactor cimport queue, read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.reactor cimport BUDGET, queue, read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 
 cdef extern from "<sys/timerfd.h>" nogil:
@@ -32,7 +37,6 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    BUDGET = 2500           # microseconds after which a turn begins no further step
     LINGER = 2200           # microseconds after which a turn does not wait any more
     WAIT = 1                # milliseconds of one such wait
     SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
@@ -46,7 +50,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     cdef bint more
     read_clock(r)
     read_wall_clock(r)
-    start = r.now
+    start = r.begun = r.now
     slab_exhume(&r.slab)
     if r.upstreams.pools.unused is not NULL:
         upstream_forget(r)

@@ -20,7 +20,7 @@ from fastroute.ext.reactor.parent cimport (
     parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_lives, parent_read,
     parent_waits, parent_write,
 )
-from fastroute.ext.reactor.reactor cimport dequeue, flush, queue, read_clock, unqueue
+from fastroute.ext.reactor.reactor cimport BUDGET, dequeue, flush, queue, read_clock, unqueue
 from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writers
 
 cdef enum:
@@ -88,7 +88,7 @@ cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
     cdef Connection *s
     cdef int _
     for _ in range(STREAMS_MOST):
-        if p.parent.ready.first == 0 or index == last or r.now - start > STREAMS_TIME:
+        if p.parent.ready.first == 0 or index == last or r.now - start > STREAMS_TIME or r.now - r.begun > BUDGET:
             return
         s = unqueue(r, &p.parent.ready)
         index = s.index

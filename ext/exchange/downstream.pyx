@@ -45,8 +45,8 @@ from fastroute.ext.reactor.exchange cimport (
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, SCRATCH, break_down, close_connection,
-    end_writing, flush, open_connection, queue, read_clock, receive, set_deadline, skip,
+    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
+    end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
@@ -307,7 +307,7 @@ cdef void linger_on(Reactor r, Connection *c) noexcept nogil:
     if c.writable and buffer_size(&c.output) and flush(r, c) == 0 and buffer_size(&c.output) == 0:
         end_writing(r, c)       # the TLS close_notify had to wait
     if c.readable and not c.failed:
-        size = skip(c, SCRATCH)
+        size = skip(c, portion(r))
         if size > 0:
             c.drained += <uint32_t> size
             if not r.draining:

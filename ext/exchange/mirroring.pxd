@@ -8,6 +8,9 @@ from fastroute.ext.sides.arrival cimport Piece
 
 # Starts a mirror for each of `r.copies`, with the piece of the body that arrived with the head.
 cdef void mirrors_begin(Reactor r, Exchange *x, const Piece *piece) noexcept nogil
+# Whether every mirror of the exchange has room for the next piece. If not, makes room for one of them: then the piece must
+# wait for another step, because what is queued may be a megabyte for each mirror, and moves.
+cdef bint mirrors_ready(Reactor r, Exchange *x) noexcept nogil
 # Passes a piece of the body on to every mirror of the exchange; `x.request_body` already includes the piece.
 cdef void mirrors_feed(Reactor r, Exchange *x, const Piece *piece) noexcept nogil
 # Called when the exchange ends: closes the mirrors that did not get the whole body.

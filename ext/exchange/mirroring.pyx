@@ -13,11 +13,11 @@ from fastroute.ext.exchange.upstream cimport (
     OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_close, upstream_connect, upstream_connected, upstream_note,
     upstream_release, upstream_reuse,
 )
-from fastroute.ext.memory.buffer cimport buffer_free, buffer_size
+from fastroute.ext.memory.buffer cimport buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.message.block cimport block_size
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
-from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, queue, set_deadline
+from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, portion, queue, set_deadline
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.routing.balancer cimport choose_usable, endpoint_failed, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.copies cimport Copy
@@ -31,6 +31,10 @@ from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_INTERIM, EVENT_NONE, 
 from fastroute.ext.sides.backend cimport (
     backend_accept, backend_body, backend_event, backend_forget, backend_queue_head, backend_receive,
 )
+
+cdef enum:
+    MOVED_AT_ONCE = 65536       # bytes of a queue that may move for each mirror of a request in one step
+    FRAMING = 64                # bytes that a piece has when it is sent, in addition to its own
 
 MIRROR_BEHIND = BEHIND_MOST     # for tests/test_docs.py
 MIRRORS_BEHIND = BEHIND_ALL
@@ -211,6 +215,22 @@ cdef void mirrors_begin(Reactor r, Exchange *x, const Piece *piece) noexcept nog
     mirrors_feed(r, x, piece)
 
 
+cdef bint mirrors_ready(Reactor r, Exchange *x) noexcept nogil:
+    cdef Connection *u
+    cdef uint32_t held, size, i
+    for i in range(x.mirrors_count):
+        u = slab_find(&r.slab, x.mirrors[i])
+        if u is NULL or u.mirror.displaced:
+            continue
+        held = buffer_size(&u.output)
+        if held < MOVED_AT_ONCE or held >= BEHIND_MOST:
+            continue
+        size = min(<uint32_t> (SCRATCH + FRAMING), BEHIND_MOST - held)
+        if u.output.room - u.output.end < size and buffer_reserve(&u.output, size) == 0:
+            return False
+    return True
+
+
 cdef void mirrors_feed(Reactor r, Exchange *x, const Piece *piece) noexcept nogil:
     cdef Connection *u
     cdef uint32_t i
@@ -264,7 +284,7 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
     cdef Mirror *m = u.mirror
     cdef int over = -1
     cdef Arrival arrival
-    if backend_receive(r, u, SCRATCH, &arrival) == 0:
+    if backend_receive(r, u, portion(r), &arrival) == 0:
         m.heard += arrival.fresh
         over = take_answer(r, u, &arrival) if m.heard <= ANSWER_MOST else -1
     if over > 0 and m.sent and m.keeps:

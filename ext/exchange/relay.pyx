@@ -39,7 +39,7 @@ from fastroute.ext.reactor.exchange cimport (
 )
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
-    DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, untaken,
+    DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, turn_is_over, untaken,
 )
 from fastroute.ext.reactor.stream cimport stream_can_answer, stream_is_held
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_TIMEOUT
@@ -122,6 +122,7 @@ cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogi
 cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """One read in each direction, if the other side has taken what was read before."""
     cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef bint sends
     cdef int verdict
     if u.failed:
         u.readable = True
@@ -129,11 +130,12 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         x.progress = r.milliseconds
         if flush(r, u) < 0:
             x.upload_over = u.readable = True
-    if wants_body(c, x, u):
+    sends = wants_body(c, x, u)
+    if sends:
         verdict = request_relay(r, c, x, u)
         if verdict != VERDICT_ON:
             return verdict
-    if wants_answer(r, c, u):
+    if wants_answer(r, c, u) and not (sends and turn_is_over(r)):
         verdict = response_relay(r, c, x, u)
         if verdict != VERDICT_ON or (x.stage != STAGE_WAITING and x.stage != STAGE_RELAYING):
             return verdict

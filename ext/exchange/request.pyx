@@ -11,7 +11,7 @@ from libc.string cimport memset
 from fastroute.ext.exchange.affinity cimport affinity_choose
 from fastroute.ext.exchange.answer cimport answer, answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send, attempt_status
-from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed
+from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed, mirrors_ready
 from fastroute.ext.exchange.record cimport record_request
 from fastroute.ext.exchange.upstream cimport upstream_speaks
 from fastroute.ext.exchange.webcall cimport webcall_begin, webcall_take
@@ -36,6 +36,7 @@ from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ON, continues, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
 )
+from fastroute.ext.reactor.reactor cimport queue
 from fastroute.ext.reactor.stream cimport parent_of, room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
@@ -347,6 +348,9 @@ cdef int relay(Reactor r, Connection *c, Exchange *x, Connection *u, Piece *piec
 cdef int request_relay(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
     cdef Arrival arrival
     cdef int event, verdict
+    if x.mirrors_count and not mirrors_ready(r, x):
+        queue(r, c)
+        return VERDICT_ON
     client_receive(r, c, room_for(r, u), &arrival)
     r.arena.used = 0
     event = client_event(r, c, x, &arrival)

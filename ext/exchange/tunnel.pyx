@@ -25,7 +25,7 @@ from fastroute.ext.message.websocket cimport websocket_accept
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit, turn_is_over
 from fastroute.ext.reactor.stream cimport room_for
 from fastroute.ext.sides.arrival cimport Piece
 from fastroute.ext.sides.client cimport client_body, client_head
@@ -106,6 +106,7 @@ cdef inline bint is_lost(const Connection *sender, const Connection *receiver, b
 
 cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
+    cdef uint64_t before = x.received
     cdef int flow = FLOW_ON
     if c.failed:
         c.readable = True
@@ -120,7 +121,9 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         if flow == FLOW_RESET:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
         x.client_over = flow == FLOW_ENDED
-    if not x.upstream_over:
+    if not x.upstream_over and x.received != before and turn_is_over(r):
+        queue(r, c)                     # the other direction is next
+    elif not x.upstream_over:
         flow = carry(r, u, c, x, &x.sent)
         if flow == FLOW_RESET:
             break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)

@@ -11,7 +11,7 @@ from fastroute.ext.reactor.connection cimport (
 )
 from fastroute.ext.reactor.counters cimport FIXED_DOWNSTREAM_IDLE, gauge_add
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, queue, receive, set_deadline, transmit
+from fastroute.ext.reactor.reactor cimport SCRATCH, portion, queue, receive, set_deadline, transmit
 from fastroute.ext.reactor.resting cimport resting_add, resting_remove
 
 cdef enum:
@@ -74,7 +74,7 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
     if kept:
         memcpy(r.scratch, buffer_bytes(&p.input), kept)
     if parent_can_read(p) and not p.parent.unseen:
-        size = receive(r, p, r.scratch + kept, SCRATCH - kept)
+        size = receive(r, p, r.scratch + kept, min(portion(r), SCRATCH - kept))
     if size <= 0 and not p.parent.unseen:
         return size == 0
     p.parent.unseen = False

@@ -35,6 +35,10 @@ cdef enum:
     LINGER_BYTES = 1073741824   # bytes that are discarded before it is closed
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
     CLASSES = 64                # of connections by their memory (relief.pyx)
+    BUDGET = 2500               # microseconds after which a turn begins no further step
+    LONGEST = 3000              # microseconds within which it ends, if none of its steps is indivisible
+    PORTION_LEAST = 32768       # bytes of a read late in a turn
+    PORTION_RATE = 64           # bytes of a read for each microsecond that is left: relaying one takes less than 1/64 µs
 
 cdef enum Interest:             # events of a descriptor
     INTEREST_NONE = 0
@@ -71,6 +75,7 @@ cdef class Reactor:
     cdef uint64_t armed         # when the timer expires, milliseconds; 0: not set
     cdef uint64_t now           # microseconds, CLOCK_MONOTONIC, read for the current event
     cdef uint64_t milliseconds  # the same in milliseconds
+    cdef uint64_t begun         # microseconds: when this turn began
     cdef uint64_t held          # microseconds: the time of a clock that a test has stopped (Engine.hold_clock); else 0
     cdef uint64_t look          # microseconds by which each read advances the stopped clock
     cdef int64_t wall           # microseconds to add to `now` for Unix time
@@ -153,6 +158,12 @@ cdef class Reactor:
 
 # The engine reads the time only here: from the monotonic clock, or from the clock that a test has stopped.
 cdef void read_clock(Reactor r) noexcept nogil
+# Bytes to read at once in this step, at most SCRATCH: the less time the turn has left, the fewer.
+cdef inline uint32_t portion(Reactor r) noexcept nogil:
+    cdef int64_t left = <int64_t> (r.begun + LONGEST - r.now)
+    return <uint32_t> min(max(left * PORTION_RATE, <int64_t> PORTION_LEAST), <int64_t> SCRATCH)
+# Whether the turn begins no further step, so that a step with several parts ends here. Reads the clock.
+cdef bint turn_is_over(Reactor r) noexcept nogil
 # For a short time, turns do not wait for more events, because trio has work to do.
 cdef void hurry(Reactor r) noexcept nogil
 # Called once per turn, because the wall clock may be set at any time.

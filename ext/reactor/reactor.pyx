@@ -86,6 +86,11 @@ cdef void read_clock(Reactor r) noexcept nogil:
     r.milliseconds = r.now // MILLISECOND
 
 
+cdef bint turn_is_over(Reactor r) noexcept nogil:
+    read_clock(r)
+    return r.now - r.begun > BUDGET
+
+
 cdef void hurry(Reactor r) noexcept nogil:
     read_clock(r)
     r.hurried = r.milliseconds + HURRY

@@ -11,8 +11,11 @@ from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, bu
 from fastroute.ext.reactor.connection cimport LAYER_SEALING, LAYER_SOCKET, LAYER_TLS
 from fastroute.ext.reactor.encryption cimport lend_readable
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport SCRATCH, Layer, layer_at, receive_sealed, transmit, transmit_sealed
+from fastroute.ext.reactor.reactor cimport Layer, layer_at, queue, receive_sealed, transmit, transmit_sealed
 from fastroute.ext.tls.tls cimport PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_free, tls_handshake, tls_new_backend
+
+cdef enum:
+    READ_MOST = 16384           # bytes of one step: a backend may send records with one octet of a message each
 
 
 cdef void sealing_begin(Connection *u) noexcept nogil:
@@ -32,13 +35,15 @@ cdef int sealing_advance(Reactor r, Connection *u) noexcept nogil:
             return outcome
     elif buffer_size(&u.tls.sealed) and u.writable and not send_sealed(r, u):
         return -1
-    while u.readable:
-        size = receive_sealed(r, u, r.sealed, SCRATCH)
+    if u.readable:
+        size = receive_sealed(r, u, r.sealed, READ_MOST)
         if size < 0:
             return -1
         outcome = shake(r, u, <uint32_t> size) if size else 0
         if outcome != 0:
             return outcome
+        if u.readable:
+            queue(r, u)
     return -1 if u.failed else 0
 
 

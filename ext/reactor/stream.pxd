@@ -10,7 +10,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, Connection
-from fastroute.ext.reactor.reactor cimport SCRATCH, Reactor
+from fastroute.ext.reactor.reactor cimport Reactor, portion
 from fastroute.ext.tls.tls cimport Tls
 
 
@@ -70,4 +70,4 @@ cdef inline bint is_left(Reactor r, const Connection *s) noexcept nogil:
 
 cdef inline uint32_t room_for(Reactor r, const Connection *c) noexcept nogil:
     """How much to read for `c` at once: what it can send, so that little has to be kept."""
-    return SCRATCH if c.layer != LAYER_STREAM else stream_room(r, c)
+    return portion(r) if c.layer != LAYER_STREAM else stream_room(r, c)

@@ -19,7 +19,7 @@ from fastroute.ext.reactor.parent cimport (
     CAUSE_BROKEN, CAUSE_CANCELLED, CAUSE_DONE, StreamProtocol, parent_busy, parent_established, parent_free,
     parent_has_room, parent_rest, parent_room, protocol_at,
 )
-from fastroute.ext.reactor.reactor cimport Layer, dequeue, layer_at, queue, set_deadline
+from fastroute.ext.reactor.reactor cimport Layer, dequeue, layer_at, portion, queue, set_deadline
 
 cdef enum:
     ROOM_LEAST = 4096           # bytes that are read for a stream that can send nothing now
@@ -275,7 +275,7 @@ cdef uint32_t can_send(const Connection *p, const Connection *s) noexcept nogil:
 cdef uint32_t stream_room(Reactor r, const Connection *s) noexcept nogil:
     cdef const Connection *p = parent_of(r, s)
     cdef uint32_t room = can_send(p, s) if p is not NULL else 0
-    return min(max(room, <uint32_t> ROOM_LEAST), <uint32_t> SCRATCH)
+    return min(max(room, <uint32_t> ROOM_LEAST), portion(r))
 
 
 cdef int64_t frame(Reactor r, Connection *s, const char *data, uint32_t size, bint last) noexcept nogil:

@@ -2,6 +2,10 @@
 
 from fastroute.ext.tls.openssl cimport EVP_PKEY
 
-# Whether that is expensive (with larger keys, or long exponents, it takes milliseconds), or the key is of an unusual
+cdef enum:
+    RSA_OF_CLIENTS = 4096       # bits: the most for keys of clients and their CAs, and
+    RSA_OF_BACKENDS = 8192      # for those that a backend shows: a verification takes 0.3 ms, and a chain has up to ten
+
+# Whether that is expensive (with RSA keys of more than `most` bits, or long exponents, it takes milliseconds), or the key is of an unusual
 # kind or NULL.
-cdef bint is_large(const EVP_PKEY *key) noexcept nogil
+cdef bint is_large(const EVP_PKEY *key, int most) noexcept nogil

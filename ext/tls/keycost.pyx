@@ -6,12 +6,11 @@ from fastroute.ext.tls.openssl cimport (
 )
 
 cdef enum:
-    RSA_MOST = 4096             # bits
     EXPONENT_MOST = 32          # bits
     CURVE_MOST = 521            # bits
 
 
-cdef bint is_large(const EVP_PKEY *key) noexcept nogil:
+cdef bint is_large(const EVP_PKEY *key, int most) noexcept nogil:
     cdef int kind = EVP_PKEY_get_base_id(key) if key is not NULL else 0
     cdef BIGNUM *exponent = NULL
     cdef bint large
@@ -19,7 +18,7 @@ cdef bint is_large(const EVP_PKEY *key) noexcept nogil:
         return EVP_PKEY_get_bits(key) > CURVE_MOST
     if kind != EVP_PKEY_RSA and kind != EVP_PKEY_RSA_PSS:
         return kind != EVP_PKEY_ED25519 and kind != EVP_PKEY_ED448
-    large = EVP_PKEY_get_bits(key) > RSA_MOST or EVP_PKEY_get_bn_param(key, b"e", &exponent) != 1 \
+    large = EVP_PKEY_get_bits(key) > most or EVP_PKEY_get_bn_param(key, b"e", &exponent) != 1 \
         or BN_num_bits(exponent) > EXPONENT_MOST
     BN_free(exponent)
     return large

@@ -8,20 +8,22 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_pton
 from fastroute.ext.tls.certificate cimport Parsed, parse
 from fastroute.ext.tls.context cimport client_context_new
+from fastroute.ext.tls.keycost cimport RSA_OF_BACKENDS, is_large
 from fastroute.ext.tls.openssl cimport (
     ASN1_STRING, GENERAL_NAMES, GEN_URI, NID_subject_alt_name, SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL,
     SSL_VERIFY_PEER, X509, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-    X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS, X509_STORE_CTX, X509_VERIFY_PARAM, X509_V_ERR_HOSTNAME_MISMATCH,
-    X509_V_FLAG_PARTIAL_CHAIN, ASN1_STRING_get0_data, ASN1_STRING_length, ERR_clear_error, GENERAL_NAMES_free,
+    X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS, X509_STACK, X509_STORE_CTX, X509_VERIFY_PARAM,
+    X509_V_ERR_APPLICATION_VERIFICATION, X509_V_ERR_HOSTNAME_MISMATCH, X509_V_FLAG_PARTIAL_CHAIN, ASN1_STRING_get0_data, ASN1_STRING_length, ERR_clear_error, GENERAL_NAMES_free,
     GENERAL_NAME_get0_value, SSL_CTX_free, SSL_CTX_get0_param, SSL_CTX_sess_set_new_cb, SSL_CTX_set1_cert_store,
     SSL_CTX_set_alpn_protos, SSL_CTX_set_cert_verify_callback, SSL_CTX_set_max_cert_list,
     SSL_CTX_set_session_cache_mode, SSL_CTX_set_verify, SSL_CTX_set_verify_depth, SSL_CTX_use_cert_and_key,
     SSL_SESSION_free, SSL_SESSION_get0_peer, SSL_SESSION_is_resumable, SSL_free, SSL_get_ex_data,
     SSL_get_ex_data_X509_STORE_CTX_idx, SSL_new, SSL_set_connect_state, SSL_set_ex_data, SSL_set_session,
-    SSL_set_tlsext_host_name, X509_STORE_CTX_get0_cert, X509_STORE_CTX_get_ex_data, X509_STORE_CTX_set_error,
+    SSL_set_tlsext_host_name, X509_STORE_CTX_get0_cert, X509_STORE_CTX_get0_untrusted, X509_STORE_CTX_get_ex_data,
+    X509_STORE_CTX_set_error,
     X509_VERIFY_PARAM_set1_host, X509_VERIFY_PARAM_set1_ip_asc, X509_VERIFY_PARAM_set_flags,
-    X509_VERIFY_PARAM_set_hostflags, X509_check_host, X509_cmp_current_time, X509_get0_notAfter, X509_get_ext_d2i,
-    X509_verify_cert, sk_GENERAL_NAME_num, sk_GENERAL_NAME_value,
+    X509_VERIFY_PARAM_set_hostflags, X509_check_host, X509_cmp_current_time, X509_get0_notAfter, X509_get0_pubkey,
+    X509_get_ext_d2i, X509_verify_cert, sk_GENERAL_NAME_num, sk_GENERAL_NAME_value, sk_X509_num, sk_X509_value,
 )
 
 cdef enum:
@@ -159,6 +161,9 @@ cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
     """Called by libssl instead of X509_verify_cert, in each full handshake. 1: the certificate is valid."""
     cdef SSL *ssl = <SSL *> X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx())
     cdef Dialogue *dialogue = <Dialogue *> SSL_get_ex_data(ssl, OURS)
+    if is_costly(chain):
+        X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION)
+        return 0
     if X509_verify_cert(chain) != 1:
         return 0
     if not has_subject(dialogue.verification, X509_STORE_CTX_get0_cert(chain)):
@@ -166,6 +171,16 @@ cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
         return 0
     dialogue.verified = seconds_now()
     return 1
+
+
+cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
+    """Whether a certificate has a key with which a verification takes milliseconds, in one step of the engine."""
+    cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
+    cdef int i
+    for i in range(sk_X509_num(shown)):
+        if is_large(X509_get0_pubkey(sk_X509_value(shown, i)), RSA_OF_BACKENDS):
+            return True
+    return False
 
 
 cdef bint has_subject(const Verification *verification, X509 *leaf) noexcept nogil:

@@ -29,7 +29,7 @@ MOST_EXPRESSIONS = 128  # of one route: workers compile them when the route chan
 MOST_STATES_OF_A_ROUTE = 2_000  # of the automata of these expressions: the graph builds them when the route changes
 MOST_STEPS_OF_A_ROUTE = 300_000  # to judge these expressions: about 40 ms in one pass of the main loop
 MOST_ELEMENTS = 64  # of a PathPrefix: a request visits each, for each of its hostnames
-MOST_ATTEMPTS = 10  # of a retry: a route must not multiply the requests to a failing backend by any number
+MOST_ATTEMPTS = 100  # of a retry; the retry budget of the backend limits how many it makes of all requests
 SERVED_FILTERS = frozenset(
     {"CORS", "RequestHeaderModifier", "RequestMirror", "RequestRedirect", "ResponseHeaderModifier", "URLRewrite"}
 )
@@ -212,6 +212,7 @@ FEATURES: Features = {
     "HTTPRouteRetry": "v1.6",
     "HTTPRouteRetryBackendTimeout": "v1.6",
     "HTTPRouteRetryCodes": "v1.7",
+    "HTTPRouteRetryConnectionError": None,
     "HTTPRouteSchemeRedirect": None,
 }
 STAGE = RouteStage(build=build_http_route, references=lambda route: references_of(route.spec.rules), features=FEATURES)

@@ -43,6 +43,9 @@ async def answer(rig: Rig, path: bytes = b"/") -> tuple[int, dict[str, str], byt
         (issued(address("10.1.2.4")), {"name": "10.1.2.3"}, INVALID),
         (issued(dns("10.1.2.3")), {"name": "10.1.2.3"}, INVALID),
         (issued(dns(A), days=-1), {}, INVALID),
+        # With a long exponent, a signature costs as much to verify as to make, and a chain has up to ten.
+        (issued(dns(A), exponent=4294967291), {}, None),
+        (issued(dns(A), exponent=(1 << 521) - 1), {}, INVALID),
         (issued(dns(A), own=True), {}, INVALID),
         (issued(dns(A), own=True), {"trust_anchors": CA + issued(dns(A), own=True).chain}, None),
         (issued(dns(A)), {"trust_anchors": issued(dns(A), own=True).chain}, INVALID),

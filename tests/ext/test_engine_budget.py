@@ -6,13 +6,14 @@ import pytest
 from rig import GET, OK, PATIENCE, PLAIN, Peer, Rig, Script, backends, connect, free_port, quiet, rule, running
 
 from fastroute.ext.routing.budget import BUDGET_FLOOR, BUDGET_WINDOW
+from fastroute.graph.httproute import MOST_ATTEMPTS
 from fastroute.snapshot import Mirror, Retry
 
 pytestmark = [pytest.mark.usefixtures("transport"), PLAIN]
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
 FLOOR = BUDGET_FLOOR * BUDGET_WINDOW  # retries in 10 s that are always possible
-MOST = Retry(attempts=10, codes=(503,), backoff_ms=1)
+MOST = Retry(attempts=MOST_ATTEMPTS, codes=(503,), backoff_ms=1)
 
 
 def always(report: list[bytes], answer: bytes = BUSY) -> Script:
@@ -36,7 +37,7 @@ async def ask(rig: Rig, times: int) -> list[int]:
 
 
 async def test_200_requests_that_fail_become_a_bounded_number() -> None:
-    """20 % more, and 30 for each further window; without a budget there would be 2,200."""
+    """20 % more, and 30 for each further window; without a budget there would be 20,200."""
     report: list[bytes] = []
     async with backends(always(report)) as [backend], running(rule("b", retry=MOST), held=True) as rig:
         rig.put("b", backend.port)
@@ -44,6 +45,35 @@ async def test_200_requests_that_fail_become_a_bounded_number() -> None:
         assert 200 + FLOOR <= len(report) <= 240 + FLOOR * (rig.clock // BUDGET_WINDOW)
         assert rig.counters.fixed()["retries_status"] == len(report) - 200
         assert rig.counters.fixed()["retries_unfunded"] >= 150
+
+
+async def test_one_request_does_not_repeat_its_tries_without_end() -> None:
+    """Also without a backoff it ends when the budget is empty, and there is a pause before each try."""
+    report: list[bytes] = []
+    hasty = Retry(attempts=MOST_ATTEMPTS, codes=(503,), backoff_ms=0)
+    async with backends(always(report)) as [backend], running(rule("b", retry=hasty), held=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        _, took = await rig.timed(client.response, 0.001)
+        assert len(report) == 1 + FLOOR
+        assert took >= FLOOR * 0.001 - 1e-6
+
+
+async def test_a_refused_connection_is_replaced_without_budget() -> None:
+    """A connection that was refused has not processed anything: the request is sent to the other endpoint."""
+    async with (
+        backends(always([]), always([], OK)) as [failing, good],
+        running(rule("b", retry=MOST), held=True) as rig,
+    ):
+        rig.put("b", failing.port)
+        await ask(rig, 20)
+        denied = rig.counters.fixed()["retries_unfunded"]
+        assert denied > 0
+        rig.put("b", good.port, free_port())
+        assert await ask(rig, 10) == [200] * 10
+        assert rig.counters.fixed()["retries_connect"] > 0
+        assert rig.counters.fixed()["retries_unfunded"] == denied
 
 
 async def test_an_empty_budget_passes_the_answer_on_at_once() -> None:
@@ -97,7 +127,7 @@ async def test_connections_of_a_retry_are_in_the_budget(ports: int) -> None:
 
 
 async def test_a_request_without_budget_is_counted_once() -> None:
-    async with running(rule("b", retry=MOST), held=True) as rig:
+    async with running(rule("b", retry=Retry(attempts=10, codes=(503,), backoff_ms=1)), held=True) as rig:
         rig.put("b", free_port())
         await ask(rig, 1)
         assert rig.counters.fixed()["retries_unfunded"] == 0

@@ -1,5 +1,6 @@
 """A turn ends in time however much there is to do at once: what could be a long step is many short ones (steps.py)."""
 
+import contextlib
 import select
 import socket
 from collections.abc import Iterator
@@ -124,6 +125,43 @@ def test_a_step_sends_to_few_mirrors(size: int) -> None:
         client(rig, stack, head + b"x" * size)
         rig.engine.hold_clock(LOOK)
         assert most_in_a_turn(rig, lambda: rig.counters.fixed()["mirrored"], 16) <= STEPS
+
+
+def test_a_step_moves_what_is_queued_for_few_mirrors() -> None:
+    """Sixteen mirrors take nothing: what is queued for each grows to 900 KB, and moves to larger memory on the way."""
+    size = 900_000
+    with standing() as (rig, stack):
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        rig.put("b", servers[0].getsockname()[1])
+        rig.put("m", unanswering(stack))
+        rig.install(rule("b", filters=[Mirror(backend="m")] * 16))
+        one = client(rig, stack, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        one.setblocking(False)
+        backend: list[socket.socket] = []
+        most = sent = 0
+        rig.engine.hold_clock(LOOK)
+        while rig.engine.statistics().mirrors_behind < 16 * size:
+            with contextlib.suppress(BlockingIOError):
+                sent += one.send(b"x" * (size - sent)) if sent < size else 0
+            before = rig.engine.statistics().buffered
+            rig.engine.turn()
+            most = max(most, rig.engine.statistics().buffered - before)
+            if not backend and rig.engine.statistics().upstream_active:
+                backend.append(stack.enter_context(servers[0].accept()[0]))
+                backend[0].setblocking(False)
+            for peer in backend:
+                with contextlib.suppress(BlockingIOError):
+                    peer.recv(1 << 20)
+        assert most < 3 << 20
+
+
+def unanswering(stack: ExitStack) -> int:
+    """A port that answers no attempt to connect: its queue is full."""
+    full = stack.enter_context(socket.socket())
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    stack.enter_context(socket.create_connection(full.getsockname()))
+    return int(full.getsockname()[1])
 
 
 def closed(sockets: list[socket.socket]) -> int:
