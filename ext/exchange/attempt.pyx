@@ -17,7 +17,7 @@ from libc.string cimport memmove
 
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.upstream cimport (
-    upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
+    note_failure, upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
@@ -33,7 +33,7 @@ from fastroute.ext.reactor.counters cimport (
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
 from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.reactor.stream cimport is_left
-from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_failed, endpoint_succeeded, endpoint_used
+from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
 from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
@@ -197,8 +197,9 @@ cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noex
 
 
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
-    x.unconnected = REASON_CONNECT_TIMEOUT if late else upstream_fault(slab_find(&r.slab, x.upstream))
-    endpoint_failed(x.tried[x.tries - 1], r.milliseconds, &r.random)
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
+    x.unconnected = REASON_CONNECT_TIMEOUT if late else upstream_fault(u)
+    note_failure(r, u, x.tried[x.tries - 1])
     attempt_end(r, x, False)
     return go_on(r, c, x, ask(r, c, x))
 

@@ -10,8 +10,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from fastroute.ext.exchange.upstream cimport (
-    OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_close, upstream_connect, upstream_connected, upstream_note,
-    upstream_release, upstream_reuse,
+    OPENING_FAILED, OPENING_GOES_ON, Opening, note_failure, upstream_close, upstream_connect, upstream_connected,
+    upstream_note, upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.message.block cimport block_size
@@ -19,7 +19,7 @@ from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, ha
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
 from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, portion, queue, set_deadline
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
-from fastroute.ext.routing.balancer cimport choose_usable, endpoint_failed, endpoint_succeeded, endpoint_used
+from fastroute.ext.routing.balancer cimport choose_usable, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.copies cimport Copy
 from fastroute.ext.routing.mirror cimport (
     ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRRORS_MOST, MIRROR_CLOSED, MIRROR_DISPLACED, MIRROR_INCOMPLETE,
@@ -309,7 +309,7 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
         if outcome == OPENING_GOES_ON:
             return
         if outcome == OPENING_FAILED:
-            endpoint_failed(u.endpoint, r.milliseconds, &r.random)
+            note_failure(r, u, u.endpoint)
             fail(r, u, MIRROR_NOT_CONNECTED)
             return
         endpoint_succeeded(u.endpoint)
@@ -334,7 +334,7 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
 
 cdef void mirror_expired(Reactor r, Connection *u) noexcept nogil:
     if u.state == STATE_CONNECTING:
-        endpoint_failed(u.endpoint, r.milliseconds, &r.random)
+        note_failure(r, u, u.endpoint)
         fail(r, u, MIRROR_NOT_CONNECTED)
     else:
         fail(r, u, MIRROR_TIMEOUT)

@@ -276,6 +276,24 @@ cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
     return REASON_UPSTREAM_CERTIFICATE_INVALID if invalid else REASON_UPSTREAM_TLS_FAILED
 
 
+cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil:
+    cdef const IdlePool *pool
+    if u is not NULL and is_tls_failure(r, u):
+        pool = pool_of(r.upstreams.pools, endpoint, u.key)
+        if pool is NULL or pool.listed != endpoint.listed:
+            return
+    endpoint_failed(endpoint, r.milliseconds, &r.random)
+
+
+cdef bint is_tls_failure(Reactor r, const Connection *u) noexcept nogil:
+    """TCP was established, or TLS is not possible at all."""
+    if u.layer == LAYER_STREAM:
+        if u.stream.fault:
+            return u.stream.fault != REASON_CONNECT_FAILED
+        u = parent_of(r, u)
+    return u is not NULL and (u.tls is not NULL or upstream_fault(u) != REASON_CONNECT_FAILED)
+
+
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
     list_append(&r.slab, &pool.idle, u, link_of)
     pool.count += 1

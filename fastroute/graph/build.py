@@ -31,7 +31,6 @@ from fastroute.graph.dependency import (
     SECRETS,
     SERVICES,
     UNFULFILLED,
-    Dependencies,
     Indexes,
     changed_entries,
 )
@@ -68,9 +67,9 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     touched = find_touched(last.resources, resources)
     classes = _build_classes(resources, last, touched)
     objects = _index_objects(resources, last, touched)
-    changed = changed_entries(last.indexes, objects)
-    secured, families = _build_holders(resources, classes, objects, last, touched, changed=changed)
-    policies = _resolve_policies(resources, objects, last, touched, changed)
+    touched = msgspec.structs.replace(touched, entries=changed_entries(last.indexes, objects))
+    secured, families = _build_holders(resources, classes, objects, last, touched)
+    policies = _resolve_policies(resources, objects, last, touched)
     owners = slice_owners(last.resources, resources, touched.slices)
     slices = build_slices(last.resources, resources, touched.slices, last.slices)
     exclusion = _exclude(slices, owners, families, last)
@@ -81,7 +80,8 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
         UNFULFILLED: policies.withheld,
         CONCERNS: last.indexes.get(CONCERNS, {}),
     }
-    changed |= changed_entries(last.indexes, {index: indexes[index] for index in indexes.keys() - objects.keys()})
+    built = {index: indexes[index] for index in indexes.keys() - objects.keys()}
+    changed = touched.entries | changed_entries(last.indexes, built)
     stale = stale_units(last.units, touched.routes, changed)
     made = build_units(stale, resources, indexes, settings, last.units, changed=changed)
     memo = Memo(
@@ -166,14 +166,12 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
     }
 
 
-def _resolve_policies(
-    resources: Resources, objects: Indexes, last: Memo, touched: Touched, changed: Dependencies
-) -> Policies:
+def _resolve_policies(resources: Resources, objects: Indexes, last: Memo, touched: Touched) -> Policies:
     return resolve_policies(
         resources.backend_tls_policies,
         touched.policies,
         objects,
-        frozenset(entry for entry in changed if entry[0] == CONFIG_MAPS.kind),
+        frozenset(entry for entry in touched.entries if entry[0] == CONFIG_MAPS.kind),
         last.policies,
         has_system=last.settings.system_anchors,
     )
@@ -186,15 +184,10 @@ def _build_classes(resources: Resources, last: Memo, touched: Touched) -> Mappin
 
 
 def _build_holders(
-    resources: Resources,
-    classes: Mapping[Key, GatewayClassNode],
-    objects: Indexes,
-    last: Memo,
-    touched: Touched,
-    *,
-    changed: Dependencies,
+    resources: Resources, classes: Mapping[Key, GatewayClassNode], objects: Indexes, last: Memo, touched: Touched
 ) -> tuple[Secured, Families]:
-    """Gateways and ListenerSets with their certificates, before routes are attached. `changed`: of `objects`."""
+    """Gateways and ListenerSets with their certificates, before routes are attached."""
+    changed = touched.entries
     are_same = classes is last.classes and resources.services is last.resources.services  # the addresses are theirs
     if are_same and not (changed or touched.gateways or touched.listener_sets):
         return last.secured, last.families

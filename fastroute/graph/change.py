@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from fastroute.difference import changed_keys
+from fastroute.graph.dependency import Dependencies
 from fastroute.graph.node import RouteId
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES
@@ -25,6 +26,7 @@ class Touched(msgspec.Struct, frozen=True):
     grants: frozenset[Key]
     slices: frozenset[Key]
     policies: frozenset[Key]  # BackendTLSPolicies
+    entries: Dependencies = frozenset()  # of the indexes that are known before anything is built
 
 
 def find_touched(old: Resources, new: Resources) -> Touched:

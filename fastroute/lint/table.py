@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
 from fastroute.graph.targeted import policies_not_served
+from fastroute.lint.annotation import unknown_annotations
 from fastroute.lint.backend import (
     addresses_not_used,
     backends_without_endpoints,
@@ -66,6 +67,7 @@ LINTS: tuple[Lint, ...] = (
     preflights_not_taken,
     cookies_not_kept,
     cookies_that_clash,
+    unknown_annotations,
 )
 
 

@@ -170,8 +170,9 @@ async def test_a_killed_worker_costs_its_requests_in_flight_and_no_session(tmp_p
     assert len(load.breaks) + len(fresh.breaks) < clients + 2
     assert all(one.opened <= gone for one in [*load.breaks, *fresh.breaks])
     assert set(load.sources() + fresh.sources()) == {"bananas", "apples"}
-    # The dead worker's queue was served: otherwise both clients would soon have been stuck in it.
-    assert sum(gone < one.asked and one.came < back for one in fresh.answers) > 15
+    # The dead worker's queue was served: otherwise both clients would soon have been stuck in it, in 98 of 100 runs
+    # before they have nine answers.
+    assert sum(gone < one.asked and one.came < back for one in fresh.answers) > 8
     assert idle
 
 

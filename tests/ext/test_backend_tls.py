@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import trio
 from certificates import authority, certificate
-from rig import GET, OK, Peer, Rig, answering, backends, connect, quiet, rule, running, saying, soon
+from rig import GET, OK, Peer, Rig, answering, backends, connect, free_port, quiet, rule, running, saying, soon
 from securebackend import CA, address, dns, issued, secured, showing, tls_to, uri
 
 from fastroute import snapshot
@@ -183,6 +183,22 @@ async def test_another_endpoint_is_tried_and_the_failed_one_is_avoided() -> None
         assert one.connections <= 2
         failures = {label: failures for label, _, failures in rig.upstreams.statistics()["b"]}
         assert failures == {f"127.0.0.1:{one.port}": one.connections, f"127.0.0.1:{two.port}": 0}
+
+
+async def test_a_policy_that_fails_does_not_harm_other_backends_of_the_address() -> None:
+    """Who lists the addresses of others with a policy that cannot be fulfilled changes nothing for their requests."""
+    rules = rule("own", path="/own"), rule("other", path="/other", name="1")
+    async with backends(secured(showing(), answering)) as [backend], running(*rules) as rig:
+        rig.upstreams.speak("own", tls_to())
+        rig.upstreams.speak("other", tls_to(name="b.example.com"))
+        closed = free_port()
+        for name in ("own", "other"):
+            rig.put(name, backend.port, closed)
+        for _ in range(20):
+            assert (await answer(rig, b"/other"))[0] in (502, 503)  # by the endpoint that was tried last
+        failures = {label: failures for label, _, failures in rig.upstreams.statistics()["own"]}
+        assert failures[f"127.0.0.1:{backend.port}"] == 0
+        assert failures[f"127.0.0.1:{closed}"] > 0  # that TCP fails is true for all
 
 
 async def test_connections_and_sessions_are_reused() -> None:

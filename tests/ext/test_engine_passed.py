@@ -274,7 +274,8 @@ async def test_dropped_trailers_do_not_reach_mirrors_and_retries() -> None:
     async def noting(peer: Peer) -> None:
         await peer.head()
         got.append(await peer.until(b"\r\n\r\n"))
-        await peer.send(b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n" if len(got) == 1 else OK)
+        later = b"HTTP/1.1 503 Later\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"  # the script ends here
+        await peer.send(later if len(got) == 1 else OK)
 
     async def mirror(peer: Peer) -> None:
         await peer.head()
