@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable
 from bench.worst_objects import CASES
 from fastroute.ext.engine.engine import Engine
 from fastroute.ext.reactor.counters import CounterMap
-from fastroute.publication import Ack, Decoder, Downward, Listen, Pong, Start, Trouble, Upward, encode, publication
+from fastroute.publication import Ack, Downward, Listen, Pong, Start, Trouble, Upward, publication
 from fastroute.settings import Limits
 from fastroute.supervisor.memory import counter_memory
+from fastroute.wire import Decoder, encode
 from fastroute.worker import __main__ as worker
 from fastroute.worker import serve as serve_module
 

@@ -227,6 +227,8 @@ def _share_row(share: Share) -> tuple[str, str, str, str]:
         goes = ", ".join(share.endpoints or ())
         if share.tls is not None:
             goes += f" over TLS for {share.tls.server_name} (BackendTLSPolicy {share.tls.policy})"
+            if share.tls.client_certificate:
+                goes += f", with the client certificate of Secret {share.tls.client_certificate}"
     filtered = "".join(f"; {kind}: {does}" for kind, does in map(_filter_row, share.filters))
     return share.backend, str(share.weight), f"{share.fraction} ({share.share:.2%})", goes + filtered
 

@@ -10,14 +10,12 @@ The order of the changes ensures that after each of them every rule has its list
 its endpoints, if these change too, and otherwise before the tables. The tables of `base` use the removed objects
 (`RemoveEndpoints` included) until the swap, so a worker frees them after `Commit`.
 
-On the wire (a byte stream) a message is msgpack, split into fragments of at most 64 KiB. A fragment starts with four
-bytes, big-endian: the highest bit means that the message continues in the next fragment, the rest is the length.
-Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messages: a listening socket with its
-`Listen`, a file with `WriteLog`, and those of `Start`.
+Bytes on the wire: wire.py. Descriptors are sent with their messages (SCM_RIGHTS), in the order of the messages: a
+listening socket with its `Listen`, a file with `WriteLog`, and those of `Start`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,19 +24,10 @@ from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
-from fastroute.trustanchors import anchors_of, with_anchors
+from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, with_certificate
+from fastroute.wire import FRAGMENT, encode
 
-FRAGMENT = 64 * 1024  # bytes of a fragment, including its prefix of four bytes
-MESSAGE_LIMIT = 64 * 1024 * 1024  # bytes of a message; a longer one means that the stream is corrupt
 ENDPOINTS = 1000  # of a message
-_PREFIX = 4
-_PIECE = FRAGMENT - _PREFIX
-_MORE = 1 << 31
-
-
-class WireError(Exception):
-    """The stream is corrupt, or from another version of fastroute. The connection must be closed."""
-
 
 # --- changes: the parts of a difference
 
@@ -57,10 +46,17 @@ class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
     pem: bytes
 
 
+class ClientCertificate(msgspec.Struct, frozen=True, tag="client_certificate"):
+    # a certificate of the gateway that the next backends of this publication share
+    number: int
+    certificate: Certificate
+
+
 class UpsertBackend(msgspec.Struct, frozen=True, tag="upsert_backend", omit_defaults=True):
     id: str
     backend: Backend
     anchors: int = 0  # in a message: the number of the TrustAnchors that are left out in its `tls`; 0: none are
+    certificate: int = 0  # likewise: of its ClientCertificate
 
 
 class RemoveBackend(msgspec.Struct, frozen=True, tag="remove_backend"):
@@ -209,6 +205,7 @@ Downward = (
     Start
     | Begin
     | TrustAnchors
+    | ClientCertificate
     | Change
     | MoreEndpoints
     | Commit
@@ -315,11 +312,11 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
     endpoints = {change.backend: change.endpoints for change in changes if isinstance(change, SetEndpoints)}
     if base and len(endpoints) == len(changes):
         update = EndpointUpdate(version, base, endpoints)
-        if len(_encoder.encode(update)) <= _PIECE:
+        if len(encode(update)) <= FRAGMENT:
             yield update
             return
     yield Begin(version, base)
-    known: dict[bytes, int] = {}  # numbers of TrustAnchors
+    known = _Shared({}, {})
     for change in changes:
         yield from _divided(change) if isinstance(change, SetEndpoints) else _sharing(change, known)
     yield Commit(version)
@@ -330,13 +327,26 @@ UpsertT = TypeVar("UpsertT", UpsertBackend, UpsertListener)
 _ANCHORED = {UpsertBackend: "backend", UpsertListener: "listener"}  # the fields that may have trust anchors
 
 
-def _sharing(change: Change, known: dict[bytes, int]) -> Iterator[TrustAnchors | Change]:
-    """A backend or listener without its trust anchors, which are sent once. `known`: those that were sent."""
+class _Shared(NamedTuple):
+    """What was sent: the numbers of TrustAnchors and ClientCertificates."""
+
+    anchors: dict[bytes, int]
+    certificates: dict[Certificate, int]
+
+
+def _sharing(change: Change, known: _Shared) -> Iterator[TrustAnchors | ClientCertificate | Change]:
+    """A backend or listener without its trust anchors and client certificate, which are sent once."""
+    shown = certificate_of(change.backend) if isinstance(change, UpsertBackend) else None
+    if shown is not None and shown not in known.certificates:
+        known.certificates[shown] = len(known.certificates) + 1
+        yield ClientCertificate(len(known.certificates), shown)
+    if isinstance(change, UpsertBackend) and shown is not None:
+        change = _with_certificate(change, None, known.certificates[shown])
     pem = anchors_of(getattr(change, _ANCHORED.get(type(change), ""), None))
-    if pem and pem not in known:
-        known[pem] = len(known) + 1
-        yield TrustAnchors(len(known), pem)
-    yield _with_anchors(change, b"", known[pem]) if pem else change
+    if pem and pem not in known.anchors:
+        known.anchors[pem] = len(known.anchors) + 1
+        yield TrustAnchors(len(known.anchors), pem)
+    yield _with_anchors(change, b"", known.anchors[pem]) if pem else change
 
 
 def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
@@ -345,6 +355,22 @@ def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
         name = change.id if isinstance(change, UpsertBackend) else change.listener.id
         raise ValueError(f"{name} has trust anchors that were not sent")
     return _with_anchors(change, anchors[change.anchors], 0) if change.anchors else change
+
+
+def restored_backend(
+    change: UpsertBackend, anchors: Mapping[int, bytes], certificates: Mapping[int, Certificate]
+) -> UpsertBackend:
+    """Also with its client certificate. `certificates`: as `anchors`."""
+    if change.certificate and change.certificate not in certificates:
+        raise ValueError(f"{change.id} has a client certificate that was not sent")
+    if change.certificate:
+        change = _with_certificate(change, certificates[change.certificate], 0)
+    return restored(change, anchors)
+
+
+def _with_certificate(change: UpsertBackend, certificate: Certificate | None, number: int) -> UpsertBackend:
+    backend = with_certificate(change.backend, certificate)
+    return msgspec.structs.replace(change, backend=backend, certificate=number)
 
 
 def _with_anchors(change: ChangeT, pem: bytes, number: int) -> ChangeT:
@@ -359,92 +385,3 @@ def _divided(change: SetEndpoints) -> Iterator[MoreEndpoints | SetEndpoints]:
     for start in range(0, last, ENDPOINTS):
         yield MoreEndpoints(change.backend, change.endpoints[start : start + ENDPOINTS])
     yield SetEndpoints(change.backend, change.endpoints[last:]) if last else change
-
-
-# --- the wire
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode(message: Downward | Upward) -> bytes:
-    """A message encoded as one or several fragments."""
-    return b"".join(_fragments(_encoder.encode(message)))
-
-
-def _fragments(body: bytes) -> Iterator[bytes]:
-    if len(body) > MESSAGE_LIMIT:
-        raise WireError(f"a message has {len(body)} bytes; the limit is {MESSAGE_LIMIT}")
-    for start in range(0, len(body), _PIECE):
-        piece = body[start : start + _PIECE]
-        more = _MORE if start + _PIECE < len(body) else 0
-        yield (len(piece) | more).to_bytes(_PREFIX, "big") + piece
-
-
-Message = TypeVar("Message")
-
-
-class Decoder(Generic[Message]):
-    """Takes bytes in pieces of any size and returns messages, one per call. A message is decoded only on demand.
-
-    A worker uses `Decoder(Downward)`, the main process `Decoder(Upward)`. After a WireError it is unusable.
-    """
-
-    def __init__(self, messages: type[Message] | Any) -> None:
-        assert get_args(messages), "a union of messages"
-        self._decode = msgspec.msgpack.Decoder(messages).decode
-        self._buffer = bytearray()
-        self._start = 0  # index in the buffer of the first unread fragment
-        self._pieces: list[bytes] = []  # the received fragments of an incomplete message
-        self._size = 0  # bytes in `_pieces`
-
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Adds received bytes."""
-        if self._start:
-            del self._buffer[: self._start]
-            self._start = 0
-        self._buffer += data
-
-    @property
-    def pending(self) -> int:
-        """The number of bytes that were fed and not yet returned as messages."""
-        return len(self._buffer) - self._start + self._size
-
-    def next_message(self) -> Message | None:
-        """The next message, or None if more bytes are needed. Raises WireError."""
-        while (fragment := self._next_fragment()) is not None:
-            more, piece = fragment
-            if not more and not self._pieces:
-                return self._decoded(piece)
-            self._pieces.append(piece)
-            self._size += len(piece)
-            if self._size > MESSAGE_LIMIT:
-                raise WireError(f"a message has more than {MESSAGE_LIMIT} bytes")
-            if not more:
-                whole = b"".join(self._pieces)
-                self._pieces.clear()
-                self._size = 0
-                return self._decoded(whole)
-        return None
-
-    def __iter__(self) -> Iterator[Message]:
-        while (message := self.next_message()) is not None:
-            yield message
-
-    def _next_fragment(self) -> tuple[bool, bytes] | None:
-        begin = self._start + _PREFIX
-        if len(self._buffer) < begin:
-            return None
-        prefix = int.from_bytes(self._buffer[self._start : begin], "big")
-        end = begin + (prefix & ~_MORE)
-        if end - self._start > FRAGMENT:
-            raise WireError(f"a fragment has {end - begin} bytes; the limit is {_PIECE}")
-        if len(self._buffer) < end:
-            return None
-        self._start = end
-        return bool(prefix & _MORE), bytes(self._buffer[begin:end])
-
-    def _decoded(self, body: bytes) -> Message:
-        try:
-            return self._decode(body)  # type: ignore[no-any-return]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise WireError(f"a message cannot be decoded: {error}") from error

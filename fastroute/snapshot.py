@@ -163,7 +163,7 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
     """One backendRef: its share goes to `backend`, or is answered with `status` (it is never redistributed)."""
 
     weight: int
-    backend: str  # its id in Snapshot.backends: "ns/name:port", or "ns/name:port/h2"; also if it is refused
+    backend: str  # its id in Snapshot.backends (graph/backend_id.py); also if it is refused
     status: int | None = None  # None: forward
     reason: str | None = None  # a name in REASONS of ext/routing/tables, for example "reference_refused"
     filters: tuple[Filter, ...] = ()
@@ -177,7 +177,7 @@ class WeightedBackend(msgspec.Struct, frozen=True, kw_only=True):
 def backend_label(backend: str) -> str:
     """The Service and the port in the id of a backend.
 
-    >>> backend_label("a/x:80/h2"), backend_label("a/x:80"), backend_label("a/x")
+    >>> backend_label("a/x:80/h2"), backend_label("a/x:80/@b/y"), backend_label("a/x")
     ('a/x:80', 'a/x:80', 'a/x')
     """
     service, colon, rest = backend.partition(":")
@@ -259,9 +259,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
     # By id: "ns/name:port"; or "ns/name:port/h2", if HTTP/2 is spoken for some rules, whatever is spoken for others.
+    # "/@ns/secret" follows if a Gateway has a client certificate.
     backends: Mapping[str, Backend] = _NONE  # those of which `endpoints` has the endpoints
     endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by the id of the backend, sorted
-    certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners refer to
+    certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners or Gateways refer to
 
 
 class Bound(msgspec.Struct, frozen=True, tag="bound"):

@@ -11,13 +11,14 @@ from worlds import world
 
 from fastroute import reconcile as loop
 from fastroute.metrics import Metrics
-from fastroute.publication import Decoder, Downward, difference, encode, publication
+from fastroute.publication import Downward, difference, publication
 from fastroute.reporting.statuslog import StatusLog
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Bound, Outcome, Snapshot
 from fastroute.source.store import FIELDS, Apply, Delete, Store
+from fastroute.wire import Decoder, encode
 
 
 class Shelf:

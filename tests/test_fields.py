@@ -87,7 +87,6 @@ REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # objects that use the
     ("Gateway", "spec.infrastructure.parametersRef.*"): (
         gateway(spec={"infrastructure": {"parametersRef": PARAMETERS}}),
     ),
-    ("Gateway", "spec.tls.backend.*"): (gateway(spec={"tls": {"backend": {"clientCertificateRef": {"name": "c"}}}}),),
     ("Gateway", "spec.defaultScope"): (gateway(spec={"defaultScope": "All"}),),
     ("ListenerSet", "spec.listeners[].filters.*"): (
         gateway(spec=ALLOWING),

@@ -10,12 +10,11 @@ from rich.pretty import pretty_repr
 from fastroute.place import Place, Transport
 from fastroute.publication import (
     ENDPOINTS,
-    FRAGMENT,
     Ack,
     Begin,
     Change,
+    ClientCertificate,
     Commit,
-    Decoder,
     Downward,
     EndpointUpdate,
     Listen,
@@ -35,11 +34,10 @@ from fastroute.publication import (
     UpsertListener,
     UpsertRule,
     Upward,
-    WireError,
     difference,
-    encode,
     publication,
     restored,
+    restored_backend,
 )
 from fastroute.settings import Limits
 from fastroute.shortage import Short
@@ -62,6 +60,7 @@ from fastroute.snapshot import (
     ValueMatch,
     WeightedBackend,
 )
+from fastroute.wire import FRAGMENT, Decoder, WireError, encode
 
 
 def listener(name: str, port: int = 8080) -> Listener:
@@ -213,7 +212,8 @@ def test_trust_anchors_are_sent_once() -> None:
     assert [message.anchors for message in rest] == [0, 1, 1, 2, 0, 1]
     assert "CA" not in str(rest)
     anchors = {one.number: one.pem for one in sent}
-    assert [restored(message, anchors) for message in rest] == changes
+    certificates = {one.number: one.certificate for one in messages if isinstance(one, ClientCertificate)}
+    assert [restored_backend(message, anchors, certificates) for message in rest] == changes
     with pytest.raises(ValueError, match="infra/1:80 has trust anchors that were not sent"):
         restored(rest[1], {})
 

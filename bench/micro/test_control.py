@@ -13,12 +13,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from fastroute.compiler.compile import Compiled, compile_snapshot
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
-from fastroute.publication import Decoder, Downward, difference, encode, publication
+from fastroute.publication import Downward, difference, publication
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Bound, Outcome
 from fastroute.source.store import Apply, Store
 from fastroute.status import build_statuses
+from fastroute.wire import Decoder, encode
 
 ROUTES = 5_000
 SETTINGS = GraphSettings()

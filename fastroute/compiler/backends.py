@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from fastroute.compiler.filters import filters_of
+from fastroute.graph.backend_id import showing
 from fastroute.graph.node import BackendRefNode, RuleNode
 from fastroute.resources.http_rule import HTTPBackendRef
-from fastroute.snapshot import Filter, WeightedBackend
+from fastroute.snapshot import Filter, Mirror, WeightedBackend
 
 REFUSED_STATUS = 500
 
@@ -42,3 +45,22 @@ def _reason(node: BackendRefNode) -> str | None:
     if node.problem is not None:
         return REASONS[node.problem.reason]
     return node.withheld.reason if node.withheld is not None else None
+
+
+def backends_showing(backends: tuple[WeightedBackend, ...], certificate: str) -> tuple[WeightedBackend, ...]:
+    """The same for a Gateway with this certificate for backends."""
+    return tuple(
+        replace(
+            one,
+            backend=showing(one.backend, certificate) if one.status is None else one.backend,
+            filters=filters_showing(one.filters, certificate),
+        )
+        for one in backends
+    )
+
+
+def filters_showing(filters: tuple[Filter, ...], certificate: str) -> tuple[Filter, ...]:
+    """Requests are mirrored only to backends that are served, so every id is one of a resolved reference."""
+    return tuple(
+        replace(one, backend=showing(one.backend, certificate)) if isinstance(one, Mirror) else one for one in filters
+    )

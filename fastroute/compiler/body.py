@@ -2,7 +2,7 @@
 
 import msgspec
 
-from fastroute.compiler.backends import backends_of, mirrors_at
+from fastroute.compiler.backends import backends_of, backends_showing, filters_showing, mirrors_at
 from fastroute.compiler.filters import filters_of
 from fastroute.compiler.matches import matches_of
 from fastroute.compiler.retry import retry_of
@@ -31,6 +31,20 @@ def http_bodies(route: RouteNode) -> tuple[Body, ...]:
     """The rules for HTTP requests of an accepted route."""
     rules = zip(route.http_rules, route.rules, strict=True)
     return tuple(_body(route.source, written, node) for written, node in rules)
+
+
+def showing_bodies(bodies: tuple[Body, ...], certificate: str | None) -> tuple[Body, ...]:
+    """The same for a Gateway with this certificate for backends."""
+    if certificate is None:
+        return bodies
+    return tuple(
+        msgspec.structs.replace(
+            body,
+            filters=filters_showing(body.filters, certificate),
+            backends=backends_showing(body.backends, certificate),
+        )
+        for body in bodies
+    )
 
 
 def _body(route: Route, written: HTTPRule, node: RuleNode) -> Body:

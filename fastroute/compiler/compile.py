@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from fastroute.compiler.body import Body
-from fastroute.compiler.endpoints import backends_of, endpoints_of
+from fastroute.compiler.body import Body, showing_bodies
+from fastroute.compiler.endpoints import Rows, changed_rows
 from fastroute.compiler.route_bodies import BODIES
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.certificate import CertificateNode
@@ -76,12 +76,12 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
             listeners=replaced(snapshot.listeners, listeners, in_order=True),
             rules=replaced(snapshot.rules, compilation.changes),
         )
-    if graph.backends is not previous.backends:
-        backends = {id_: graph.backends.get(id_) for id_ in changed_keys(previous.backends, graph.backends)}
+    rows = _changed_rows(graph, previous)
+    if rows.backends:
         snapshot = replace(
             snapshot,
-            backends=backends_of(snapshot.backends, backends),
-            endpoints=endpoints_of(snapshot.endpoints, backends),
+            backends=replaced(snapshot.backends, rows.backends, in_order=True),
+            endpoints=replaced(snapshot.endpoints, rows.endpoints, in_order=True),
         )
     if graph.certificates is not previous.certificates:
         snapshot = replace(snapshot, certificates=_certificates(graph.certificates))
@@ -94,6 +94,15 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
         listener_sets=graph.listener_sets,
         rules_made=compilation.rules_made,
     )
+
+
+def _changed_rows(graph: Graph, previous: Compiled) -> Rows:
+    """Of the backends that changed, and of those to which a changed certificate is shown."""
+    ids = set(changed_keys(previous.backends, graph.backends))
+    if renewed := {str(key) for key in changed_keys(previous.certificates, graph.certificates)}:
+        ids |= {id_ for id_, node in graph.backends.items() if not renewed.isdisjoint(node.certificates)}
+    nodes = {id_: (previous.backends.get(id_), graph.backends.get(id_)) for id_ in ids}
+    return changed_rows(nodes, graph.certificates)
 
 
 def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certificate]:
@@ -155,7 +164,8 @@ class _Compilation:
         self.rules_made = 0
         self.changes: dict[str, Rule | None] = {}  # by Rule.id; None: removed
         self._before = before
-        self._bodies: dict[int, tuple[Body, ...]] = {}  # by id() of the RouteNode; the graph keeps the node alive
+        # By id() of the RouteNode, which the graph keeps alive, and by client certificate.
+        self._bodies: dict[tuple[int, str | None], tuple[Body, ...]] = {}
 
     def listener_rules(self, listener: Listener, node: ListenerNode) -> ListenerRules:
         before = self._before.get(listener.id, _NO_RULES)
@@ -181,9 +191,10 @@ class _Compilation:
     def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
         route = attachment.route
         key, kind = str(route.key), route.kind
-        bodies = self._bodies.get(id(route))
+        known = id(route), attachment.client_certificate
+        bodies = self._bodies.get(known)
         if bodies is None:
-            bodies = self._bodies[id(route)] = BODIES[route.kind](route)
+            bodies = self._bodies[known] = showing_bodies(BODIES[route.kind](route), attachment.client_certificate)
         rules = tuple(
             Rule(
                 id=f"{listener.id}|{kind}|{key}|{body.index}",

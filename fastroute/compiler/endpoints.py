@@ -1,12 +1,17 @@
 """Backends: what is spoken to them, and their current endpoints.
 
-Separate from the rules, so that changes of Services and Pods do not change rules. Both functions take the last result
-and the changed nodes (None: removed).
+Separate from the rules, so that changes of Services and Pods do not change rules. A Snapshot has a backend once for
+each client certificate of the Gateways that use it (graph/backend_id.py): connections with different ones are not
+exchangeable.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from fastroute.difference import replaced
+from msgspec.structs import replace
+
+from fastroute.graph.backend_id import showing
+from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import BackendNode
 from fastroute.graph.protocol import Protocol
 from fastroute.place import Transport
@@ -16,16 +21,36 @@ SPOKEN = {Protocol.HTTP1: Backend(protocol="h1"), Protocol.HTTP2: Backend(protoc
 SPOKEN_IN_TLS = {Protocol.HTTP1: "h1", Protocol.TLS: "h1", Protocol.HTTP2: "h2", Protocol.HTTP2_TLS: "h2"}
 
 
-def backends_of(last: Mapping[str, Backend], changed: Mapping[str, BackendNode | None]) -> Mapping[str, Backend]:
-    return replaced(last, {id: _backend(node) for id, node in changed.items()}, in_order=True)
+class Rows(NamedTuple):
+    """Changed entries of a Snapshot, by id; None: removed."""
+
+    backends: dict[str, Backend | None]
+    endpoints: dict[str, tuple[Endpoint, ...] | None]  # in the order of the node
 
 
-def endpoints_of(
-    last: Mapping[str, tuple[Endpoint, ...]], changed: Mapping[str, BackendNode | None]
-) -> Mapping[str, tuple[Endpoint, ...]]:
-    """By backend; the order of the endpoints is kept."""
-    made = {id: node.endpoints if node and _backend(node) else None for id, node in changed.items()}
-    return replaced(last, made, in_order=True)
+def changed_rows(
+    nodes: Mapping[str, tuple[BackendNode | None, BackendNode | None]], certificates: Mapping[str, CertificateNode]
+) -> Rows:
+    """`nodes`: before and now, by id."""
+    rows = Rows({}, {})
+    for id_, (old, new) in nodes.items():
+        for certificate in old.certificates if old else ():
+            rows.backends[showing(id_, certificate)] = rows.endpoints[showing(id_, certificate)] = None
+        backend = _backend(new)
+        if new is None or backend is None:
+            continue
+        for certificate in new.certificates:
+            row = showing(id_, certificate)
+            rows.backends[row] = _showing(backend, certificates.get(certificate))
+            rows.endpoints[row] = new.endpoints
+    return rows
+
+
+def _showing(backend: Backend, node: CertificateNode | None) -> Backend:
+    """Without TLS, or without a certificate, the same."""
+    if backend.tls is None or node is None or node.certificate is None:
+        return backend
+    return replace(backend, tls=replace(backend.tls, client_certificate=node.certificate))
 
 
 def _backend(node: BackendNode | None) -> Backend | None:

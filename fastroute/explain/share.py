@@ -13,7 +13,8 @@ from fastroute.explain.filtering import Answered, Preflighted, Redirected, filte
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
 from fastroute.explain.shown import Effect, endpoint_shown, filters_shown
-from fastroute.graph.node import BackendNode, BackendRefNode, Graph
+from fastroute.graph.backend_id import certificate_of
+from fastroute.graph.node import BackendRefNode, Graph
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
 
@@ -23,6 +24,7 @@ class Encryption(msgspec.Struct, frozen=True, kw_only=True):
 
     policy: str  # the BackendTLSPolicy: "ns/name"
     server_name: str
+    client_certificate: str | None = None  # the Secret with the certificate of the Gateway: "ns/name"
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +59,7 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
         )
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())
-            share = replace(share, tls=_encryption(graph.backends[node.id]))
+            share = replace(share, tls=_encryption(snapshot, graph, backend, node))
             shares.append(_forwarded(share, endpoints, filter_request(backend.filters, request, covered(found), port)))
         else:
             shares.append(_refused(share, backend, node))
@@ -67,11 +69,13 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
     )
 
 
-def _encryption(backend: BackendNode) -> Encryption | None:
-    applied = backend.applied
-    if applied is None or applied.tls is None:
+def _encryption(snapshot: Snapshot, graph: Graph, backend: WeightedBackend, node: BackendRefNode) -> Encryption | None:
+    applied = graph.backends[node.id].applied
+    spoken = snapshot.backends.get(backend.backend)
+    if applied is None or applied.tls is None or spoken is None or spoken.tls is None:
         return None
-    return Encryption(policy=str(applied.policy), server_name=applied.tls.server_name)
+    shown = certificate_of(backend.backend) if spoken.tls.client_certificate is not None else None
+    return Encryption(policy=str(applied.policy), server_name=applied.tls.server_name, client_certificate=shown)
 
 
 def _filters_of(

@@ -1,5 +1,6 @@
 """Backends: the ports of Services that routes use, with their current endpoints."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
@@ -31,16 +32,27 @@ def _backend_ids(unit: Unit | None) -> Iterator[str]:
             yield from (mirror.id for mirror in rule.mirrors if mirror.resolved)
 
 
-def count_users(last: Memo, made: Made) -> Mapping[str, int]:
-    users = dict(last.users)
+Users = Mapping[str, Mapping[str, int]]  # by backend, then by client certificate: how many references need it
+
+
+def count_users(last: Memo, made: Made) -> Users:
+    users: dict[str, Mapping[str, int]] = dict(last.users)
     for id_, unit in made.items():
-        for backend in _backend_ids(unit):
-            users[backend] = users.get(backend, 0) + 1
-        for backend in _backend_ids(last.units.get(id_)):
-            users[backend] -= 1
-            if not users[backend]:
-                del users[backend]
+        for one, more in ((unit, 1), (last.units.get(id_), -1)):
+            certificates = _certificates_of(one)
+            for backend in _backend_ids(one):
+                counts = Counter(users.get(backend, {}))
+                counts.update(dict.fromkeys(certificates, more))
+                users[backend] = {certificate: count for certificate, count in counts.items() if count}
+                if not users[backend]:
+                    del users[backend]
     return users
+
+
+def _certificates_of(unit: Unit | None) -> frozenset[str]:
+    """Ids of the certificates that the Gateways of a route have for backends; "": one has none, or there is none."""
+    attachments = unit.asked.attachments.values() if unit else ()
+    return frozenset(one.client_certificate or "" for one in attachments) or frozenset(("",))
 
 
 class Supply(NamedTuple):
@@ -116,7 +128,7 @@ def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, Serv
 
 def _demand(id_: str, memo: Memo, stores: dict[Key, _Store]) -> Demand:
     store, port = _find(id_, memo, stores)
-    return Demand(age(store.service), port.port, count(store.offered(port)))
+    return Demand(age(store.service), port.port, count(store.offered(port)) * len(memo.users[id_]))
 
 
 def _ration_all(rations: Mapping[str, Rations], demands: Mapping[str, Demand | None]) -> Mapping[str, Rations]:
@@ -141,8 +153,9 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
     service = store.service.key
     offers = store.offered(port)
     cut = rations[service.namespace].short.get(id_)
+    certificates = tuple(sorted(memo.users[id_]))
     if cut is not None:
-        offers = first(offers, cut.used)
+        offers = first(offers, cut.used // len(certificates))
     refused = refused_of(offers, TRANSPORTS[port.protocol], memo.exclusion.forbidden) if store.suspect else ()
     concerns = []
     if refused:
@@ -158,4 +171,5 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
         protocol=Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port),
         applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies),
         concerns=tuple(concerns),
+        certificates=certificates,
     )

@@ -2,6 +2,9 @@
 
 "ns/name:80/h2" is a TCP port to which HTTP/2 is spoken, whatever its appProtocol: routes of some kinds need that, while
 others may use the same port.
+
+"ns/name:80/@infra/edge" is a TCP port to which a Gateway shows the certificate of Secret infra/edge, if TLS is used.
+Only Snapshots have such ids: the certificate depends on the listener, and the graph has a backend once for all of them.
 """
 
 import re
@@ -32,6 +35,23 @@ def over_http2(id_: str) -> str:
     'a/x:80/h2'
     """
     return f"{id_}/{_HTTP2}"
+
+
+def showing(id_: str, certificate: str | None) -> str:
+    """The id of the same port, to which a Gateway shows this certificate. `id_`: of a reference that is resolved.
+
+    >>> showing("a/x:80", "infra/edge"), showing("a/x:80/h2", None)
+    ('a/x:80/@infra/edge', 'a/x:80/h2')
+    """
+    return f"{id_}/@{certificate}" if certificate else id_
+
+
+def certificate_of(id_: str) -> str | None:
+    """
+    >>> certificate_of("a/x:80/@infra/edge"), certificate_of("a/x:80")
+    ('infra/edge', None)
+    """
+    return id_.partition("/@")[2] or None
 
 
 def is_over_http2(id_: str) -> bool:

@@ -197,7 +197,7 @@ def _build_holders(
     secured = last.secured
     if (changes := holders_changed(last.families.members, members)) or changed:
         secured = secure(changes, objects, changed, last.secured)
-    world = world._replace(tls=secured.resolved, frontends=secured.frontends)
+    world = world._replace(tls=secured.resolved, frontends=secured.frontends, credentials=secured.credentials)
     concerned = concerned_families(members, world, last.families, before, changed)
     return secured, build_families(members, world, last.gateways or last.former, last.families, concerned)
 

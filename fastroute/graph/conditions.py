@@ -7,6 +7,8 @@ references of a route may have the same problem: equal messages about references
 from collections.abc import Iterable
 from sys import intern
 
+import msgspec
+
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Concern, Problem, Refusal
 from fastroute.graph.protocol import Protocol
@@ -340,6 +342,13 @@ def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
 
 
 # --- Gateways
+
+
+def no_client_certificate(problem: Problem) -> Problem:
+    """For a Gateway whose clientCertificateRef has a problem of a certificateRef."""
+    reason = "InvalidClientCertificateRef" if problem.reason == "InvalidCertificateRef" else problem.reason
+    message = f"{problem.message} Until then, connections to backends are made without a client certificate."
+    return msgspec.structs.replace(problem, reason=reason, message=message)
 
 
 def invalid_parameters(message: str, field: str) -> Problem:

@@ -17,6 +17,7 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.address import Assignment, assign, named_service, reached_at, unassigned
 from fastroute.graph.change import Touched, kept
+from fastroute.graph.credential import Credential
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.entries import entries
 from fastroute.graph.frontend import Frontend
@@ -73,6 +74,7 @@ class World(NamedTuple):
     classes: Mapping[Key, GatewayClassNode]
     tls: Mapping[HolderId, tuple[ResolvedTLS, ...]]
     frontends: Mapping[Key, Frontend]
+    credentials: Mapping[Key, Credential]
     settings: GraphSettings
     indexes: Indexes
 
@@ -87,7 +89,7 @@ def world_of(
     """`settings`: without the addresses of the Services that they name."""
     if any(map(named_service, settings.addressing.addresses)):
         settings = msgspec.structs.replace(settings, addressing=reached_at(settings.addressing, resources.services))
-    return World(resources, classes, secured.resolved, secured.frontends, settings, indexes)
+    return World(resources, classes, secured.resolved, secured.frontends, secured.credentials, settings, indexes)
 
 
 class Holders(Mapping[HolderId, Holder]):
@@ -216,6 +218,7 @@ def concerned_families(
     found = set(changed_keys(old.gateways, members.gateways))
     found |= changed_keys(old.sets, members.sets)
     found |= changed_keys(before.frontends, world.frontends)
+    found |= changed_keys(before.credentials, world.credentials)
     for kind, key in changed_keys(before.tls, world.tls):
         source = world.resources.listener_sets.get(key)
         parent = key if kind == "Gateway" else source and parent_of(source)

@@ -16,6 +16,7 @@ _OTHERS: Features = {
     "BackendTLSPolicySANValidation": None,
     "Gateway": None,
     "GatewayAddressEmpty": None,
+    "GatewayBackendClientCertificate": None,
     "GatewayFrontendClientCertificateValidation": None,
     "GatewayFrontendClientCertificateValidationInsecureFallback": None,
     "GatewayHTTPListenerIsolation": None,

@@ -14,6 +14,7 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.address import Assignment
 from fastroute.graph.age import age
+from fastroute.graph.credential import NO_CREDENTIAL, Credential
 from fastroute.graph.dependency import Reader
 from fastroute.graph.frontend import NO_FRONTEND, Frontend
 from fastroute.graph.listener import build_listeners
@@ -39,7 +40,6 @@ from fastroute.settings import GraphSettings
 # expects. (infrastructure.labels and .annotations are for the objects created for a Gateway: without --infrastructure
 # there are none.)
 UNSERVED: tuple[tuple[str, Callable[[GatewaySpec], bool], str], ...] = (
-    ("spec.tls.backend", lambda spec: bool(spec.tls and spec.tls.backend), "client certificates are not served yet"),
     ("spec.defaultScope", lambda spec: spec.default_scope not in (None, "None"), "default Gateways are not served yet"),
 )
 
@@ -64,6 +64,10 @@ class World(Protocol):
         """Of the Gateways that verify the certificates of clients."""
 
     @property
+    def credentials(self) -> Mapping[Key, Credential]:
+        """Of the Gateways that have a certificate for backends, or want to."""
+
+    @property
     def settings(self) -> GraphSettings: ...
 
 
@@ -74,9 +78,9 @@ def build_family(
     to the ports of other Gateways. `last`: the ListenerSets in the last build."""
     offset = world.settings.addressing.port_offset
     frontend = world.frontends.get(gateway.key, NO_FRONTEND)
-    node = _build(
-        gateway, world.classes, where, verifying(gateway, world.tls["Gateway", gateway.key], frontend), offset
-    )
+    own = verifying(gateway, world.tls["Gateway", gateway.key], frontend)
+    node = _build(gateway, world.classes, where, own, offset)
+    node = _identified(node, world.credentials.get(gateway.key, NO_CREDENTIAL))
     tls = {one.key: world.tls["ListenerSet", one.key] for one in sets}
     return node, build_sets(node, sets, tls, frontend, Site(reader, offset), last=last)
 
@@ -127,6 +131,13 @@ def _build(
         listeners=listeners if served else tuple(_unserved(listener) for listener in listeners),
         problems=problems,
     )
+
+
+def _identified(node: GatewayNode, credential: Credential) -> GatewayNode:
+    if credential is NO_CREDENTIAL:
+        return node
+    problems = (*node.problems, *credential.problems)
+    return msgspec.structs.replace(node, problems=problems, client_certificate=credential.certificate)
 
 
 def _unserved(listener: ListenerNode) -> ListenerNode:

@@ -161,7 +161,8 @@ def _judged(
 ) -> SetUnit:
     """The unit with the listeners that have precedence over its own, and the problems of its Gateway."""
     node = unit.node
-    if node.listeners and winners == unit.winners and (node.bind, node.problems) == (gateway.bind, problems):
+    known = (node.bind, node.problems, node.client_certificate)
+    if node.listeners and winners == unit.winners and known == (gateway.bind, problems, gateway.client_certificate):
         return unit
     listeners = list(unit.free)
     for index, (winner, listener) in enumerate(zip(winners, unit.free, strict=bool(winners))):
@@ -170,7 +171,13 @@ def _judged(
             listeners[index] = build_listener(standing, listener.source, index, unit.verified[index], conflict)
     if not gateway.bind:
         listeners = [msgspec.structs.replace(one, serves=False) for one in listeners]
-    node = msgspec.structs.replace(node, bind=gateway.bind, listeners=tuple(listeners), problems=problems)
+    node = msgspec.structs.replace(
+        node,
+        bind=gateway.bind,
+        listeners=tuple(listeners),
+        problems=problems,
+        client_certificate=gateway.client_certificate,
+    )
     return unit._replace(node=node, winners=winners)
 
 

@@ -34,7 +34,8 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     limits: Limits = Limits()
-    users: Mapping[str, int] = {}  # number of backendRefs and mirrors that resolve to a backend, by id
+    # Number of backendRefs and mirrors that resolve to a backend, by its id, then by client certificate (backend.py).
+    users: Mapping[str, Mapping[str, int]] = {}
     reach: Mapping[Key, Mapping[Key, int]] = {}  # the Gateways that reach a Service (ancestry.py)
     rations: Mapping[str, Rations] = {}  # endpoints of backends, by namespace
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used

@@ -86,6 +86,8 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol = Protocol.HTTP1
     applied: Applied | None = None  # None: no policy applies
     concerns: tuple[Concern, ...] = ()
+    # Ids of the certificates that the Gateways of its routes have for backends; "": one has none. Sorted.
+    certificates: tuple[str, ...] = ("",)
 
 
 class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,6 +178,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteNode
     parent_ref: int  # index in spec.parentRefs; the first, if several select this listener
     hostnames: tuple[str, ...]
+    client_certificate: str | None = None  # of the Gateway
 
 
 class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +227,7 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     bind: tuple[str, ...]  # addresses its listeners bind to
     listeners: tuple[ListenerNode, ...]  # in spec order
     problems: tuple[Problem, ...]
+    client_certificate: str | None = None  # id of the Gateway's certificate for backends; None: it has none
 
     def again(self, stage: str, why: Any, make: Callable[[], Result]) -> Result:
         """The result of `make`, which depends on this node and on `why` only: the last one of this stage if `why` is
@@ -326,7 +330,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     backends: Mapping[str, BackendNode]  # by id: all backends of resolved backendRefs and mirrors of routes
     policies: Mapping[Key, PolicyNode] = {}
     grants: Grants = {}
-    certificates: Mapping[str, CertificateNode] = {}  # by id: all certificates of resolved certificateRefs of listeners
+    certificates: Mapping[str, CertificateNode] = {}  # by id: those to which listeners and Gateways refer
     memo: Any = None  # private to build.py: what the next build starts from
 
     @property

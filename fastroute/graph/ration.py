@@ -25,7 +25,7 @@ class Demand(NamedTuple):
 
     age: Age  # of the Service
     port: int
-    endpoints: int
+    endpoints: int  # a worker has them once for each client certificate of the Gateways of its routes
 
 
 class Cut(NamedTuple):

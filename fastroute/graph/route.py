@@ -71,7 +71,9 @@ def attach(route: RouteNode, reader: Reader) -> Attached:
             )
         )
         for name, hostnames in met.items():
-            attachment = Attachment(route=route, parent_ref=index, hostnames=hostnames)
+            attachment = Attachment(
+                route=route, parent_ref=index, hostnames=hostnames, client_certificate=holder.client_certificate
+            )
             attachments.setdefault((holder.id, name), attachment)
     return Attached(tuple(parents), attachments)
 

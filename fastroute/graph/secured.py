@@ -12,6 +12,7 @@ from fastroute.difference import replaced
 from fastroute.graph.authorities import AuthoritiesNode, Shelf
 from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.change import kept
+from fastroute.graph.credential import NO_CREDENTIAL, Credential
 from fastroute.graph.dependency import CONFIG_MAPS, SECRETS, Dependencies, Indexes, Reader
 from fastroute.graph.frontend import NO_FRONTEND, Frontend, fitted
 from fastroute.graph.node import HolderId
@@ -31,6 +32,7 @@ class Secured(msgspec.Struct, frozen=True, eq=False):
     certificates: Mapping[Key, CertificateNode] = {}
     frontends: Mapping[Key, Frontend] = {}  # by Gateway; only of those that verify the certificates of clients
     authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps that were read for them
+    credentials: Mapping[Key, Credential] = {}  # by Gateway; only of those with a clientCertificateRef
 
 
 def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secured) -> Secured:
@@ -53,7 +55,19 @@ def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secu
     if spaces := {id_[1].namespace for id_ in made if _verifies(units.get(id_)) or _verifies(last.units.get(id_))}:
         frontends = _frontends(spaces, units, last)
         authorities = _authorities(units, shelf, last.authorities, indexes[CONFIG_MAPS])
-    return Secured(units, replaced(last.resolved, resolved), certificates, frontends, authorities)
+    credentials = {
+        key: kept(last.credentials.get(key), unit.credential) if unit and unit.credential is not NO_CREDENTIAL else None
+        for (kind, key), unit in made.items()
+        if kind == "Gateway"
+    }
+    return Secured(
+        units=units,
+        resolved=replaced(last.resolved, resolved),
+        certificates=certificates,
+        frontends=frontends,
+        authorities=authorities,
+        credentials=replaced(last.credentials, credentials),
+    )
 
 
 def _verifies(unit: TLSUnit | None) -> bool:

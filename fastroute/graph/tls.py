@@ -1,7 +1,6 @@
-"""TLS of a listener: resolves or refuses its certificateRefs, and reads its options.
+"""TLS of a listener: resolves or refuses its certificateRefs (credential.py), and reads its options.
 
-The order of checks is that of backendRefs: kind, grant, existence, content. A Secret that no grant allows is refused
-before its existence is checked. Listeners of a Gateway need grants from kind Gateway, those of a ListenerSet grants
+Listeners of a Gateway need grants from kind Gateway, those of a ListenerSet grants
 from kind ListenerSet. If only some of the references resolve, these are served and the condition names the others; if
 none resolves, the listener is not served.
 """
@@ -15,14 +14,13 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.authorities import Shelf
 from fastroute.graph.certificate import CertificateNode, Vault
-from fastroute.graph.dependency import SECRETS, Dependencies, Reader
+from fastroute.graph.credential import NO_CREDENTIAL, Credential, resolve_certificate, resolve_credential
+from fastroute.graph.dependency import Dependencies, Reader
 from fastroute.graph.frontend import NO_FRONTEND, Frontend, Validation, resolve_frontend
 from fastroute.graph.frontend_conditions import of_gateway
-from fastroute.graph.grant import Reference
 from fastroute.graph.node import HolderId, Problem
-from fastroute.graph.permission import refusal
 from fastroute.listed import listed, shortened
-from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig, SecretObjectReference
+from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig
 from fastroute.resources.meta import Key
 from fastroute.snapshot import ListenerTLS
 
@@ -65,7 +63,7 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, reader: Reader
     problems: list[Problem] = []
     served: dict[str, CertificateNode] = {}
     for number, ref in enumerate(config.certificate_refs):
-        found = _resolve(holder, ref, f"{field}.certificateRefs[{number}]", reader, vault)
+        found = resolve_certificate(holder, ref, f"{field}.certificateRefs[{number}]", reader, vault)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -75,31 +73,6 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, reader: Reader
     mistakes.extend(_useless_ciphers(options, {node.signs for node in served.values()}, field))
     tls = ListenerTLS(certificates=tuple(served), **options) if served and not mistakes else None
     return ResolvedTLS(tls, (*mistakes, *problems))
-
-
-def _resolve(
-    holder: HolderId, ref: SecretObjectReference, field: str, reader: Reader, vault: Vault
-) -> CertificateNode | Problem:
-    """The certificate, or the reason why it is not served."""
-    if (ref.group, ref.kind) != ("", "Secret"):
-        return conditions.certificate_of_other_kind(ref.group, ref.kind, field)
-    kind, owner = holder
-    key = Key(ref.namespace or owner.namespace, ref.name)
-    reference = Reference(
-        kind=kind,
-        namespace=owner.namespace,
-        to_group="",
-        to_kind="Secret",
-        to_namespace=key.namespace,
-        to_name=key.name,
-    )
-    if refused := refusal(reference, field, reader):
-        return refused
-    secret = reader.find(SECRETS, key)
-    if secret is None:
-        return conditions.secret_not_found(key, field)
-    found = vault.certificate(secret)
-    return found if found.mistake is None else conditions.invalid_certificate(key, found.mistake, field)
 
 
 # --- Options
@@ -203,6 +176,7 @@ class TLSUnit(msgspec.Struct, frozen=True, eq=False):
     source: Gateway | ListenerSet
     resolved: tuple[ResolvedTLS, ...]
     frontend: Frontend  # of a Gateway
+    credential: Credential  # of a Gateway
     dependencies: Dependencies
 
 
@@ -212,5 +186,7 @@ def resolve_holder(
     resolved = tuple(
         resolve_tls(holder, listener, index, reader, vault) for index, listener in enumerate(source.spec.listeners)
     )
-    frontend = resolve_frontend(source, reader, shelf) if isinstance(source, Gateway) else NO_FRONTEND
-    return TLSUnit(source, resolved, frontend, reader.dependencies)
+    frontend, credential = NO_FRONTEND, NO_CREDENTIAL
+    if isinstance(source, Gateway):
+        frontend, credential = resolve_frontend(source, reader, shelf), resolve_credential(source, reader, vault)
+    return TLSUnit(source, resolved, frontend, credential, reader.dependencies)

@@ -43,7 +43,8 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
     def size(self) -> int:
         """Bytes that it takes in a worker if it attaches to what it asks for."""
         attachments = self.asked.attachments.values()
-        return self.footprint.taken(sum(len(one.hostnames) for one in attachments), len(attachments))
+        certificates = {one.client_certificate for one in attachments} - {None}
+        return self.footprint.taken(sum(len(one.hostnames) for one in attachments), len(attachments), len(certificates))
 
 
 Units = Mapping[RouteId, Unit]

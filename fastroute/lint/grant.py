@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fastroute.graph.credential import client_certificate_ref
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.fix import allowed_routes
 from fastroute.graph.frontend import authority_refs
@@ -112,7 +113,8 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
                         yield secret.namespace or home, (GROUP, kind, home, secret.group, secret.kind, name)
     for gateway in resources.gateways.values():
         home = gateway.metadata.namespace
-        for authority in authority_refs(gateway):
+        shown = client_certificate_ref(gateway)
+        for authority in (*authority_refs(gateway), *((shown,) if shown else ())):
             if authority.namespace not in (None, home):
                 for name in (authority.name, None):
                     yield authority.namespace or home, (GROUP, "Gateway", home, authority.group, authority.kind, name)

@@ -16,11 +16,7 @@ NAMESPACE = "default"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 _PLAIN: dict[str, dict[str, Any]] = {  # by kind, then by field
-    "Gateway": {
-        "spec.tls.backend.clientCertificateRef.group": "",
-        "spec.tls.backend.clientCertificateRef.kind": "Secret",
-    },
-    **{kind.name: dict(kind.defaults) for kind in ROUTES.values()},
+    kind.name: dict(kind.defaults) for kind in ROUTES.values()
 }
 _PATHS = {
     kind: tuple((tuple(where.replace("[]", ".[]").split(".")), value) for where, value in fields.items())

@@ -142,8 +142,12 @@ class GatewayFrontend(Typed, frozen=True):
     per_port: tuple[FrontendPort, ...] = ()
 
 
+class GatewayBackend(Typed, frozen=True):
+    client_certificate_ref: SecretObjectReference | None = None
+
+
 class GatewayTLS(Typed, frozen=True):
-    backend: dict[str, Any] | None = None
+    backend: GatewayBackend | None = None
     frontend: GatewayFrontend | None = None
 
 

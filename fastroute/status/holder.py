@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fastroute.graph.conditions import ACCEPTED, INSECURE_FRONTEND, PROGRAMMED
+from fastroute.graph.conditions import ACCEPTED, INSECURE_FRONTEND, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.credential import client_certificate_ref
 from fastroute.graph.entries import entries
 from fastroute.graph.frontend import insecure_ports
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
@@ -54,12 +55,19 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
                 *foreign_conditions(node.source.status),
                 _gateway_accepted(node, listeners, generation),
                 _gateway_programmed(node, listeners, generation),
+                *_references(node, generation),
                 *_insecure(node, generation),
             ],
             "listeners": listeners,
             **sets,
         },
     )
+
+
+def _references(node: GatewayNode, generation: int) -> Iterable[Condition]:
+    """Its own, not those of its listeners; only if it has one."""
+    if client_certificate_ref(node.source) is not None:
+        yield judged(RESOLVED_REFS, node.problems, "Every reference is resolved.", generation)
 
 
 def _insecure(node: GatewayNode, generation: int) -> Iterable[Condition]:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastroute.ext.reactor.counters import CounterMap
-from fastroute.publication import Change, Start, encode, publication
+from fastroute.publication import Change, Start, publication
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Snapshot
+from fastroute.wire import encode
 
 
 class Target(NamedTuple):

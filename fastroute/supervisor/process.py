@@ -17,9 +17,10 @@ import trio
 import fastroute
 from fastroute.descriptors import Shortages, is_shortage
 from fastroute.place import Place
-from fastroute.publication import Decoder, Downward, Upward, encode
+from fastroute.publication import Downward, Upward
 from fastroute.shortage import Short
 from fastroute.snapshot import Snapshot
+from fastroute.wire import Decoder, encode
 
 _PIECE = 64 * 1024
 _PAUSE = 0.1  # seconds after a send for which the kernel has no room

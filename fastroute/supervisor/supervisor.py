@@ -39,7 +39,6 @@ from fastroute.publication import (
     TicketKeys,
     Trouble,
     Unlisten,
-    WireError,
     WriteLog,
     difference,
 )
@@ -55,6 +54,7 @@ from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Results
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
+from fastroute.wire import WireError
 
 PATIENCE = 1.0  # seconds that `publish` waits for a worker; after that the worker is late and not waited for
 FIRST_PATIENCE = 15.0  # the same for the first publication, while workers start

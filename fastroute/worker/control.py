@@ -12,7 +12,8 @@ from collections import deque
 import trio
 
 from fastroute.descriptors import is_shortage
-from fastroute.publication import Decoder, Downward, Upward, encode
+from fastroute.publication import Downward, Upward
+from fastroute.wire import Decoder, encode
 
 _PIECE = 64 * 1024
 _PAUSE = 0.1  # seconds after a send for which the kernel has no memory

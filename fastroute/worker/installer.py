@@ -22,6 +22,7 @@ from fastroute.publication import (
     Ack,
     Begin,
     Change,
+    ClientCertificate,
     Commit,
     EndpointUpdate,
     Listen,
@@ -41,8 +42,9 @@ from fastroute.publication import (
     UpsertListener,
     UpsertRule,
     restored,
+    restored_backend,
 )
-from fastroute.snapshot import Backend, Endpoint
+from fastroute.snapshot import Backend, Certificate, Endpoint
 from fastroute.worker.slices import Slices
 
 
@@ -75,11 +77,12 @@ class Installer:
         self._leaving: set[str] = set()  # backends that no rule of the new version refers to
         self._listings: dict[str, Listing] = {}  # by backend: endpoints of a SetEndpoints in several messages
         self._anchors: dict[int, bytes] = {}  # of this publication, by number
+        self._certificates_shown: dict[int, Certificate] = {}  # likewise: to backends
         self._spoken: dict[str, Backend] = {}  # changed backends whose endpoints have not changed so far
         self._waste: list[Iterator[None]] = []  # frees the replaced objects in steps, after the Ack
 
     async def obey(
-        self, message: Change | MoreEndpoints | TrustAnchors | Begin | Commit | EndpointUpdate
+        self, message: Change | MoreEndpoints | TrustAnchors | ClientCertificate | Begin | Commit | EndpointUpdate
     ) -> Ack | Refused | Trouble | None:
         """Applies `message`; returns the message to send back, if any."""
         match message:
@@ -129,7 +132,7 @@ class Installer:
         self._begun = message
         self._begin_installation()
         self._trouble = ""
-        self._anchors = {}
+        self._anchors, self._certificates_shown = {}, {}
         if message.base not in (0, self._version):
             self._refuse(f"it starts from version {message.base}, version {self._version} is installed")
             return
@@ -139,7 +142,9 @@ class Installer:
         for id in () if message.base else tuple(self._shown):
             self._remove_certificate(id)
 
-    async def _change(self, builder: TableBuilder, change: Change | MoreEndpoints | TrustAnchors) -> Trouble | None:
+    async def _change(
+        self, builder: TableBuilder, change: Change | MoreEndpoints | TrustAnchors | ClientCertificate
+    ) -> Trouble | None:
         match change:
             case UpsertCertificate():
                 return await self._put_certificate(change)
@@ -147,8 +152,10 @@ class Installer:
                 self._remove_certificate(change.id)
             case TrustAnchors():
                 self._anchors[change.number] = change.pem
+            case ClientCertificate():
+                self._certificates_shown[change.number] = change.certificate
             case UpsertBackend():
-                return await self._put_backend(restored(change, self._anchors))
+                return await self._put_backend(restored_backend(change, self._anchors, self._certificates_shown))
             case UpsertRule():
                 await self._in_steps(builder.putting_rule(change.rule, change.slots))
             case MoreEndpoints():
@@ -244,7 +251,7 @@ class Installer:
     async def _commit(self, version: int) -> Ack | Refused:
         tables = await self._finish()
         self._begun = None
-        self._anchors = {}
+        self._anchors, self._certificates_shown = {}, {}
         for key in self._unlistens:
             self._shut(key)
             await self._slices.step_aside()

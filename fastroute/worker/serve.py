@@ -32,10 +32,10 @@ from fastroute.publication import (
     Trouble,
     Unlisten,
     Upward,
-    WireError,
     WriteLog,
 )
 from fastroute.shortage import Short
+from fastroute.wire import WireError
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
 from fastroute.worker.slices import Slices

@@ -20,11 +20,12 @@ from fastroute.explain.share import covered
 from fastroute.ext.routing.filters import Filters
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.graph.build import build_graph
-from fastroute.publication import Decoder, Downward, SetEndpoints, UpsertListener, UpsertRule, difference, encode
+from fastroute.publication import Downward, SetEndpoints, UpsertListener, UpsertRule, difference
 from fastroute.resources.decode import decode
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Snapshot, WeightedBackend
 from fastroute.source.store import Apply, Store
+from fastroute.wire import Decoder, encode
 
 SEGMENTS = ["a", "b", "a%20b", "%61", "%2e", "%2E%2e", ";x", "~", "A", "%3b", "a:b@c", "..", "", "*", "$&'()+,="]
 PATHS = st.lists(st.sampled_from(SEGMENTS), max_size=4).map(lambda segments: "/" + "/".join(segments))

@@ -19,7 +19,7 @@ from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
 from fastroute.graph import family
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.node import Graph
-from fastroute.publication import EndpointUpdate, SetEndpoints, UpsertRule, difference, encode, publication
+from fastroute.publication import EndpointUpdate, SetEndpoints, UpsertRule, difference, publication
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GatewayClass, ListenerSet
 from fastroute.resources.meta import Resource
@@ -28,6 +28,7 @@ from fastroute.snapshot import Bound, Outcome
 from fastroute.source.store import Apply, Store
 from fastroute.status import Statuses, build_statuses
 from fastroute.status import build as status_build
+from fastroute.wire import encode
 
 ROUTES, ROUNDS, PART = 3_000, 5, 0.1
 SETTINGS = GraphSettings()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fastroute.compiler.compile import NOTHING, compile_snapshot
 from fastroute.difference import replaced
 from fastroute.graph.build import build_graph
-from fastroute.publication import Decoder, Downward, difference, encode
+from fastroute.publication import Downward, difference
 from fastroute.resources.core import (
     EndpointConditions,
     EndpointPort,
@@ -52,6 +52,7 @@ from fastroute.resources.world import Resources
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Bound, Failed, Outcome, Snapshot
 from fastroute.status import build_statuses
+from fastroute.wire import Decoder, encode
 
 GROUP = "gateway.networking.k8s.io"
 SETTINGS = GraphSettings(addressing=Addressing(bind=("127.0.0.1", "::1"), port_offset=8000))

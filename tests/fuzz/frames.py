@@ -7,7 +7,8 @@ an input is the size of the pieces in which the stream arrives, and its highest 
 import random
 from typing import Any
 
-from fastroute.publication import Decoder, Downward, Upward, WireError, encode
+from fastroute.publication import Downward, Upward
+from fastroute.wire import Decoder, WireError, encode
 
 UPWARD = 0x80
 EXTREMES = (b"\x00", b"\x7f", b"\x80", b"\xff", b"\xc0", b"\x00\x00", b"\xff\xff", b"\x80\x00\x00\x01", b"\x91" * 2000)

@@ -135,14 +135,14 @@ def edits(draw: Any) -> Any:
 
 
 def some_gateway(draw: Any, index: int) -> Gateway:
-    allow = st.sampled_from(("All", "Same", BY_LABEL))
-    port = st.sampled_from((80, 8080))
+    allow, port = st.sampled_from(("All", "Same", BY_LABEL)), st.sampled_from((80, 8080))
     listeners = [listener(name, draw(port), allow=draw(allow)) for name in ("one", "two")[: 1 + draw(number)]]
     listeners[0]["hostname"] = draw(st.sampled_from((None, "*.example.com")))
     listeners += some_https(draw)
     created = f"2026-01-0{draw(number) + 1}T00:00:00Z"
     spec = {"allowedListeners": {"namespaces": draw(st.sampled_from(({"from": "All"}, {"from": "None"}, BY_LABEL)))}}
-    return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created}, spec=spec)
+    tls = {"backend": draw(st.sampled_from(({}, {"clientCertificateRef": {"name": "c0"}})))}
+    return gateway(f"gw{index}", "infra", *listeners, meta={"creationTimestamp": created}, spec={**spec, "tls": tls})
 
 
 def some_set(draw: Any, home: str) -> ListenerSet:

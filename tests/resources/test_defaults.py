@@ -85,7 +85,8 @@ def test_gateways():
     assert spec.allowed_listeners.namespaces.from_ == "None"
     assert spec.addresses[0].type == "IPAddress"
     assert spec.tls.frontend.per_port[0].tls.validation.mode == "AllowValidOnly"
-    assert spec.tls.backend["clientCertificateRef"] == {"name": "a", "group": "", "kind": "Secret"}
+    shown = spec.tls.backend.client_certificate_ref
+    assert (shown.group, shown.kind, shown.name, shown.namespace) == ("", "Secret", "a", None)
 
 
 def test_listener_sets():

@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from fastroute.place import Place, Transport
-from fastroute.publication import Ack, Begin, Commit, Decoder, Drain, Listen, Upward, WireError, encode
+from fastroute.publication import Ack, Begin, Commit, Drain, Listen, Upward
+from fastroute.wire import Decoder, WireError, encode
 from fastroute.worker.control import LOST, ControlStream
 
 PLACE = Place(Transport.TCP, "127.0.0.1", 80)

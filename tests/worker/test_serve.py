@@ -20,7 +20,6 @@ from fastroute.publication import (
     AnnounceDrain,
     Begin,
     Commit,
-    Decoder,
     Drain,
     Drained,
     EndpointUpdate,
@@ -39,11 +38,11 @@ from fastroute.publication import (
     UpsertRule,
     Upward,
     WriteLog,
-    encode,
 )
 from fastroute.settings import Limits
 from fastroute.snapshot import Endpoint, Listener, Match, PathMatch, Rule, WeightedBackend
 from fastroute.supervisor.memory import counter_memory
+from fastroute.wire import Decoder, encode
 from fastroute.worker import serve as serve_module
 from fastroute.worker.control import ControlStream
 from fastroute.worker.serve import serve

@@ -17,16 +17,18 @@ in turn (looks.py), so they are served too, but changes are noticed later.
 
 import re
 from collections.abc import Container, Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
 from fastroute.fairness import interleaved
+from fastroute.graph.credential import client_certificate_ref
 from fastroute.graph.frontend import authority_refs, reference_to
 from fastroute.graph.grant import Reference, index_grants, permitted
 from fastroute.graph.listenerset import is_allowed, parent_of
 from fastroute.resources.core import Namespace, Secret
-from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet
+from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, SecretObjectReference
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.shape import SUBDOMAIN
@@ -68,7 +70,7 @@ class Choice(NamedTuple):
 
 
 def named_secrets(resources: Resources, controller_name: str) -> Names:
-    """The Secrets named by listeners of our Gateways, and of ListenerSets that refer to these."""
+    """The Secrets named by our Gateways, and by listeners of ListenerSets that refer to these."""
     return _judged(list(_references(resources, controller_name)), resources)
 
 
@@ -152,13 +154,14 @@ def _references(resources: Resources, controller_name: str) -> Iterator[tuple[bo
     """Each reference, and whether it is served if it is permitted."""
     gateways = _our_gateways(resources, controller_name)
     for key, gateway in gateways.items():
-        for reference in _of("Gateway", key.namespace, gateway.spec.listeners):
-            yield True, reference
+        shown = client_certificate_ref(gateway)
+        refs = chain(_secrets_of(gateway.spec.listeners), (shown,) if shown else ())
+        yield from ((True, reference) for reference in _of("Gateway", key.namespace, refs))
     for key, listener_set in resources.listener_sets.items():
         if (parent := parent_of(listener_set)) in gateways:
             home = resources.namespaces.get(Key("", key.namespace))
             allowed = is_allowed(gateways[parent], listener_set, home)
-            for reference in _of("ListenerSet", key.namespace, listener_set.spec.listeners):
+            for reference in _of("ListenerSet", key.namespace, _secrets_of(listener_set.spec.listeners)):
                 yield allowed, reference
 
 
@@ -167,15 +170,19 @@ def _our_gateways(resources: Resources, controller_name: str) -> dict[Key, Gatew
     return {key: item for key, item in resources.gateways.items() if item.spec.gateway_class_name in ours}
 
 
-def _of(kind: str, home: str, listeners: Iterable[Listener]) -> Iterator[Reference]:
+def _secrets_of(listeners: Iterable[Listener]) -> Iterator[SecretObjectReference]:
     for listener in listeners:
-        for ref in listener.tls.certificate_refs if listener.tls else ():
-            if (ref.group, ref.kind) == ("", "Secret"):
-                yield Reference(
-                    kind=kind,
-                    namespace=home,
-                    to_group="",
-                    to_kind="Secret",
-                    to_namespace=ref.namespace or home,
-                    to_name=ref.name,
-                )
+        yield from listener.tls.certificate_refs if listener.tls else ()
+
+
+def _of(kind: str, home: str, refs: Iterable[SecretObjectReference]) -> Iterator[Reference]:
+    for ref in refs:
+        if (ref.group, ref.kind) == ("", "Secret"):
+            yield Reference(
+                kind=kind,
+                namespace=home,
+                to_group="",
+                to_kind="Secret",
+                to_namespace=ref.namespace or home,
+                to_name=ref.name,
+            )
