@@ -28,7 +28,7 @@ from fastroute.ext.reactor.inet cimport (
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, close_connection, end_writing, has_ended, open_connection, set_deadline,
+    INTEREST_TRAFFIC, close_connection, dequeue, end_writing, has_ended, open_connection, set_deadline,
 )
 from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
 from fastroute.ext.reactor.sealing cimport sealing_advance, sealing_begin
@@ -295,6 +295,7 @@ cdef bint is_tls_failure(Reactor r, const Connection *u) noexcept nogil:
 
 
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
+    dequeue(r, u)               # a connection is in one list only; a long handshake may have put it into the ready list
     list_append(&r.slab, &pool.idle, u, link_of)
     pool.count += 1
     u.state = STATE_POOLED
