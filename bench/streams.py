@@ -2,8 +2,8 @@
 
     python bench/streams.py CASE COUNT       (with a checkout and its tests on PYTHONPATH)
 
-Clients and backend read only what tells them how many messages have arrived. The clock of the engine stands still: under
-Valgrind it executes so slowly that the limits of time would end each visit of a connection after one stream.
+Clients and backend read only what tells them how many messages have arrived. The clock of the engine is stopped: under
+Valgrind, it executes so slowly that the limits of time would end each visit of a connection after one stream.
 """
 
 import select
