@@ -58,7 +58,8 @@ cdef int list_keep(const FieldList *list, Buffer *buffer) noexcept nogil
 
 # The fields of a block for libnghttp2, in the arena; they refer to the block. `single`: as in FieldList. NULL if the arena
 # is full.
-cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, nghttp2_nv **single, Arena *arena) noexcept nogil
+cdef nghttp2_nv *list_fields(const char *block, uint32_t size, size_t *count, nghttp2_nv **single,
+                             Arena *arena) noexcept nogil
 
 cdef inline bint next_field(const char **at, const char *end, Slice *name, Slice *value, uint8_t *received) noexcept nogil:
     """Reads the field at `at`, and moves `at` to the next one; `received`: Received, or NULL. False: there is none."""

@@ -149,7 +149,8 @@ cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
         one = sk_X509_value(shown, i)
         if (X509_get_ext_count(one) > EXTENSIONS_MOST or X509_NAME_entry_count(X509_get_subject_name(one)) > ENTRIES_MOST
                 or X509_NAME_entry_count(X509_get_issuer_name(one)) > ENTRIES_MOST
-                or is_large(X509_get0_pubkey(one)) or is_unusual(X509_get0_pubkey(one)) or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
+                or is_large(X509_get0_pubkey(one)) or is_unusual(X509_get0_pubkey(one))
+                or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
             return True
         size += extended(one)
     return size > EXTENDED_MOST

@@ -1,8 +1,8 @@
 """Costs of keys; see keycost.pxd."""
 
 from fastroute.ext.tls.openssl cimport (
-    BIGNUM, BN_free, BN_num_bits, EVP_PKEY_DSA, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448, EVP_PKEY_RSA, EVP_PKEY_RSA_PSS,
-    EVP_PKEY_get_base_id, EVP_PKEY_get_bits, EVP_PKEY_get_bn_param,
+    BIGNUM, BN_free, BN_num_bits, EVP_PKEY_DSA, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448, EVP_PKEY_RSA,
+    EVP_PKEY_RSA_PSS, EVP_PKEY_get_base_id, EVP_PKEY_get_bits, EVP_PKEY_get_bn_param,
 )
 
 cdef enum:
