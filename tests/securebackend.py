@@ -15,6 +15,7 @@ from certificates import NOW, authority, certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
 from peer import Peer, SecureStream
 from rig import Script
@@ -67,6 +68,17 @@ def rsa_key(exponent: int) -> rsa.RSAPrivateKey:
         rsa.RSAPublicNumbers(exponent, made.p * made.q),
     )
     return numbers.private_key()
+
+
+def beside(key: CertificatePublicKeyTypes) -> snapshot.Certificate:
+    """A certificate for a.example.com, which is shown with one of this key that nothing needs."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "unneeded")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(authority().certificate.subject)
+    builder = builder.public_key(key).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(NOW).not_valid_after(NOW + datetime.timedelta(days=30))
+    unneeded = builder.sign(authority().key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    shown = issued(dns("a.example.com"))
+    return snapshot.Certificate(shown.chain + unneeded, shown.key)
 
 
 def dns(name: str) -> x509.DNSName:

@@ -7,9 +7,10 @@ trio has work to do on a descriptor passed to Engine.heed.
 
 A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
 read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
-that, and late in a turn it reads less (`portion`), so that the turn ends within LONGEST. Only one step cannot be divided:
-libssl computes a signature of a handshake at once, which takes 4 ms with the largest key. The turn ends after it, and
-events that have arrived meanwhile come before the next one.
+that, and late in a turn it reads less (`portion`), so that the turn ends within LONGEST. A step of a handshake
+cannot be divided: libssl computes a signature at once, which takes 4 ms with the largest key of the gateway, and verifies
+all certificates of a backend or a client at once, which takes 2 ms with the longest chain of the largest allowed keys
+(tls/keycost). The turn ends after it, and events that have arrived meanwhile come before the next one.
 
 The search for connections to end and handshakes that wait have parts of BUDGET for themselves, in which no other step
 begins.

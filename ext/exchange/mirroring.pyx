@@ -312,6 +312,7 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
             note_failure(r, u, u.endpoint)
             fail(r, u, MIRROR_NOT_CONNECTED)
             return
+        shares_note(&r.mirrors, &r.slab, u)     # the end of a handshake of TLS sends what waited
         endpoint_succeeded(u.endpoint)
         observe(r.counters, HISTOGRAM_CONNECT, r.now - u.started)
         if u.key != u.mirror.backend.key:       # it changed meanwhile: nothing may be sent on this connection

@@ -120,9 +120,10 @@ cdef int refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogi
 
 
 cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    """One read in each direction, if the other side has taken what was read before."""
+    """One read in each direction, if the other side has taken what was read before. After the end of a turn there is only
+    one, and the other direction is next."""
     cdef Connection *u = slab_find(&r.slab, x.upstream)
-    cdef bint sends
+    cdef bint sends = False
     cdef int verdict
     if u.failed:
         u.readable = True
@@ -130,12 +131,18 @@ cdef int advance_both(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         x.progress = r.milliseconds
         if flush(r, u) < 0:
             x.upload_over = u.readable = True
-    sends = wants_body(c, x, u)
+    if wants_body(c, x, u):
+        sends = not x.answer_next or not wants_answer(r, c, u)
+        x.answer_next = False
     if sends:
         verdict = request_relay(r, c, x, u)
         if verdict != VERDICT_ON:
             return verdict
-    if wants_answer(r, c, u) and not (sends and turn_is_over(r)):
+    if wants_answer(r, c, u):
+        if sends and turn_is_over(r):
+            x.answer_next = True
+            queue(r, c)
+            return VERDICT_ON
         verdict = response_relay(r, c, x, u)
         if verdict != VERDICT_ON or (x.stage != STAGE_WAITING and x.stage != STAGE_RELAYING):
             return verdict

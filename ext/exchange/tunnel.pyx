@@ -107,7 +107,9 @@ cdef inline bint is_lost(const Connection *sender, const Connection *receiver, b
 cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
     cdef uint64_t before = x.received
+    cdef bint skips = x.answer_next
     cdef int flow = FLOW_ON
+    x.answer_next = False
     if c.failed:
         c.readable = True
     if u.failed:
@@ -116,13 +118,14 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         return break_off(r, c, x, REASON_CLIENT_CLOSED)
     if is_lost(u, c, x.upstream_over):
         x.client_over = True
-    if not x.client_over:
+    if not x.client_over and not skips:
         flow = carry(r, c, u, x, &x.received)
         if flow == FLOW_RESET:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
         x.client_over = flow == FLOW_ENDED
     if not x.upstream_over and x.received != before and turn_is_over(r):
-        queue(r, c)                     # the other direction is next
+        x.answer_next = True            # then the other direction is first
+        queue(r, c)
     elif not x.upstream_over:
         flow = carry(r, u, c, x, &x.sent)
         if flow == FLOW_RESET:
@@ -131,7 +134,7 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         x.upstream_over = flow == FLOW_ENDED
     if x.client_over and x.upstream_over:
         return tunnel_end(r, c, x)
-    if has_more(c, u, x.client_over) or has_more(u, c, x.upstream_over):
+    if skips or has_more(c, u, x.client_over) or has_more(u, c, x.upstream_over):
         queue(r, c)
     set_deadline(r, c, x.progress + r.times.tunnel_idle)
     return VERDICT_ON

@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.fieldlist cimport is_copied
-from fastroute.ext.message.message cimport BODY_LENGTH, BODY_UNKNOWN, FIELD_TRAILER, Field, Message, is_line
+from fastroute.ext.message.message cimport BODY_LENGTH, BODY_UNKNOWN, FIELD_TRAILER, RECEIVED_LINE, Field, Message, is_line
 
 cdef struct Pen:                # position of the next byte
     char *at
@@ -54,7 +54,7 @@ cdef void put_fields(Pen *pen, const Message *message, bint trailer) noexcept no
         if field.dropped or not is_copied(field.known) or (field.known == FIELD_TRAILER and not trailer):
             field += 1
             continue
-        if field.name.data != stop or not field.received:
+        if field.name.data != stop or not field.received & RECEIVED_LINE:
             put(pen, start, stop - start)
             start = stop = field.name.data
         if is_line(field):

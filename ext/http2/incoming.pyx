@@ -95,7 +95,8 @@ cdef int on_header(nghttp2_session *wire, const nghttp2_frame *frame, const uint
         return NGHTTP2_ERR_CALLBACK_FAILURE
     # libnghttp2 reports names in upper case to on_invalid_header.
     put_plain(block.data + block.end, Slice(<const char *> name, <uint32_t> name_size),
-              Slice(<const char *> value, <uint32_t> value_size))
+              Slice(<const char *> value, <uint32_t> value_size),
+              flags & NGHTTP2_NV_FLAG_NO_INDEX != 0)
     block.end += room
     return 0
 

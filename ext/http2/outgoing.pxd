@@ -39,8 +39,11 @@ cdef int session_flush(Reactor r, Connection *s) noexcept nogil
 cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers, uint32_t used) noexcept nogil
 
 # Submits a request on a stream to a backend. `ends`: no content follows. libnghttp2 reads names and values later: they must
-# not change before session_opened has returned. Returns 0, or -1 if that is impossible.
-cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, bint ends) noexcept nogil
+# not change before session_opened has returned. `single`: X-Request-Id, if it may be in the table of the backend: there it
+# is never sent again, so it is put there only with few requests, after which the others refer to its name; or NULL. Returns
+# 0, or -1 if that is impossible.
+cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, nghttp2_nv *single,
+                         bint ends) noexcept nogil
 # Puts the request into the batch. If the backend has just reduced the number of streams that it accepts, the stream is
 # refused here. Returns 0, or -1 if the stream is broken.
 cdef int session_opened(Reactor r, Connection *s) noexcept nogil

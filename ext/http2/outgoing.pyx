@@ -25,6 +25,7 @@ from fastroute.ext.reactor.stream cimport parent_of, stream_refused
 
 cdef enum:
     FRAME_LEAST = 16384         # bytes of content in a frame, except in the last one
+    TEACH_EACH = 256            # requests: other fields may have displaced X-Request-Id from the table meanwhile
 
 cdef uint32_t[5] CODES          # by Cause
 CODES[<int> CAUSE_DONE] = NGHTTP2_NO_ERROR
@@ -101,7 +102,8 @@ cdef int send_trailers(Reactor r, Connection *p, Connection *s) noexcept nogil:
     cdef Buffer *parting = &s.stream.parting
     cdef uint32_t used = r.arena.used
     cdef size_t count
-    cdef nghttp2_nv *fields = list_fields(buffer_bytes(parting), buffer_size(parting), &count, &r.arena)
+    cdef nghttp2_nv *single
+    cdef nghttp2_nv *fields = list_fields(buffer_bytes(parting), buffer_size(parting), &count, &single, &r.arena)
     cdef int outcome = -1
     if fields is not NULL and nghttp2_submit_trailer(session_of(p).wire, s.stream.id, fields, count) == 0:
         outcome = gather(r, p)
@@ -223,7 +225,8 @@ cdef int session_keep_trailers(Reactor r, Connection *s, const Message *trailers
 # --- what a backend's side asks for
 
 
-cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, bint ends) noexcept nogil:
+cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, size_t count, nghttp2_nv *single,
+                         bint ends) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
     cdef nghttp2_data_provider provider
     cdef int32_t id
@@ -231,6 +234,9 @@ cdef int session_request(Reactor r, Connection *s, const nghttp2_nv *fields, siz
         return -1
     provider.source.ptr = NULL
     provider.read_callback = <Read> <void *> read_offered
+    session_of(p).teaches = single is not NULL and session_of(p).untaught == 0
+    if session_of(p).teaches:
+        single.flags &= ~<uint8_t> NGHTTP2_NV_FLAG_NO_INDEX
     id = nghttp2_submit_request(session_of(p).wire, NULL, fields, count, NULL if ends else &provider,
                                 <void *> <uintptr_t> handle_of(s))
     if id < 0:                  # out of memory, or of numbers
@@ -267,9 +273,10 @@ cdef int session_opened(Reactor r, Connection *s) noexcept nogil:
 cdef int open(Reactor r, Connection *p, Connection *s, const char *fields, uint32_t size, bint last) noexcept nogil:
     cdef uint32_t used = r.arena.used
     cdef size_t count
-    cdef const nghttp2_nv *list = list_fields(fields, size, &count, &r.arena)
+    cdef nghttp2_nv *single
+    cdef const nghttp2_nv *list = list_fields(fields, size, &count, &single, &r.arena)
     r.arena.used = used         # libnghttp2 copies the list
-    if list is NULL or session_request(r, s, list, count, last and buffer_size(&s.stream.parting) == 0) < 0:
+    if list is NULL or session_request(r, s, list, count, single, last and buffer_size(&s.stream.parting) == 0) < 0:
         return -1
     return session_opened(r, s)
 
@@ -284,10 +291,18 @@ cdef void note_reset(Session *session, uint32_t id) noexcept nogil:
     session.resets_count += 1
 
 
+cdef inline void request_sent(Session *session) noexcept nogil:
+    session.unsent = 0
+    if session.teaches:
+        session.untaught = TEACH_EACH
+    if session.untaught:
+        session.untaught -= 1
+
+
 cdef int on_frame_sent(nghttp2_session *wire, const nghttp2_frame *frame, Reactor r) noexcept nogil:
     if frame.hd.type == NGHTTP2_HEADERS:
         if <uint32_t> frame.hd.stream_id == session_of(r.speaking).unsent:
-            session_of(r.speaking).unsent = 0
+            request_sent(session_of(r.speaking))
     elif frame.hd.type == NGHTTP2_GOAWAY and frame.goaway.error_code != NGHTTP2_NO_ERROR:
         session_of(r.speaking).broken = True
     elif frame.hd.type == NGHTTP2_RST_STREAM:

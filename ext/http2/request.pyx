@@ -95,15 +95,19 @@ cdef void note(Message *message, Seen *seen, const Field *field) noexcept nogil:
         message.expect_continue = True
 
 
-cdef inline bint is_further_crumb(Seen *seen, Field *next, Slice name, Slice value) noexcept nogil:
-    """Whether it is a crumb of Cookie, but not the first one: that has the Field `next`."""
+cdef inline bint is_further_crumb(Seen *seen, Field *next, Slice name, Slice value, uint8_t received) noexcept nogil:
+    """Whether it is a crumb of Cookie, but not the first one: that has the Field `next`. One secret crumb makes the whole
+    field secret."""
     if name.size != 6 or not is_text(name.data, name.size, b"cookie", 6):
         return False
     if seen.crumbs == 0:
         seen.cookie = next
     seen.crumbs += 1
     seen.cookie_bytes += value.size + 2
-    return seen.crumbs > 1
+    if seen.crumbs == 1:
+        return False
+    seen.cookie.received |= received
+    return True
 
 
 cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits *limits) noexcept nogil:
@@ -112,20 +116,22 @@ cdef int take_fields(Message *message, Seen *seen, Slice block, const HeadLimits
     cdef const char *end = block.data + block.size
     cdef Field *field = message.fields
     cdef Slice name, value
+    cdef uint8_t received
     cdef int outcome
-    while next_field(&at, end, &name, &value):
+    while next_field(&at, end, &name, &value, &received):
         if name.data[0] == c':':
             outcome = take_pseudo(message, seen, name, value)
             if outcome:
                 return outcome
             continue
-        if is_further_crumb(seen, field, name, value):
+        if is_further_crumb(seen, field, name, value, received):
             continue
         if message.fields_count == limits.fields:
             return -REFUSAL_FIELDS_TOO_MANY
         memset(field, 0, sizeof(Field))
         field.name = name
         field.value = value
+        field.received = received
         field.known = field_name(name.data, name.size)
         field.dropped = dropped[field.known]
         if field.known:
@@ -143,7 +149,7 @@ cdef int join_crumbs(const Seen *seen, Slice block, Arena *arena) noexcept nogil
     cdef Slice name, value
     if out is NULL:
         return -REFUSAL_ARENA_FULL
-    while next_field(&at, block.data + block.size, &name, &value):
+    while next_field(&at, block.data + block.size, &name, &value, NULL):
         if not is_text(name.data, name.size, b"cookie", 6):
             continue
         if used:
@@ -257,16 +263,18 @@ cdef int read_trailers(Message *trailers, Slice block, uint32_t count, Arena *ar
     cdef const char *end = block.data + block.size
     cdef Field *field
     cdef Slice name, value
+    cdef uint8_t received
     memset(trailers, 0, sizeof(Message))
     trailers.fields = <Field *> arena_take(arena, count * <uint32_t> sizeof(Field))
     if trailers.fields is NULL:
         return -1
     trailers.fields_room = count
-    while trailers.fields_count < count and next_field(&at, end, &name, &value):
+    while trailers.fields_count < count and next_field(&at, end, &name, &value, &received):
         field = &trailers.fields[trailers.fields_count]
         memset(field, 0, sizeof(Field))
         field.name = name
         field.value = value
+        field.received = received
         field.known = field_name(name.data, name.size)
         trailers.fields_count += 1
     return 0

@@ -22,7 +22,7 @@ cdef bint list_message(FieldList *list, const Message *message) noexcept nogil:
     cdef const Field *field = message.fields
     cdef const Field *end = message.fields + message.fields_count
     while field < end:
-        if goes_on(field) and not list_field(list, field.name, field.value):
+        if goes_on(field) and not list_field(list, field):
             return False
         field += 1
     return True

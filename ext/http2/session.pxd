@@ -70,6 +70,8 @@ cdef struct Session:            # of one parent
     uint64_t found              # the handle of the stream that was found last; 0: none
     uint32_t found_id           # its number
     uint32_t unsent             # the stream whose fields were submitted: libnghttp2 has not read them yet; 0: none
+    uint32_t untaught           # requests to be sent before one teaches the name of X-Request-Id
+    uint8_t teaches             # the one with the number `unsent` does
     uint32_t open               # the stream whose block is being received; 0: none
     const char *offered         # content that the stream with the number `offering` sends now
     uint32_t offered_size

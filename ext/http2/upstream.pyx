@@ -84,7 +84,7 @@ cdef uint32_t status_of(const char *block, uint32_t size) noexcept nogil:
     cdef Slice name, value
     cdef uint32_t status = 0
     cdef uint32_t i
-    if not next_field(&at, block + size, &name, &value) or not is_text(name.data, name.size, b":status", 7) \
+    if not next_field(&at, block + size, &name, &value, NULL) or not is_text(name.data, name.size, b":status", 7) \
             or value.size != 3:
         return 0
     for i in range(3):
@@ -96,10 +96,10 @@ cdef uint32_t first_head(const char *blocks, uint32_t size) noexcept nogil:
     cdef const char *at = blocks
     cdef const char *start
     cdef Slice name, value
-    next_field(&at, blocks + size, &name, &value)       # its :status
+    next_field(&at, blocks + size, &name, &value, NULL)       # its :status
     while at != blocks + size:
         start = at
-        next_field(&at, blocks + size, &name, &value)
+        next_field(&at, blocks + size, &name, &value, NULL)
         if name.data[0] == c':':
             return <uint32_t> (start - blocks)          # that of the next one
     return size
@@ -111,8 +111,9 @@ cdef int take_fields(Message *message, Slice block, Slice *length, const HeadLim
     cdef const char *end = block.data + block.size
     cdef Field *field = message.fields
     cdef Slice name, value
+    cdef uint8_t received
     cdef int lengths = 0
-    while next_field(&at, end, &name, &value):
+    while next_field(&at, end, &name, &value, &received):
         if name.data[0] == c':':
             continue
         if message.fields_count == limits.fields:
@@ -120,6 +121,7 @@ cdef int take_fields(Message *message, Slice block, Slice *length, const HeadLim
         memset(field, 0, sizeof(Field))
         field.name = name
         field.value = value
+        field.received = received
         field.known = field_name(name.data, name.size)
         field.dropped = dropped[field.known]
         if field.known == FIELD_CONTENT_LENGTH:

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport Field, Message, is_line
+from fastroute.ext.message.message cimport RECEIVED_LINE, Field, Message, is_line
 
 cdef enum:
     LINE_MORE = 4               # bytes of a line besides name and value
@@ -76,7 +76,7 @@ cdef char *keep_fields(Message *kept, const Message *message, char *into) noexce
         next.value = Slice(into + field.name.size + 2, field.value.size)
         next.known = field.known
         next.dropped = 0
-        next.received = 1
+        next.received = field.received | RECEIVED_LINE
         into += field.name.size + field.value.size + LINE_MORE
         next += 1
         field += 1

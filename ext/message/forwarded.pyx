@@ -18,7 +18,7 @@ from fastroute.ext.message.fieldlist cimport append_field, join_slices
 from fastroute.ext.message.items cimport next_item
 from fastroute.ext.message.message cimport (
     DROPPED_HERE, FIELD_CLAIM, FIELD_MAX_FORWARDS, FIELD_X_FORWARDED_FOR, FIELD_X_FORWARDED_HOST,
-    FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, SCHEME_HTTP, SCHEME_HTTPS, Field,
+    FIELD_X_FORWARDED_PROTO, FIELD_X_REQUEST_ID, RECEIVED_SECRET, SCHEME_HTTP, SCHEME_HTTPS, Field,
 )
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
@@ -268,7 +268,7 @@ cdef int _extend_for(Field *last, const Slice *address, Arena *arena) noexcept n
     parts[0], parts[2] = last.value, address[0]
     parts[1].data = b", "
     parts[1].size = 2 if last.value.size else 0
-    last.received = 0
+    last.received &= RECEIVED_SECRET
     return join_slices(&last.value, arena, parts, 3)
 
 

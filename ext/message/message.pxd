@@ -78,12 +78,16 @@ cdef enum Declared:             # what a message says about its body
     BODY_LENGTH                 # content_length bytes
     BODY_UNKNOWN                # its end is not known in advance
 
+cdef enum Received:             # bits
+    RECEIVED_LINE = 1           # exactly as name, ": ", value, CRLF: writers copy the line
+    RECEIVED_SECRET = 2         # as a literal that is never indexed: no hop may put it into a table (RFC 7541 section 7.1.3)
+
 cdef struct Field:
     Slice name
     Slice value                 # without surrounding white space
     uint8_t known               # FieldName
     uint8_t dropped             # Dropped: why it is not copied to the next hop
-    uint8_t received            # received exactly as name, ": ", value, CRLF: writers copy the line
+    uint8_t received            # Received: how
 
 cdef struct Message:
     # request
@@ -126,5 +130,5 @@ cdef inline bint is_forwarded(const Message *message, const Field *field) noexce
 
 cdef inline bint is_line(const Field *field) noexcept nogil:
     """Whether name, ": ", value and CRLF lie one after another in memory, unchanged since they were received."""
-    return field.received and field.value.data == field.name.data + field.name.size + 2 \
+    return field.received & RECEIVED_LINE and field.value.data == field.name.data + field.name.size + 2 \
         and field.value.data[field.value.size] == c'\r'

@@ -91,6 +91,7 @@ cdef struct Exchange:
     uint32_t interim_bytes      # their bytes
     uint32_t retries            # number of tries after a pause (rule.retry)
     uint64_t resume             # milliseconds: when the pause ends
+    uint8_t answer_next         # only the request was relayed in the last step: in the next one only the answer is
     uint8_t in_flight           # included in `in_flight` of the last endpoint in `tried`
     Content request_body        # what has arrived of it
     Content response_body

@@ -10,7 +10,7 @@ from libc.string cimport memset
 from fastroute.ext.memory.slice cimport arena_take
 from fastroute.ext.message.authority cimport write_port
 from fastroute.ext.message.fieldlist cimport append_field, join_slices, same_name
-from fastroute.ext.message.message cimport DROPPED_BY_FILTER, SCHEME_HTTP, SCHEME_HTTPS, Field
+from fastroute.ext.message.message cimport DROPPED_BY_FILTER, RECEIVED_SECRET, SCHEME_HTTP, SCHEME_HTTPS, Field
 from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.reason cimport REASON_PREFLIGHT, REASON_REDIRECT
 from fastroute.ext.message.scratch cimport Scratch, slice_bytes
@@ -39,7 +39,7 @@ cdef int _set_field(const Step *step, Message *message, Arena *arena) noexcept n
             if found:
                 field.dropped = DROPPED_BY_FILTER
             field.value = step.value
-            field.received = 0
+            field.received &= RECEIVED_SECRET
             found = True
     return 0 if found or append_field(message, arena, step.name, step.value) != NULL else -1
 
@@ -54,7 +54,7 @@ cdef int _add_field(const Step *step, Message *message, Arena *arena) noexcept n
         field = &message.fields[i]
         if not field.dropped and same_name(&step.lower, &field.name):
             parts[0], parts[1], parts[2] = field.value, step.separator, step.value
-            field.received = 0
+            field.received &= RECEIVED_SECRET
             return join_slices(&field.value, arena, parts, 3)
     return 0 if append_field(message, arena, step.name, step.value) != NULL else -1
 

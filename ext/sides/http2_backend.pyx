@@ -8,7 +8,7 @@ head of a mirrored request is the beginning of its output (Stream.opening) until
 from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
-from fastroute.ext.http2.fieldblock cimport FieldList, list_keep, list_teach
+from fastroute.ext.http2.fieldblock cimport FieldList, list_keep
 from fastroute.ext.http2.outgoing cimport session_keep_trailers, session_opened, session_request
 from fastroute.ext.http2.request cimport read_trailers
 from fastroute.ext.http2.upstream cimport first_head, list_request, read_answer
@@ -26,22 +26,12 @@ from fastroute.ext.sides.arrival cimport (
 from fastroute.ext.sides.trailing cimport trailers_filter
 
 
-cdef enum:
-    TEACH_EACH = 256            # requests: other fields may have displaced the names meanwhile
-
-
 # --- the request
 
 
 cdef bint list_head(Reactor r, const Connection *u, const Message *message, FieldList *list) noexcept nogil:
     """The list is in `r.arena`, and its text in `r.outgoing`. False: no room."""
     return list_request(list, message, u.key.verification is not NULL, &r.arena, r.outgoing, r.outgoing_size)
-
-
-cdef inline bint teaches(Reactor r, const Connection *u) noexcept nogil:
-    """Whether it is one of the few requests after which the backend knows the names of all fields that the gateway adds."""
-    cdef const Connection *p = parent_of(r, u)
-    return p is not NULL and p.requests % TEACH_EACH == 1
 
 
 cdef int send_piece(Reactor r, Connection *u, const Piece *piece, uint32_t used) noexcept nogil:
@@ -69,9 +59,7 @@ cdef int send(Reactor r, Connection *u, const Message *message, const Piece *pie
     cdef FieldList list
     cdef int outcome = -1
     if list_head(r, u, message, &list):
-        if teaches(r, u):
-            list_teach(&list)
-        outcome = session_request(r, u, list.fields, list.count, only)
+        outcome = session_request(r, u, list.fields, list.count, list.single, only)
     r.arena.used = used         # libnghttp2 has copied the list
     if outcome < 0:
         return -1

@@ -97,7 +97,7 @@ cdef uint8_t kind_of(const Buffer *block) noexcept nogil:
     cdef Slice name, value
     cdef bint posted = False
     cdef uint8_t kind = CALL_NONE
-    while next_field(&at, end, &name, &value):
+    while next_field(&at, end, &name, &value, NULL):
         if is_text(name.data, name.size, b":method", 7):
             posted = value.size == 4 and memcmp(value.data, b"POST", 4) == 0
         elif is_text(name.data, name.size, b"content-type", 12):

@@ -8,7 +8,7 @@ All of it happens in the turn of the handshake, which has a budget (exchange/han
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from fastroute.ext.tls.keycost cimport RSA_OF_CLIENTS, is_large
+from fastroute.ext.tls.keycost cimport is_large, is_unusual
 from fastroute.ext.tls.openssl cimport (
     ASN1_STRING_length, ERR_GET_REASON, ERR_clear_error, Return, SSL_CTX_get0_param, SSL_CTX_set0_CA_list, SSL_CTX_set_cert_verify_callback,
     SSL_CTX_set_max_cert_list, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_verify, SSL_CTX_set_verify_depth,
@@ -138,7 +138,7 @@ cdef uint32_t memory_of(const X509_STACK *shown) noexcept nogil:
 
 
 cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
-    """Whether the certificates are too many or too complex, or their keys too large."""
+    """Whether the certificates are too many or too complex, or their keys too large or of unusual kinds."""
     cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
     cdef X509 *one
     cdef uint32_t size = 0
@@ -149,7 +149,8 @@ cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
         one = sk_X509_value(shown, i)
         if (X509_get_ext_count(one) > EXTENSIONS_MOST or X509_NAME_entry_count(X509_get_subject_name(one)) > ENTRIES_MOST
                 or X509_NAME_entry_count(X509_get_issuer_name(one)) > ENTRIES_MOST
-                or is_large(X509_get0_pubkey(one), RSA_OF_CLIENTS) or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
+                or is_large(X509_get0_pubkey(one)) or is_unusual(X509_get0_pubkey(one))
+                or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
             return True
         size += extended(one)
     return size > EXTENDED_MOST

@@ -1,7 +1,7 @@
 """Trust anchors; see anchors.pxd. The control plane judges them by the same code by which workers load them."""
 
 from fastroute.ext.tls.pem cimport Text, no_password
-from fastroute.ext.tls.keycost cimport RSA_OF_CLIENTS, is_large
+from fastroute.ext.tls.keycost cimport is_large
 from fastroute.ext.tls.openssl cimport (
     ERR_GET_LIB, ERR_GET_REASON, ERR_LIB_PEM, ERR_clear_error, ERR_peek_error, ERR_reason_error_string,
     PEM_R_NO_START_LINE, PEM_read_bio_X509, X509, X509_STORE_add_cert, X509_STORE_free, X509_STORE_new, X509_free,
@@ -67,7 +67,7 @@ def are_costly(bytes pem not None) -> bool:
     cdef X509 *read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
     cdef bint found = False
     while read is not NULL and not found:
-        found = is_large(X509_get0_pubkey(read), RSA_OF_CLIENTS)
+        found = is_large(X509_get0_pubkey(read))
         X509_free(read)
         read = PEM_read_bio_X509(text.bio, NULL, no_password, NULL)
     X509_free(read)

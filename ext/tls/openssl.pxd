@@ -70,7 +70,7 @@ cdef extern from "<openssl/rsa.h>" nogil:
     int EVP_PKEY_CTX_set_rsa_pss_saltlen(EVP_PKEY_CTX *how, int size)
 
 cdef extern from "<openssl/evp.h>" nogil:
-    int EVP_PKEY_RSA, EVP_PKEY_RSA_PSS, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448
+    int EVP_PKEY_DSA, EVP_PKEY_RSA, EVP_PKEY_RSA_PSS, EVP_PKEY_EC, EVP_PKEY_ED25519, EVP_PKEY_ED448
     int EVP_PKEY_get_bn_param(const EVP_PKEY *key, const char *name, BIGNUM **number)
     int EVP_PKEY_get_base_id(const EVP_PKEY *key)
     int EVP_PKEY_get_bits(const EVP_PKEY *key)

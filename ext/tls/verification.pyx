@@ -8,7 +8,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_pton
 from fastroute.ext.tls.certificate cimport Parsed, parse
 from fastroute.ext.tls.context cimport client_context_new
-from fastroute.ext.tls.keycost cimport RSA_OF_BACKENDS, is_large
+from fastroute.ext.tls.keycost cimport is_large
 from fastroute.ext.tls.openssl cimport (
     ASN1_STRING, GENERAL_NAMES, GEN_URI, NID_subject_alt_name, SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL,
     SSL_VERIFY_PEER, X509, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
@@ -174,11 +174,12 @@ cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
 
 
 cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
-    """Whether a certificate has a key with which a verification takes milliseconds, in one step of the engine."""
+    """Whether a certificate has a key with which a verification takes milliseconds, in one step of the engine. The control
+    plane has examined the anchors of ConfigMaps. Keys of unusual kinds are allowed: the path to an anchor may avoid them."""
     cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
     cdef int i
     for i in range(sk_X509_num(shown)):
-        if is_large(X509_get0_pubkey(sk_X509_value(shown, i)), RSA_OF_BACKENDS):
+        if is_large(X509_get0_pubkey(sk_X509_value(shown, i))):
             return True
     return False
 

@@ -18,6 +18,9 @@ from fastroute.resources.meta import Key
 
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 PARSED = 42  # bytes of memory for each byte of PEM: 41 were measured for empty names, 14 for a small certificate
+COSTLY = (
+    "has a CA certificate whose signatures are too expensive to verify: use RSA keys up to 4,096 bits, ECDSA or Ed25519"
+)
 MEND = f"write each certificate of {AUTHORITIES} as its issuer gave it, {LINES}"
 
 
@@ -28,7 +31,6 @@ class AuthoritiesNode(msgspec.Struct, frozen=True, kw_only=True):
     pem: bytes = b""
     count: int = 0  # of its certificates
     mistake: str | None = None  # "has no ca.crt"
-    costly: bool = False  # a signature of one of the CAs is expensive to verify: not for certificates of clients
 
 
 class _MistakeError(Exception):
@@ -53,7 +55,7 @@ class Shelf:
 def judge(source: ConfigMap) -> AuthoritiesNode:
     try:
         pem, count = _judged(source)
-        return AuthoritiesNode(source=source, pem=pem, count=count, costly=are_costly(pem))
+        return AuthoritiesNode(source=source, pem=pem, count=count)
     except _MistakeError as error:
         return AuthoritiesNode(source=source, mistake=str(error))
     except Exception:  # parsers raise undocumented exceptions, and one ConfigMap must not break the whole configuration
@@ -78,9 +80,12 @@ def _judged(source: ConfigMap) -> tuple[bytes, int]:
         raise _MistakeError(f"has {count} certificates in {AUTHORITIES} of which {len(certificates)} are whole: {MEND}")
     pem = b"".join(dict.fromkeys(each.public_bytes(Encoding.PEM) for each in certificates))
     try:
-        return pem, judge_anchors(pem)
+        judged = judge_anchors(pem)
     except ValueError as error:
         raise _MistakeError(f"has content in {AUTHORITIES} that OpenSSL rejects ({error})") from None
+    if are_costly(pem):
+        raise _MistakeError(COSTLY)
+    return pem, judged
 
 
 def merged(pems: tuple[bytes, ...]) -> bytes:

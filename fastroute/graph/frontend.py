@@ -28,7 +28,6 @@ from fastroute.snapshot import ClientValidation
 
 INSECURE = "AllowInsecureFallback"
 MOST = 64 * 1024 * 1024  # bytes for the Gateways of a namespace
-COSTLY = "whose signatures are too expensive to verify: use RSA keys up to 4,096 bits, ECDSA or Ed25519"
 
 
 class Validation(NamedTuple):
@@ -109,8 +108,6 @@ def _authorities(
     if source is None:
         return frontend_conditions.config_map_not_found(key, field)
     node = shelf.authorities(source)
-    if node.mistake is None and node.costly:
-        return frontend_conditions.invalid_authorities(key, f"has a CA certificate {COSTLY}", field)
     return node if node.mistake is None else frontend_conditions.invalid_authorities(key, node.mistake, field)
 
 

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 import trio
 from certificates import authority, certificate
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rig import GET, OK, Peer, Rig, answering, backends, connect, free_port, quiet, rule, running, saying, soon
-from securebackend import CA, address, dns, issued, secured, showing, tls_to, uri
+from securebackend import CA, address, beside, dns, issued, secured, showing, tls_to, uri
 
 from fastroute import snapshot
 from fastroute.settings import Limits
@@ -46,6 +48,8 @@ async def answer(rig: Rig, path: bytes = b"/") -> tuple[int, dict[str, str], byt
         # With a long exponent, a signature costs as much to verify as to make, and a chain has up to ten.
         (issued(dns(A), exponent=4294967291), {}, None),
         (issued(dns(A), exponent=(1 << 521) - 1), {}, INVALID),
+        (beside(RSAPublicNumbers(65537, 1 << 4103 | 1).public_key()), {}, INVALID),
+        (beside(X25519PrivateKey.generate().public_key()), {}, None),  # no path to an anchor has this kind of key
         (issued(dns(A), own=True), {}, INVALID),
         (issued(dns(A), own=True), {"trust_anchors": CA + issued(dns(A), own=True).chain}, None),
         (issued(dns(A)), {"trust_anchors": issued(dns(A), own=True).chain}, INVALID),

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from rig import Peer, Rig, answering, backends, connect, quiet, reporting, rule, running, soon
+from securebackend import dns, issued, secured, showing, tls_to
 
 from fastroute.snapshot import Mirror, Rule
 
@@ -178,3 +179,15 @@ async def test_a_search_does_not_visit_every_mirror_or_namespace() -> None:
             await send(client, "late", 1, 100_000)
             assert failures(rig)["displaced"] >= 3
             assert rig.engine.statistics().searched - before < 500
+
+
+async def test_what_waited_for_a_handshake_is_queued_no_longer() -> None:
+    script = secured(showing(issued(dns("a.example.com"))), hanging)
+    async with backends(answering, script) as [backend, hung], running(mirroring("m", "0", 1)) as rig:
+        rig.put("b", backend.port)
+        rig.upstreams.speak("m", tls_to("a.example.com"))
+        rig.put("m", hung.port)
+        await send(await connect(rig.port), "m", 1, 1000)
+        await soon(lambda: rig.counters.fixed()["mirrored"] == 1)
+        assert busy(rig, "m") == 1
+        assert rig.engine.statistics().mirrors_behind == 0

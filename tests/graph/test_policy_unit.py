@@ -40,6 +40,7 @@ MAPS = (
     config_map("empty", "infra"),
     config_map("blank", "infra", " \n"),
     config_map("odd", "infra", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"),
+    config_map("costly", "infra", CA + chain("ca", kind="rsa-4104").decode()),
     config_map("cut", "infra", CA + CA[: len(CA) // 2]),
     config_map("long", "infra", "x" * (MOST_AUTHORITIES + 1)).trimmed(),
 )
@@ -100,6 +101,12 @@ LOCAL = {"group": "", "kind": "ConfigMap", "name": "ca"}
         ("blank", "InvalidCACertificateRef", "[0]", "has nothing in ca.crt"),
         ("odd", "InvalidCACertificateRef", "[0]", "no readable PEM certificates"),
         ("cut", "InvalidCACertificateRef", "[0]", "has 2 certificates in ca.crt of which 1 are whole"),
+        (
+            "costly",
+            "InvalidCACertificateRef",
+            "[0]",
+            "has a CA certificate whose signatures are too expensive to verify",
+        ),
         ("long", "InvalidCACertificateRef", "[0]", "has 524,289 characters in ca.crt (maximum 524,288)"),
         ({**LOCAL, "kind": "Secret"}, "InvalidKind", "[0].kind", 'refers to kind Secret of group ""'),
         ({**LOCAL, "kind": "configmap"}, "InvalidKind", "[0].kind", "only kind ConfigMap"),

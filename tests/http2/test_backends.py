@@ -110,25 +110,6 @@ async def test_trailers_of_http1_and_http2() -> None:
         assert seen == [[("x-sum", "2")]]
 
 
-async def test_request_ids_are_sent_with_few_bytes() -> None:
-    """Only the first one is in the table of the backend; later ones refer to its name."""
-    ids: list[str] = []
-    links: list[Link] = []
-
-    async def script(peer: Channel) -> None:
-        await peer.request()
-        ids.append(dict(peer.fields)["x-request-id"])
-        await peer.send(OK)
-
-    async with serving(script, links) as (rig, _):
-        for _ in range(4):
-            assert (await (await asked(rig)).response())[0] == 200
-        [link] = links
-        table = [value for name, value in link.h2.decoder.header_table.dynamic_entries if name == b"x-request-id"]
-        assert [value.decode() for value in table] == ids[:1]
-        assert len(set(ids)) == 4
-
-
 async def test_what_is_sent() -> None:
     found = []
 
