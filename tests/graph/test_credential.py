@@ -23,7 +23,6 @@ from graph.world import (
 
 from fastroute.compiler.compile import Compiled, compile_snapshot
 from fastroute.ext.tls.certificate import CERTIFICATES_MOST
-from fastroute.graph import ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
 from fastroute.publication import ClientCertificate, UpsertBackend, difference, publication, restored_backend
@@ -262,18 +261,6 @@ def test_a_publication_has_a_certificate_once() -> None:
     }
     with pytest.raises(ValueError, match="has a client certificate that was not sent"):
         restored_backend(rows[0], anchors, {})
-
-
-def test_endpoints_count_once_for_each_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ration, "MOST_OF_SERVICE", 6)
-    addresses = [f"10.0.1.{number}" for number in range(1, 5)]
-    more = endpoint_slice("more", "infra", "copy", *addresses)
-    used = {}
-    for names in (("edge",), ("edge", "core")):
-        one = route("r", "infra", ref("copy"), parents=parents(*names))
-        graph = build_graph(resources(more, one), GraphSettings())
-        used[names] = len(graph.backends["infra/copy:80"].endpoints)
-    assert used == {("edge",): 4, ("edge", "core"): 3}
 
 
 def test_certificates_count_for_the_memory_of_a_route() -> None:
