@@ -105,6 +105,15 @@ def test_a_certificate_of_another_namespace_needs_a_grant() -> None:
     assert graph.gateways[Key("infra", "gw")].client_certificate == "certs/good"
 
 
+def test_a_listener_with_a_reference_that_is_not_resolved() -> None:
+    graph = built(showing("good", listener(), https("secure", "none")), *SECRETS)
+    assert conditions(graph)["ResolvedRefs"] == ("False", "ListenersNotResolved")
+    both = built(showing("none", listener(), https("secure", "none")), *SECRETS)
+    assert conditions(both)["ResolvedRefs"] == ("False", INVALID)
+    other = built(gateway("gw", "infra", listener(), https("secure", "none")), *SECRETS)
+    assert "ResolvedRefs" not in conditions(other)
+
+
 def test_a_gateway_without_one_has_no_such_condition() -> None:
     graph = built(gateway(spec={"tls": {"backend": {}}}))
     assert "ResolvedRefs" not in conditions(graph)
