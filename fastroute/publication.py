@@ -25,7 +25,7 @@ from fastroute.settings import Limits
 from fastroute.shortage import Short
 from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
 from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, with_certificate
-from fastroute.wire import FRAGMENT, encode
+from fastroute.wire import is_one_fragment
 
 ENDPOINTS = 1000  # of a message
 
@@ -312,7 +312,7 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
     endpoints = {change.backend: change.endpoints for change in changes if isinstance(change, SetEndpoints)}
     if base and len(endpoints) == len(changes):
         update = EndpointUpdate(version, base, endpoints)
-        if len(encode(update)) <= FRAGMENT:
+        if is_one_fragment(update):
             yield update
             return
     yield Begin(version, base)
