@@ -23,7 +23,7 @@ from fastroute.difference import changed_keys
 from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
-from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
+from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot, backend_label
 from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, with_certificate
 from fastroute.wire import is_one_fragment
 
@@ -352,7 +352,7 @@ def _sharing(change: Change, known: _Shared) -> Iterator[TrustAnchors | ClientCe
 def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
     """With its trust anchors. `anchors`: those of the publication, by number. ValueError: they are not among these."""
     if change.anchors and change.anchors not in anchors:
-        name = change.id if isinstance(change, UpsertBackend) else change.listener.id
+        name = backend_label(change.id) if isinstance(change, UpsertBackend) else change.listener.id
         raise ValueError(f"{name} has trust anchors that were not sent")
     return _with_anchors(change, anchors[change.anchors], 0) if change.anchors else change
 
@@ -362,7 +362,7 @@ def restored_backend(
 ) -> UpsertBackend:
     """Also with its client certificate. `certificates`: as `anchors`."""
     if change.certificate and change.certificate not in certificates:
-        raise ValueError(f"{change.id} has a client certificate that was not sent")
+        raise ValueError(f"{backend_label(change.id)} has a client certificate that was not sent")
     if change.certificate:
         change = _with_certificate(change, certificates[change.certificate], 0)
     return restored(change, anchors)
