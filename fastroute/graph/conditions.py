@@ -356,7 +356,9 @@ def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
 def no_client_certificate(problem: Problem) -> Problem:
     """For a Gateway whose clientCertificateRef has a problem of a certificateRef."""
     reason = "InvalidClientCertificateRef" if problem.reason == "InvalidCertificateRef" else problem.reason
-    message = f"{problem.message} Until then, connections to backends are made without a client certificate."
+    message = (
+        f"{problem.message} Until this is corrected, connections to backends are made without a client certificate."
+    )
     return msgspec.structs.replace(problem, reason=reason, message=message)
 
 

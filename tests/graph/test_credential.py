@@ -82,7 +82,9 @@ def test_a_reference_that_is_not_served(shown: dict[str, str], reason: str, fiel
     (problem,) = node.problems
     assert (problem.condition, problem.reason, problem.field) == ("ResolvedRefs", reason, FIELD + field)
     assert word in problem.message
-    assert "without a client certificate" in problem.message
+    assert problem.message.endswith(
+        "Until this is corrected, connections to backends are made without a client certificate."
+    )
     assert node.client_certificate is None
     assert node.listeners[0].serves
     assert conditions(graph) == {
