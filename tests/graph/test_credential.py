@@ -216,6 +216,8 @@ def test_listeners_of_listener_sets_show_that_of_the_gateway() -> None:
     assert set(shown_by(snapshot).values()) == {"infra/one"}
 
 
+FAR = showing({"name": "good", "namespace": "certs"}, listener(port=83), name="far")
+ALLOWED = grant("g", "certs", "infra", "good", from_kind="Gateway", to_kind="Secret")
 EDITS: dict[str, Any] = {
     "another certificate in the Secret": secret("one", "infra", number=2),
     "an invalid Secret": plain_secret("one", "infra", {}),
@@ -224,12 +226,20 @@ EDITS: dict[str, Any] = {
     "no reference": gateway("edge", "infra", listener(port=80), spec=OPEN),
     "another parent": route("r", "infra", ref("s"), parents=parents("core")),
     "no policy": (type(POLICY), POLICY.key),
+    "another certificate in the Secret of another namespace": secret("good", "certs", number=1),
+    "no Secret in another namespace": (Secret, Key("certs", "good")),
+    "no grant": (type(ALLOWED), ALLOWED.key),
+    "a grant for another Secret": grant("g", "certs", "infra", "other", from_kind="Gateway", to_kind="Secret"),
+    "a Secret of another namespace without a grant": showing(
+        {"name": "one", "namespace": "certs"}, listener(port=80), name="edge"
+    ),
 }
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_an_edit_gives_what_a_build_from_scratch_gives(edit: Any) -> None:
-    before = resources(route("r", "infra", ref("s"), parents=parents("edge", "core")))
+    far = (FAR, ALLOWED, secret("good", "certs"), secret("one", "certs"))
+    before = resources(route("r", "infra", ref("s"), parents=parents("edge", "core", "far")), *far)
     after = removed(before, *edit) if isinstance(edit, tuple) else replaced(before, edit)
     graph = build_graph(before, GraphSettings())
     compiled = compile_snapshot(graph)
