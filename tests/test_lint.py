@@ -164,18 +164,6 @@ def test_certificates_out_of_time(years: int, words: str | None) -> None:
     assert [words in message for message in found] == ([True] if words else [])
 
 
-@pytest.mark.parametrize("years", [1, 11])
-def test_certificates_for_backends_out_of_time(years: int) -> None:
-    tls = {"backend": {"clientCertificateRef": {"name": "c"}}}
-    resources = world(gateway("gw", "infra", spec={"tls": tls}), secret("c", "infra"))
-    now = (START + years * YEAR).timestamp()
-    found = list(lint(resources, build_graph(resources, GraphSettings()), now))
-    assert [(one.reason, one.field) for one in found] == (
-        [("CertificateOutOfTime", "spec.tls.backend.clientCertificateRef")] if years > 1 else []
-    )
-    assert all("backends will reject it" in one.message for one in found)
-
-
 def test_parents_that_are_not_there() -> None:
     parents = [{"namespace": "infra", "name": "gw"}, {"name": "gone"}, {"name": "mesh", "kind": "Service", "group": ""}]
     given = (gateway(), route("r", "red", ref("s"), parents=parents), route("lost", "red", ref("s"), parents=[]))
