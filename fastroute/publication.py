@@ -23,9 +23,9 @@ from fastroute.difference import changed_keys
 from fastroute.place import Place
 from fastroute.settings import Limits
 from fastroute.shortage import Short
-from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot
+from fastroute.snapshot import Backend, Certificate, Endpoint, Listener, Rule, Snapshot, backend_label
 from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, with_certificate
-from fastroute.wire import FRAGMENT, encode
+from fastroute.wire import is_one_fragment
 
 ENDPOINTS = 1000  # of a message
 
@@ -312,7 +312,7 @@ def publication(version: int, base: int, changes: Sequence[Change]) -> Iterator[
     endpoints = {change.backend: change.endpoints for change in changes if isinstance(change, SetEndpoints)}
     if base and len(endpoints) == len(changes):
         update = EndpointUpdate(version, base, endpoints)
-        if len(encode(update)) <= FRAGMENT:
+        if is_one_fragment(update):
             yield update
             return
     yield Begin(version, base)
@@ -352,7 +352,7 @@ def _sharing(change: Change, known: _Shared) -> Iterator[TrustAnchors | ClientCe
 def restored(change: UpsertT, anchors: Mapping[int, bytes]) -> UpsertT:
     """With its trust anchors. `anchors`: those of the publication, by number. ValueError: they are not among these."""
     if change.anchors and change.anchors not in anchors:
-        name = change.id if isinstance(change, UpsertBackend) else change.listener.id
+        name = backend_label(change.id) if isinstance(change, UpsertBackend) else change.listener.id
         raise ValueError(f"{name} has trust anchors that were not sent")
     return _with_anchors(change, anchors[change.anchors], 0) if change.anchors else change
 
@@ -362,7 +362,7 @@ def restored_backend(
 ) -> UpsertBackend:
     """Also with its client certificate. `certificates`: as `anchors`."""
     if change.certificate and change.certificate not in certificates:
-        raise ValueError(f"{change.id} has a client certificate that was not sent")
+        raise ValueError(f"{backend_label(change.id)} has a client certificate that was not sent")
     if change.certificate:
         change = _with_certificate(change, certificates[change.certificate], 0)
     return restored(change, anchors)

@@ -28,6 +28,11 @@ def encode(message: msgspec.Struct) -> bytes:
     return b"".join(_fragments(_encoder.encode(message)))
 
 
+def is_one_fragment(message: msgspec.Struct) -> bool:
+    """Of a message of any size, also of one that is too large to be sent."""
+    return len(_encoder.encode(message)) <= PIECE
+
+
 def _fragments(body: bytes) -> Iterator[bytes]:
     if len(body) > MESSAGE_LIMIT:
         raise WireError(f"a message has {len(body)} bytes; the limit is {MESSAGE_LIMIT}")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
+from fastroute import wire
 from fastroute.place import Place, Transport
 from fastroute.publication import (
     ENDPOINTS,
@@ -372,3 +373,12 @@ def test_a_shortage_with_an_impossible_value_is_refused(wrong: dict[str, object]
     decoder.feed(encode(msgspec.structs.replace(Short("accept", 24, 1), **wrong)))
     with pytest.raises(WireError):
         decoder.next_message()
+
+
+def test_endpoints_that_are_too_many_for_a_message_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MESSAGE_LIMIT", 100_000)
+    many = tuple(Endpoint(f"10.0.{number // 250}.{number % 250}", 80) for number in range(3 * ENDPOINTS))
+    changes = [SetEndpoints(f"a/s{number}:80", many) for number in range(3)]
+    messages = list(publication(2, 1, changes))
+    assert (messages[0], messages[-1]) == (Begin(2, 1), Commit(2))
+    assert all(len(wire.encode(message)) <= 100_000 for message in messages)

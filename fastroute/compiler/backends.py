@@ -47,20 +47,24 @@ def _reason(node: BackendRefNode) -> str | None:
     return node.withheld.reason if node.withheld is not None else None
 
 
-def backends_showing(backends: tuple[WeightedBackend, ...], certificate: str) -> tuple[WeightedBackend, ...]:
-    """The same for a Gateway with this certificate for backends."""
+def backends_showing(
+    backends: tuple[WeightedBackend, ...], certificate: str, secured: frozenset[str]
+) -> tuple[WeightedBackend, ...]:
+    """The same for a Gateway with this certificate, which it shows to the backends that are `secured`."""
     return tuple(
         replace(
             one,
-            backend=showing(one.backend, certificate) if one.status is None else one.backend,
-            filters=filters_showing(one.filters, certificate),
+            backend=showing(one.backend, certificate) if one.backend in secured else one.backend,
+            filters=filters_showing(one.filters, certificate, secured),
         )
         for one in backends
     )
 
 
-def filters_showing(filters: tuple[Filter, ...], certificate: str) -> tuple[Filter, ...]:
-    """Requests are mirrored only to backends that are served, so every id is one of a resolved reference."""
+def filters_showing(filters: tuple[Filter, ...], certificate: str, secured: frozenset[str]) -> tuple[Filter, ...]:
     return tuple(
-        replace(one, backend=showing(one.backend, certificate)) if isinstance(one, Mirror) else one for one in filters
+        replace(one, backend=showing(one.backend, certificate))
+        if isinstance(one, Mirror) and one.backend in secured
+        else one
+        for one in filters
     )

@@ -33,15 +33,15 @@ def http_bodies(route: RouteNode) -> tuple[Body, ...]:
     return tuple(_body(route.source, written, node) for written, node in rules)
 
 
-def showing_bodies(bodies: tuple[Body, ...], certificate: str | None) -> tuple[Body, ...]:
-    """The same for a Gateway with this certificate for backends."""
-    if certificate is None:
+def showing_bodies(bodies: tuple[Body, ...], certificate: str | None, secured: frozenset[str]) -> tuple[Body, ...]:
+    """The same for a Gateway with this certificate for backends, which it shows to those that are `secured`."""
+    if certificate is None or not secured:
         return bodies
     return tuple(
         msgspec.structs.replace(
             body,
-            filters=filters_showing(body.filters, certificate),
-            backends=backends_showing(body.backends, certificate),
+            filters=filters_showing(body.filters, certificate, secured),
+            backends=backends_showing(body.backends, certificate, secured),
         )
         for body in bodies
     )

@@ -194,7 +194,8 @@ class _Compilation:
         known = id(route), attachment.client_certificate
         bodies = self._bodies.get(known)
         if bodies is None:
-            bodies = self._bodies[known] = showing_bodies(BODIES[route.kind](route), attachment.client_certificate)
+            shown = attachment.client_certificate
+            bodies = self._bodies[known] = showing_bodies(BODIES[route.kind](route), shown, attachment.secured)
         rules = tuple(
             Rule(
                 id=f"{listener.id}|{kind}|{key}|{body.index}",

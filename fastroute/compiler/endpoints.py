@@ -1,7 +1,7 @@
 """Backends: what is spoken to them, and their current endpoints.
 
 Separate from the rules, so that changes of Services and Pods do not change rules. A Snapshot has a backend once for
-each client certificate of the Gateways that use it (graph/backend_id.py): connections with different ones are not
+each client certificate that Gateways show to it (graph/variant.py): connections with different ones are not
 exchangeable.
 """
 
@@ -42,7 +42,7 @@ def changed_rows(
         for certificate in new.certificates:
             row = showing(id_, certificate)
             rows.backends[row] = _showing(backend, certificates.get(certificate))
-            rows.endpoints[row] = new.endpoints
+            rows.endpoints[row] = new.fewer.get(certificate, new.endpoints)
     return rows
 
 

@@ -16,11 +16,13 @@ from fastroute.graph.memo import Memo
 from fastroute.graph.node import BackendNode, Concern, Graph
 from fastroute.graph.policies import concerned_services, tls_for
 from fastroute.graph.protocol import Protocol, protocol_of
-from fastroute.graph.ration import Demand, Rations
+from fastroute.graph.ration import Cut, Demand, Rations
 from fastroute.graph.unit import Made, Unit
+from fastroute.graph.variant import Claim, Need, Users, Variant, variants_of
 from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
+from fastroute.snapshot import Endpoint
 
 _NO_RATIONS = Rations()
 
@@ -28,31 +30,31 @@ _NO_RATIONS = Rations()
 def _backend_ids(unit: Unit | None) -> Iterator[str]:
     if unit and unit.node:
         for rule in unit.node.rules:
-            yield from (ref.id for ref in rule.backend_refs if ref.resolved)
-            yield from (mirror.id for mirror in rule.mirrors if mirror.resolved)
-
-
-Users = Mapping[str, Mapping[str, int]]  # by backend, then by client certificate: how many references need it
+            yield from (one.id for one in rule.references if one.resolved)
 
 
 def count_users(last: Memo, made: Made) -> Users:
-    users: dict[str, Mapping[str, int]] = dict(last.users)
+    users: dict[str, Mapping[Need, int]] = dict(last.users)
     for id_, unit in made.items():
         for one, more in ((unit, 1), (last.units.get(id_), -1)):
-            certificates = _certificates_of(one)
-            for backend in _backend_ids(one):
+            shown = _shown_by(one).items()
+            for backend in set(_backend_ids(one)):
+                needs = {
+                    Need(certificate or "" if backend in secured else "", id_[1].namespace)
+                    for certificate, secured in shown
+                }
                 counts = Counter(users.get(backend, {}))
-                counts.update(dict.fromkeys(certificates, more))
-                users[backend] = {certificate: count for certificate, count in counts.items() if count}
+                counts.update(dict.fromkeys(needs, more))
+                users[backend] = {need: count for need, count in counts.items() if count}
                 if not users[backend]:
                     del users[backend]
     return users
 
 
-def _certificates_of(unit: Unit | None) -> frozenset[str]:
-    """Ids of the certificates that the Gateways of a route have for backends; "": one has none, or there is none."""
+def _shown_by(unit: Unit | None) -> Mapping[str | None, frozenset[str]]:
+    """By certificate of a Gateway of the route: the backends to which it is shown. Only listeners that serve count."""
     attachments = unit.asked.attachments.values() if unit else ()
-    return frozenset(one.client_certificate or "" for one in attachments) or frozenset(("",))
+    return {one.client_certificate: one.secured for one in attachments if one.serves} or {None: frozenset()}
 
 
 class Supply(NamedTuple):
@@ -83,8 +85,7 @@ def build_backends(memo: Memo, last: Memo, before: Graph, owners: Set[Key], made
     """Backends whose use or endpoints changed are rebuilt, the others reused. `owners`: as in `exclude`."""
     stores: dict[Key, _Store] = {}
     changed = _changed(memo, last, owners, made)
-    demands = {id_: _demand(id_, memo, stores) if id_ in memo.users else None for id_ in changed}
-    rations = _ration_all(last.rations, demands)
+    rations = _ration_all(last, memo, stores, changed)
     short = _moved(last.rations, rations)
     ids = changed | {id_ for id_ in short if id_ in memo.users}
     nodes = {id_: _node(id_, memo, rations, stores) if id_ in memo.users else None for id_ in ids}
@@ -126,50 +127,100 @@ def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, Serv
     return store, store.port(number, transport)
 
 
-def _demand(id_: str, memo: Memo, stores: dict[Key, _Store]) -> Demand:
+def _demands(id_: str, memo: Memo, stores: dict[Key, _Store]) -> dict[tuple[str, Claim], Demand]:
+    """By the namespace that pays."""
+    if id_ not in memo.users:
+        return {}
     store, port = _find(id_, memo, stores)
-    return Demand(age(store.service), port.port, count(store.offered(port)) * len(memo.users[id_]))
+    when, endpoints = age(store.service), count(store.offered(port))
+    return {
+        (payer, Claim(id_, one.certificate)): Demand(one.further, when, port.port, endpoints)
+        for one in variants_of(id_, memo.users[id_])
+        for payer in one.payers
+    }
 
 
-def _ration_all(rations: Mapping[str, Rations], demands: Mapping[str, Demand | None]) -> Mapping[str, Rations]:
-    changes: dict[str, dict[str, Demand | None]] = {}
-    for id_, demand in demands.items():
-        space = id_.partition("/")[0]
-        if rations.get(space, _NO_RATIONS).demands.get(id_) != demand:
-            changes.setdefault(space, {})[id_] = demand
+def _ration_all(last: Memo, memo: Memo, stores: dict[Key, _Store], changed: Set[str]) -> Mapping[str, Rations]:
+    rations = last.rations
+    changes: dict[str, dict[Claim, Demand | None]] = {}
+    for id_ in changed:
+        before = variants_of(id_, last.users.get(id_, ()))
+        gone = {(payer, Claim(id_, one.certificate)): None for one in before for payer in one.payers}
+        for (space, claim), demand in {**gone, **_demands(id_, memo, stores)}.items():
+            if rations.get(space, _NO_RATIONS).demands.get(claim) != demand:
+                changes.setdefault(space, {})[claim] = demand
     made = {space: ration.ration(rations.get(space, _NO_RATIONS), change) for space, change in changes.items()}
     return replaced(rations, {space: one if one.demands else None for space, one in made.items()})
 
 
 def _moved(last: Mapping[str, Rations], now: Mapping[str, Rations]) -> Iterator[str]:
-    """Backends of which another number of endpoints is used now, because of the limit of their namespace."""
+    """Backends of which another number of endpoints is used now, because of the limit of a namespace."""
     for space in changed_keys(last, now):
         was, here = (one.get(space, _NO_RATIONS).short for one in (last, now))
-        yield from (id_ for id_ in was.keys() | here.keys() if was.get(id_) != here.get(id_))
+        yield from (claim.backend for claim in was.keys() | here.keys() if was.get(claim) != here.get(claim))
 
 
 def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key, _Store]) -> BackendNode:
     store, port = _find(id_, memo, stores)
     service = store.service.key
+    variants = variants_of(id_, memo.users[id_])
+    cuts = _cuts(id_, variants, rations)
+    most = max((cut.used for cut in cuts.values()), default=0) if len(cuts) == len(variants) else None
     offers = store.offered(port)
-    cut = rations[service.namespace].short.get(id_)
-    certificates = tuple(sorted(memo.users[id_]))
-    if cut is not None:
-        offers = first(offers, cut.used // len(certificates))
+    offers = offers if most is None else tuple(first(offers, most))
     refused = refused_of(offers, TRANSPORTS[port.protocol], memo.exclusion.forbidden) if store.suspect else ()
+    usable = _Usable(offers, frozenset(one.endpoint for one in refused))
     concerns = []
     if refused:
         concerns.append(conditions.endpoints_refused(service, refused))
-    if cut is not None:
-        concerns.append(conditions.too_many_endpoints(service, port.port, cut))
+    concerns += _shortages(variants, cuts, service, port.port)
     return BackendNode(
         id=id_,
         service=service,
         transport=TRANSPORTS[port.protocol],
         port=port.port,
-        endpoints=eligible(offers, frozenset(one.endpoint for one in refused)),
+        endpoints=usable.of(None),
         protocol=Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port),
         applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies),
         concerns=tuple(concerns),
-        certificates=certificates,
+        certificates=tuple(one.certificate for one in variants),
+        fewer={shown: usable.of(cut.used) for shown, cut in cuts.items() if cut.used != most},
     )
+
+
+class _Usable:
+    """The endpoints that are used of the first offers."""
+
+    def __init__(self, offers: Iterable[Offer], refused: frozenset[Endpoint]) -> None:
+        self._offers, self._refused = offers, refused
+        self._made: dict[int | None, tuple[Endpoint, ...]] = {}
+
+    def of(self, most: int | None) -> tuple[Endpoint, ...]:
+        if most not in self._made:
+            offers = self._offers if most is None else first(self._offers, most)
+            self._made[most] = eligible(offers, self._refused)
+        return self._made[most]
+
+
+def _cuts(id_: str, variants: tuple[Variant, ...], rations: Mapping[str, Rations]) -> dict[str, Cut]:
+    """By certificate. A variant is as large as one of the namespaces that pay for it can afford."""
+    cuts = {}
+    for one in variants:
+        claim = Claim(id_, one.certificate)
+        known = [rations[payer].short.get(claim) for payer in one.payers]
+        limited = [cut for cut in known if cut is not None]
+        if len(limited) == len(known):
+            cuts[one.certificate] = max(limited)
+    return cuts
+
+
+def _shortages(variants: tuple[Variant, ...], cuts: Mapping[str, Cut], service: Key, port: int) -> Iterator[Concern]:
+    """One for each namespace at most: of the variant with the fewest endpoints that its routes need."""
+    worst: dict[str, Cut] = {}
+    for one in variants:
+        if cut := cuts.get(one.certificate):
+            worst.update((space, min(worst.get(space, cut), cut)) for space in one.namespaces)
+    for cut in sorted(set(worst.values())):
+        spaces = tuple(sorted(space for space, own in worst.items() if own == cut))
+        concern = conditions.too_many_endpoints(service, port, cut)
+        yield concern if len(variants) == 1 else concern._replace(namespaces=spaces)

@@ -7,10 +7,10 @@ grant allows is refused before the existence of its target is checked.
 from typing import NamedTuple
 
 from fastroute.graph import conditions
-from fastroute.graph.backend_id import backend_id, find_port, over_http2
+from fastroute.graph.backend_id import backend_id, find_port, over_http2, parts_of
 from fastroute.graph.dependency import CONCERNS, SERVICES, UNFULFILLED, Reader
 from fastroute.graph.grant import Reference
-from fastroute.graph.node import BackendRefNode, Problem, Withheld
+from fastroute.graph.node import BackendRefNode, Problem, RouteNode, Withheld
 from fastroute.graph.permission import refusal
 from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
@@ -87,7 +87,21 @@ def judge(referrer: Referrer, ref: HTTPBackendRef | BackendObjectReference, fiel
     if found.problem is not None:
         return found
     concerns = reader.find(CONCERNS, referrer.id_of(ref)) or ()
-    return found._replace(concerns=tuple(conditions.concerned(one, field) for one in concerns))
+    own = (one for one in concerns if one.namespaces is None or referrer.namespace in one.namespaces)
+    return found._replace(concerns=tuple(conditions.concerned(one, field) for one in own))
+
+
+def secured_backends(route: RouteNode, reader: Reader) -> frozenset[str]:
+    """Ids of its backends to which a BackendTLSPolicy applies that can be fulfilled."""
+    served = {one.id for rule in route.rules for one in rule.references if one.served}
+    return frozenset(id_ for id_ in served if _is_secured(id_, reader))
+
+
+def _is_secured(id_: str, reader: Reader) -> bool:
+    key, number, transport = parts_of(id_)
+    service = reader.find(SERVICES, key)
+    port = find_port(service, number, transport) if service else None
+    return port is not None and policy_for(key, port, reader) is not None
 
 
 def _port_problem(service: Service, number: int | None, field: str) -> Problem:

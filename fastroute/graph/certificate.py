@@ -49,7 +49,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 class CertificateNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A Secret that a listener can use as its certificate, or the reason why it cannot."""
+    """A Secret with a certificate that a listener or a Gateway can use, or the reason why none can."""
 
     source: Secret
     certificate: Certificate | None = None

@@ -120,6 +120,15 @@ def endpoints_refused(service: Key, refusals: tuple[Refusal, ...]) -> Concern:
 
 def too_many_endpoints(service: Key, port: int, cut: Cut) -> Concern:
     which = "Only some endpoints" if cut.used else "No endpoints"
+    if cut.further:
+        limit = f"{cut.limit}, which is the limit of a {'Service' if cut.is_of_service else 'namespace'}"
+        message = (
+            f"{which} of port {port} of Service {service} are used with the client certificate of at least one "
+            "Gateway: an endpoint counts once more for each further client certificate of the Gateways that routes of "
+            f"this namespace attach to, and the sum is more than {limit}. Attach them to fewer Gateways with different "
+            "certificates in spec.tls.backend.clientCertificateRef."
+        )
+        return Concern(TOO_MANY_ENDPOINTS, message)
     if cut.is_of_service:
         why = f"its ports that routes refer to have more than {cut.limit} endpoints, which is the limit of a Service."
     else:
@@ -347,7 +356,9 @@ def invalid_certificate(secret: Key, mistake: str, field: str) -> Problem:
 def no_client_certificate(problem: Problem) -> Problem:
     """For a Gateway whose clientCertificateRef has a problem of a certificateRef."""
     reason = "InvalidClientCertificateRef" if problem.reason == "InvalidCertificateRef" else problem.reason
-    message = f"{problem.message} Until then, connections to backends are made without a client certificate."
+    message = (
+        f"{problem.message} Until this is corrected, connections to backends are made without a client certificate."
+    )
     return msgspec.structs.replace(problem, reason=reason, message=message)
 
 

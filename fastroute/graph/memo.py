@@ -14,6 +14,7 @@ from fastroute.graph.ration import Rations
 from fastroute.graph.route import ListenerId
 from fastroute.graph.secured import Secured
 from fastroute.graph.unit import Limits, Unit
+from fastroute.graph.variant import Users
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -34,8 +35,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     units: Mapping[RouteId, Unit] = {}
     attached: Mapping[ListenerId, Mapping[RouteId, Attachment]] = {}
     limits: Limits = Limits()
-    # Number of backendRefs and mirrors that resolve to a backend, by its id, then by client certificate (backend.py).
-    users: Mapping[str, Mapping[str, int]] = {}
+    users: Users = {}
     reach: Mapping[Key, Mapping[Key, int]] = {}  # the Gateways that reach a Service (ancestry.py)
     rations: Mapping[str, Rations] = {}  # endpoints of backends, by namespace
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used

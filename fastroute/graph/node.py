@@ -69,10 +69,11 @@ class Refusal(NamedTuple):
 
 
 class Concern(NamedTuple):
-    """Why some endpoints of a backend get no requests: a problem of each route that refers to it."""
+    """Why some endpoints of a backend get no requests: a problem of routes that refer to it."""
 
     reason: str
     message: str
+    namespaces: tuple[str, ...] | None = None  # it concerns only routes of these; None: all
 
 
 class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +87,9 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol = Protocol.HTTP1
     applied: Applied | None = None  # None: no policy applies
     concerns: tuple[Concern, ...] = ()
-    # Ids of the certificates that the Gateways of its routes have for backends; "": one has none. Sorted.
+    # Ids of the certificates that the Gateways of its routes show to it; "": one shows none. Sorted.
     certificates: tuple[str, ...] = ("",)
+    fewer: Mapping[str, tuple[Endpoint, ...]] = {}  # by certificate, if not all of `endpoints` are used with it
 
 
 class BackendRefNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +140,10 @@ class RuleNode(msgspec.Struct, frozen=True, kw_only=True):
     session_holds_backend: bool = True  # see feature.Edition
     mirrors: tuple[MirrorNode, ...] = ()  # one for each RequestMirror filter of the rule and its backendRefs
 
+    @property
+    def references(self) -> tuple[BackendRefNode | MirrorNode, ...]:
+        return (*self.backend_refs, *self.mirrors)
+
 
 class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
     """A route with its references resolved, before it is attached to parents."""
@@ -179,6 +185,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     parent_ref: int  # index in spec.parentRefs; the first, if several select this listener
     hostnames: tuple[str, ...]
     client_certificate: str | None = None  # of the Gateway
+    secured: frozenset[str] = frozenset()  # ids of the backends to which it is shown: a BackendTLSPolicy applies
+    serves: bool = True  # the listener
 
 
 class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):

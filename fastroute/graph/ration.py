@@ -5,6 +5,8 @@ Each port of a Service that routes use is a backend with all endpoints of the Se
 ports could fill the memory of the workers. And whenever one endpoint changes, all endpoints of its Service are sorted
 and sent to the workers again, which delays other changes: 100,000 of them did so by 0.5 s. Endpoints that are not ready
 count, too: otherwise each Pod that is not ready for some time would change which endpoints of other Services are used.
+
+A worker has the endpoints of a backend once for each client certificate that Gateways show to it (variant.py).
 """
 
 from collections import Counter
@@ -15,43 +17,46 @@ import msgspec
 
 from fastroute.difference import replaced
 from fastroute.graph.age import Age
+from fastroute.graph.variant import Claim
 
 MOST_OF_NAMESPACE = 100_000
 MOST_OF_SERVICE = 10_000
 
 
 class Demand(NamedTuple):
-    """Of a backend."""
+    """Of a variant of a backend. Smaller ones are served first."""
 
+    further: bool  # as in Variant
     age: Age  # of the Service
     port: int
-    endpoints: int  # a worker has them once for each client certificate of the Gateways of its routes
+    endpoints: int
 
 
 class Cut(NamedTuple):
-    """A backend of which not all endpoints are used."""
+    """A variant of a backend of which not all endpoints are used."""
 
     used: int
     limit: int
     is_of_service: bool  # the limit, instead of the namespace
+    further: bool = False  # as in Variant
 
 
 class Rations(msgspec.Struct, frozen=True):
-    """Of the backends of one namespace, by id."""
+    """Of the variants for which one namespace pays."""
 
-    demands: Mapping[str, Demand] = {}
+    demands: Mapping[Claim, Demand] = {}
     total: int = 0
     services: Mapping[Age, int] = {}  # how many endpoints the ports of each Service have
     wide: int = 0  # how many Services have more than MOST_OF_SERVICE
-    short: Mapping[str, Cut] = {}
+    short: Mapping[Claim, Cut] = {}
 
 
-def ration(rations: Rations, changes: Mapping[str, Demand | None]) -> Rations:
-    """After changes of demands; None: the backend is not used any more."""
+def ration(rations: Rations, changes: Mapping[Claim, Demand | None]) -> Rations:
+    """After changes of demands; None: the variant is not used any more."""
     demands = replaced(rations.demands, changes)
     more: Counter[Age] = Counter()
-    for id_, demand in changes.items():
-        if (old := rations.demands.get(id_)) is not None:
+    for claim, demand in changes.items():
+        if (old := rations.demands.get(claim)) is not None:
             more[old.age] -= old.endpoints
         if demand is not None:
             more[demand.age] += demand.endpoints
@@ -66,14 +71,15 @@ def ration(rations: Rations, changes: Mapping[str, Demand | None]) -> Rations:
     return Rations(demands, total, services, wide, short)
 
 
-def _short(demands: Mapping[str, Demand]) -> dict[str, Cut]:
-    short: dict[str, Cut] = {}
+def _short(demands: Mapping[Claim, Demand]) -> dict[Claim, Cut]:
+    short: dict[Claim, Cut] = {}
     left = MOST_OF_NAMESPACE
     of_service: dict[Age, int] = {}
-    for id_, demand in sorted(demands.items(), key=lambda pair: pair[1]):
+    for claim, demand in sorted(demands.items(), key=lambda pair: (pair[1], pair[0])):
         own = of_service.get(demand.age, MOST_OF_SERVICE)
         used = min(demand.endpoints, own, left)
         if used < demand.endpoints:
-            short[id_] = Cut(used, MOST_OF_SERVICE, True) if own <= left else Cut(used, MOST_OF_NAMESPACE, False)
+            limit, of_one = (MOST_OF_SERVICE, True) if own <= left else (MOST_OF_NAMESPACE, False)
+            short[claim] = Cut(used, limit, of_one, demand.further)
         left, of_service[demand.age] = left - used, own - used
     return short

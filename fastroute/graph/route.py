@@ -12,6 +12,7 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.admission import Refusal
+from fastroute.graph.backend_ref import secured_backends
 from fastroute.graph.dependency import GRANTS, NAMESPACES, Reader
 from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY
@@ -53,6 +54,7 @@ def attach(route: RouteNode, reader: Reader) -> Attached:
     """One ParentNode for each parentRef to a managed parent; the listeners that an accepted route attaches to."""
     parents: list[ParentNode] = []
     attachments: dict[ListenerId, Attachment] = {}
+    secured: frozenset[str] | None = None
     for index, ref in enumerate(route.source.spec.parent_refs):
         id_ = parent_id(route.source, ref)
         holder = reader.holder(id_) if id_ else None
@@ -70,9 +72,17 @@ def attach(route: RouteNode, reader: Reader) -> Attached:
                 problems=() if problem is None else (problem,),
             )
         )
+        if met and holder.client_certificate and secured is None:
+            secured = secured_backends(route, reader)
+        serving = {listener.source.name for listener in holder.listeners if listener.serves}
         for name, hostnames in met.items():
             attachment = Attachment(
-                route=route, parent_ref=index, hostnames=hostnames, client_certificate=holder.client_certificate
+                route=route,
+                parent_ref=index,
+                hostnames=hostnames,
+                client_certificate=holder.client_certificate,
+                secured=secured if secured and holder.client_certificate else frozenset(),
+                serves=name in serving,
             )
             attachments.setdefault((holder.id, name), attachment)
     return Attached(tuple(parents), attachments)

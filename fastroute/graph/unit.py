@@ -43,7 +43,7 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
     def size(self) -> int:
         """Bytes that it takes in a worker if it attaches to what it asks for."""
         attachments = self.asked.attachments.values()
-        certificates = {one.client_certificate for one in attachments} - {None}
+        certificates = {one.client_certificate for one in attachments if one.serves} - {None}
         return self.footprint.taken(sum(len(one.hostnames) for one in attachments), len(attachments), len(certificates))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from fastroute.graph.certificate import certifies, out_of_time
+from fastroute.graph.credential import FIELD as CLIENT_CERTIFICATE
 from fastroute.graph.finding import Finding, warning
 from fastroute.graph.hostname import ANY
 from fastroute.graph.listenerset import parent_of
@@ -74,6 +75,11 @@ def certificates_out_of_time(graph: Graph, now: float) -> Iterator[Finding]:
                     message = f"The certificate of Secret {id_} {why}. It is used, but clients will reject it."
                     field = f"spec.listeners[{index}].tls.certificateRefs"
                     yield warning(holder.id[0], holder.source, "CertificateOutOfTime", message, field)
+    for gateway in graph.gateways.values():
+        shown = gateway.client_certificate
+        if shown and (why := out_of_time(graph.certificates[shown], now)):
+            message = f"The certificate of Secret {shown} {why}. It is used, but backends will reject it."
+            yield warning("Gateway", gateway.source, "CertificateOutOfTime", message, CLIENT_CERTIFICATE)
 
 
 def infrastructure_without_objects(resources: Resources, graph: Graph) -> Iterator[Finding]:

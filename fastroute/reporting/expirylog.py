@@ -54,4 +54,5 @@ class ExpiryLog:
             self._said.pop(id_, None)
         elif self._said.get(id_) != why:
             self._said[id_] = why
-            _log.warning("the certificate of Secret %s %s: still served, but clients will refuse it", id_, why)
+            refusing = "clients, or the backends to which a Gateway shows it, will refuse it"
+            _log.warning("the certificate of Secret %s %s: still used, but %s", id_, why, refusing)

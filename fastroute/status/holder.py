@@ -55,7 +55,7 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
                 *foreign_conditions(node.source.status),
                 _gateway_accepted(node, listeners, generation),
                 _gateway_programmed(node, listeners, generation),
-                *_references(node, generation),
+                *_references(node, listeners, generation),
                 *_insecure(node, generation),
             ],
             "listeners": listeners,
@@ -64,10 +64,16 @@ def gateway_status(node: GatewayNode, outcome: Outcome | None, standing: frozens
     )
 
 
-def _references(node: GatewayNode, generation: int) -> Iterable[Condition]:
-    """Its own, not those of its listeners; only if it has one."""
-    if client_certificate_ref(node.source) is not None:
-        yield judged(RESOLVED_REFS, node.problems, "Every reference is resolved.", generation)
+def _references(node: GatewayNode, listeners: list[dict[str, Any]], generation: int) -> Iterable[Condition]:
+    """Only if it has one of its own. Its problems come before those of its listeners."""
+    if client_certificate_ref(node.source) is None:
+        return
+    own = judged(RESOLVED_REFS, node.problems, "Every reference is resolved.", generation)
+    bad = [entry["name"] for entry in listeners if state(entry, RESOLVED_REFS)["status"] == "False"]
+    if bad and own["status"] == "True":
+        message = f"References are not resolved: listener {listed(bad)}; see the status of each."
+        own = condition(RESOLVED_REFS, "False", "ListenersNotResolved", message, generation)
+    yield own
 
 
 def _insecure(node: GatewayNode, generation: int) -> Iterable[Condition]:

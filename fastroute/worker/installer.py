@@ -44,7 +44,7 @@ from fastroute.publication import (
     restored,
     restored_backend,
 )
-from fastroute.snapshot import Backend, Certificate, Endpoint
+from fastroute.snapshot import Backend, Certificate, Endpoint, backend_label
 from fastroute.worker.slices import Slices
 
 
@@ -205,7 +205,7 @@ class Installer:
             try:
                 await self._in_steps(self._upstreams.preparing(change.backend))
             except ValueError as error:
-                trouble = Trouble(f"no connection to backend {change.id} is possible: {error}")
+                trouble = Trouble(f"no connection to backend {backend_label(change.id)} is possible: {error}")
         self._spoken[change.id] = change.backend
         self._backends.add(change.id)
         self._leaving.discard(change.id)

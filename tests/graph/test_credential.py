@@ -23,7 +23,6 @@ from graph.world import (
 
 from fastroute.compiler.compile import Compiled, compile_snapshot
 from fastroute.ext.tls.certificate import CERTIFICATES_MOST
-from fastroute.graph import ration
 from fastroute.graph.build import build_graph
 from fastroute.graph.node import Graph
 from fastroute.publication import ClientCertificate, UpsertBackend, difference, publication, restored_backend
@@ -83,7 +82,9 @@ def test_a_reference_that_is_not_served(shown: dict[str, str], reason: str, fiel
     (problem,) = node.problems
     assert (problem.condition, problem.reason, problem.field) == ("ResolvedRefs", reason, FIELD + field)
     assert word in problem.message
-    assert "without a client certificate" in problem.message
+    assert problem.message.endswith(
+        "Until this is corrected, connections to backends are made without a client certificate."
+    )
     assert node.client_certificate is None
     assert node.listeners[0].serves
     assert conditions(graph) == {
@@ -104,6 +105,15 @@ def test_a_certificate_of_another_namespace_needs_a_grant() -> None:
     allowed = grant("g", "certs", "infra", "good", from_kind="Gateway", to_kind="Secret")
     graph = built(showing({"name": "good", "namespace": "certs"}), allowed, *SECRETS)
     assert graph.gateways[Key("infra", "gw")].client_certificate == "certs/good"
+
+
+def test_a_listener_with_a_reference_that_is_not_resolved() -> None:
+    graph = built(showing("good", listener(), https("secure", "none")), *SECRETS)
+    assert conditions(graph)["ResolvedRefs"] == ("False", "ListenersNotResolved")
+    both = built(showing("none", listener(), https("secure", "none")), *SECRETS)
+    assert conditions(both)["ResolvedRefs"] == ("False", INVALID)
+    other = built(gateway("gw", "infra", listener(), https("secure", "none")), *SECRETS)
+    assert "ResolvedRefs" not in conditions(other)
 
 
 def test_a_gateway_without_one_has_no_such_condition() -> None:
@@ -206,6 +216,8 @@ def test_listeners_of_listener_sets_show_that_of_the_gateway() -> None:
     assert set(shown_by(snapshot).values()) == {"infra/one"}
 
 
+FAR = showing({"name": "good", "namespace": "certs"}, listener(port=83), name="far")
+ALLOWED = grant("g", "certs", "infra", "good", from_kind="Gateway", to_kind="Secret")
 EDITS: dict[str, Any] = {
     "another certificate in the Secret": secret("one", "infra", number=2),
     "an invalid Secret": plain_secret("one", "infra", {}),
@@ -214,12 +226,20 @@ EDITS: dict[str, Any] = {
     "no reference": gateway("edge", "infra", listener(port=80), spec=OPEN),
     "another parent": route("r", "infra", ref("s"), parents=parents("core")),
     "no policy": (type(POLICY), POLICY.key),
+    "another certificate in the Secret of another namespace": secret("good", "certs", number=1),
+    "no Secret in another namespace": (Secret, Key("certs", "good")),
+    "no grant": (type(ALLOWED), ALLOWED.key),
+    "a grant for another Secret": grant("g", "certs", "infra", "other", from_kind="Gateway", to_kind="Secret"),
+    "a Secret of another namespace without a grant": showing(
+        {"name": "one", "namespace": "certs"}, listener(port=80), name="edge"
+    ),
 }
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_an_edit_gives_what_a_build_from_scratch_gives(edit: Any) -> None:
-    before = resources(route("r", "infra", ref("s"), parents=parents("edge", "core")))
+    far = (FAR, ALLOWED, secret("good", "certs"), secret("one", "certs"))
+    before = resources(route("r", "infra", ref("s"), parents=parents("edge", "core", "far")), *far)
     after = removed(before, *edit) if isinstance(edit, tuple) else replaced(before, edit)
     graph = build_graph(before, GraphSettings())
     compiled = compile_snapshot(graph)
@@ -262,18 +282,6 @@ def test_a_publication_has_a_certificate_once() -> None:
     }
     with pytest.raises(ValueError, match="has a client certificate that was not sent"):
         restored_backend(rows[0], anchors, {})
-
-
-def test_endpoints_count_once_for_each_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ration, "MOST_OF_SERVICE", 6)
-    addresses = [f"10.0.1.{number}" for number in range(1, 5)]
-    more = endpoint_slice("more", "infra", "copy", *addresses)
-    used = {}
-    for names in (("edge",), ("edge", "core")):
-        one = route("r", "infra", ref("copy"), parents=parents(*names))
-        graph = build_graph(resources(more, one), GraphSettings())
-        used[names] = len(graph.backends["infra/copy:80"].endpoints)
-    assert used == {("edge",): 4, ("edge", "core"): 3}
 
 
 def test_certificates_count_for_the_memory_of_a_route() -> None:

@@ -1,10 +1,14 @@
-"""Gateways that are not served because of their class."""
+"""Gateways: those that are not served because of their class, and their certificate for backends."""
 
 import pytest
 import yaml
-from graph.world import gateway, make
+from graph.secrets import secret
+from graph.world import gateway, make, world
 
+from fastroute.graph.build import build_graph
+from fastroute.lint import lint
 from fastroute.resources.gateway import GatewayClass
+from fastroute.settings import GraphSettings
 
 from .judged import found
 
@@ -36,3 +40,16 @@ def test_a_class_of_ours() -> None:
     ours = make(GatewayClass, "", "ours", {"controllerName": "fastroute.dev/gateway"})
     for reason in ("UnknownGatewayClass", "ForeignGatewayClass"):
         assert found(reason, gateway(class_name="ours"), ours) == []
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_certificates_for_backends_out_of_time(expired: bool) -> None:
+    tls = {"backend": {"clientCertificateRef": {"name": "c"}}}
+    resources = world(gateway("gw", "infra", spec={"tls": tls}), secret("c", "infra"))
+    graph = build_graph(resources, GraphSettings())
+    (node,) = graph.certificates.values()
+    found = list(lint(resources, graph, node.not_after + (1 if expired else -1)))
+    assert [(one.reason, one.field) for one in found] == (
+        [("CertificateOutOfTime", "spec.tls.backend.clientCertificateRef")] if expired else []
+    )
+    assert all("backends will reject it" in one.message for one in found)

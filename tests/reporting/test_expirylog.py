@@ -23,7 +23,8 @@ async def test_a_certificate_that_ends_while_it_is_served_is_told_once(autojump_
         assert caplog.messages == []
         await trio.sleep(2 * LOOK)
         expected = (
-            "the certificate of Secret certs/short expired on 2027-01-01: still served, but clients will refuse it"
+            "the certificate of Secret certs/short expired on 2027-01-01: still used, but "
+            "clients, or the backends to which a Gateway shows it, will refuse it"
         )
         assert caplog.messages == [expected]
         await trio.sleep(DAY.total_seconds())

@@ -29,6 +29,7 @@ from fastroute.publication import (
     UpsertListener,
     UpsertRule,
     publication,
+    restored_backend,
 )
 from fastroute.snapshot import Backend, BackendTLS, Certificate, Endpoint, ListenerTLS, Match, PathMatch, ValueMatch
 from fastroute.worker.installer import Installer
@@ -221,6 +222,17 @@ async def test_tls_that_is_not_possible_is_reported(slices, more):
     assert trouble.text.startswith("no connection to backend a/x:80 is possible: CA certificate 1 cannot be read")
     assert isinstance(answers[-1], Ack)
     assert slices.upstreams.pool_keys == 2
+
+
+async def test_messages_do_not_name_the_secret_of_a_gateway(slices):
+    """It may be in a namespace that the owner of the backend does not know."""
+    wanted = Backend(tls=BackendTLS(server_name="x", trust_anchors=b"nothing"))
+    row = "a/x:80/@certs/edge"
+    answers = [await slices.installer.obey(one) for one in publication(1, 0, [UpsertBackend(row, wanted)])]
+    [trouble] = [answer for answer in answers if isinstance(answer, Trouble)]
+    assert trouble.text.startswith("no connection to backend a/x:80 is possible: ")
+    with pytest.raises(ValueError, match=r"^a/x:80 has a client certificate that was not sent"):
+        restored_backend(UpsertBackend(row, wanted, certificate=1), {}, {})
 
 
 async def test_trust_anchors_are_loaded_in_steps(slices):
