@@ -5,7 +5,7 @@ within a round; the table shows the median over the rounds.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -28,6 +28,10 @@ class Effort(msgspec.Struct, frozen=True):
     seconds: int = 3
     many: int = 5_000  # routes
     before: Path | None = None  # an earlier commit, compiled (before.py)
+    without: frozenset[str] = frozenset()  # proxies that are left out
+
+    def kept(self, peers: Iterable[Peer]) -> list[Peer]:
+        return [peer for peer in peers if peer.name not in self.without]
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -52,6 +56,7 @@ class Cost(msgspec.Struct, frozen=True):
     ours: float
     rate: float  # requests per second
     failures: int
+    repeats: int = 0  # loads that were repeated because they hung
 
 
 class Slowness(msgspec.Struct, frozen=True):

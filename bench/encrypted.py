@@ -15,6 +15,7 @@ import msgspec
 from bench.certificate import HOST, Pems, secret_document, self_signed
 from bench.compare import CONNECTIONS, OURS, Cost, Effort
 from bench.http2 import SMALL, h2load, http2_backend_command
+from bench.install import require
 from bench.load import closed_loop
 from bench.peers import PEERS, Peer, Running, Setup, altered, backend_command
 from bench.process import proxy_and_load_core
@@ -133,6 +134,7 @@ def _over_http1(proxy: Running, seconds: int) -> Spell:
 
 
 def measure_encrypted(effort: Effort) -> list[Cost]:
+    require("h2load", "nghttpd")
     pems = self_signed()
     costs: list[Cost] = []
     for row, peers, backend, http2 in (
@@ -144,7 +146,7 @@ def measure_encrypted(effort: Effort) -> list[Cost]:
         ),
         (Row("HTTPS to HTTPS", "µs CPU/request", _over_http1), [_nginx(pems)], _http1_backend(pems), False),
     ):
-        with side_by_side([_fastroute(pems), *peers], backend, http2=http2) as proxies:
+        with side_by_side(effort.kept([_fastroute(pems), *peers]), backend, http2=http2) as proxies:
             for proxy in proxies:
                 wait_served(proxy.port)
             costs += in_rounds([row], proxies, effort)

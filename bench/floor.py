@@ -38,7 +38,7 @@ def measure_floor(effort: Effort) -> list[Cost]:
     peers = [PEERS[OURS], PEERS["nginx"], Peer(RELAY, _relay, lambda: "cc")]
     if effort.before:
         peers.insert(1, before_peer(effort.before))
-    with side_by_side(peers, backend_command) as proxies:
+    with side_by_side(effort.kept(peers), backend_command) as proxies:
         costs = in_rounds([Row("keep-alive", "µs CPU/request", _keep_alive)], proxies, effort)
         others = [proxy for proxy in proxies if proxy.name != RELAY]
         return [*costs, *in_rounds([Row("new connection", "µs CPU/request", _fresh)], others, effort)]

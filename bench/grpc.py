@@ -5,8 +5,9 @@
 A unary call has a message of 13 bytes each way; 16 connections have 16 calls each. In streaming, 64 calls on 4
 connections have 8 messages of 100 bytes in flight each, and the cost is that of a message there and back. The client
 checks each call: HTTP status, number of messages, grpc-status. The server is small, so that the proxy is the
-bottleneck. The row with grpc-go repeats the unary calls with gRPC's own server (tests/http2/interop), which takes more
-CPU than each proxy but Envoy; it is left out if that program has not been built (`make interop` builds it).
+bottleneck. The row with grpc-go repeats the unary calls with gRPC's own server (tests/http2/interop), which answers
+with an empty message and takes more CPU than each proxy but Envoy; it is left out if that program has not been built
+(`make interop` builds it).
 """
 
 import subprocess
@@ -75,10 +76,12 @@ def grpc_go() -> Path | None:
 def measure_grpc(effort: Effort) -> list[Cost]:
     unary, streaming = _calls("EmptyCall", UNARY), _calls("FullDuplexCall", STREAMING)
     rows = [Row("gRPC unary", "µs CPU/call", unary), Row("gRPC streaming", "µs CPU/message", streaming)]
-    with side_by_side(PROXIES, _echo, http2=True) as proxies:
+    with side_by_side(effort.kept(PROXIES), _echo, http2=True) as proxies:
         costs = in_rounds(rows, proxies, effort)
     if program := grpc_go():
-        with side_by_side(PROXIES, lambda setup: [str(program), f"-port={setup.port}"], http2=True) as proxies:
+        with side_by_side(
+            effort.kept(PROXIES), lambda setup: [str(program), f"-port={setup.port}"], http2=True
+        ) as proxies:
             costs += in_rounds([Row("gRPC unary, grpc-go", "µs CPU/call", unary)], proxies, effort)
     return costs
 

@@ -14,6 +14,7 @@ import subprocess
 import msgspec
 
 from bench.compare import OURS, RATE, Cost, Effort
+from bench.install import require
 from bench.load import Load, open_loop
 from bench.peers import PEERS, Peer, Running, Setup, altered, backend_command
 from bench.process import proxy_and_load_core
@@ -23,7 +24,7 @@ from bench.rounds import Row, Spell, in_rounds, p99, per_gib, per_request, side_
 PACED_CONNECTIONS = 16
 PATIENCE = 20  # seconds
 TRIES = 3
-_DONE = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded")
+_DONE = re.compile(r"requests: \d+ total, (\d+) started, (\d+) done, (\d+) succeeded")
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -40,7 +41,7 @@ NGINX = altered(PEERS["nginx"], ("reuseport backlog=4096", "http2 reuseport back
 
 
 def _nghttpx(setup: Setup) -> list[str]:
-    """It is made for HTTP/2 alone."""
+    """It has one backend for all requests: it matches no path."""
     words = ["nghttpx", "--conf=/dev/null", "-n1", "--no-ocsp", "--errorlog-file=/dev/null"]
     return [*words, f"--frontend=127.0.0.1,{setup.port};no-tls", f"--backend=127.0.0.1,{setup.backend};;proto=h2"]
 
@@ -61,22 +62,32 @@ def http2_backend_command(setup: Setup, *options: str) -> list[str]:
 def h2load(proxy: Running, shape: Shape, seconds: int) -> Load:
     """Runs h2load with one thread; again if it hangs, as it does if a handshake takes longer than the load."""
     _, core = proxy_and_load_core()
-    words = ["taskset", "-c", str(core), shutil.which("h2load") or "h2load", "-t1", f"-D{seconds}"]
+    words = ["taskset", "-c", str(core), "h2load", "-t1", f"-D{seconds}"]
     words += [f"-c{shape.connections}", f"-m{shape.streams}", "-w", "24", "-W", "24"]
     words.append(f"{shape.scheme}://127.0.0.1:{proxy.port}{shape.path}")
-    for left in reversed(range(TRIES)):
+    for repeats in range(TRIES):
         before = proxy.cpu()
         try:
             said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=seconds + PATIENCE).stdout
             break
         except subprocess.TimeoutExpired:
-            if not left:
+            if repeats == TRIES - 1:
                 raise
     cpu = proxy.cpu() - before
-    done = _DONE.search(said)
-    if done is None:
+    requests, failures = counted(said, shape)
+    return Load(requests=requests, failures=failures, seconds=float(seconds), cpu=cpu, repeats=repeats)
+
+
+def counted(said: str, shape: Shape) -> tuple[int, int]:
+    """The requests that succeeded and that failed, from the output of h2load. It counts a request that is lost with its
+    connection only as started. At the end of the load, each stream may have one request that has no answer yet."""
+    found = _DONE.search(said)
+    if found is None:
         raise RuntimeError(f"the output of h2load cannot be parsed:\n{said}")
-    return Load(requests=int(done[2]), failures=int(done[1]) - int(done[2]), seconds=float(seconds), cpu=cpu)
+    started, done, succeeded = map(int, found.groups())
+    if not succeeded:
+        raise RuntimeError(f"h2load: no request succeeded:\n{said}")
+    return succeeded, done - succeeded + max(0, started - done - shape.connections * shape.streams)
 
 
 def _small(proxy: Running, seconds: int) -> Spell:
@@ -104,10 +115,11 @@ def rows(name: str) -> list[Row]:
 
 
 def measure_http2(effort: Effort) -> list[Cost]:
+    require("h2load", "nghttpd")
     ours, haproxy = PEERS[OURS], PEERS["haproxy"]
-    with side_by_side((ours, NGINX, haproxy), backend_command) as proxies:
+    with side_by_side(effort.kept((ours, NGINX, haproxy)), backend_command) as proxies:
         costs = in_rounds(rows("HTTP/2"), proxies, effort)
-    with side_by_side((ours, haproxy, NGHTTPX), http2_backend_command, http2=True) as proxies:
+    with side_by_side(effort.kept((ours, haproxy, NGHTTPX)), http2_backend_command, http2=True) as proxies:
         return [*costs, *in_rounds(rows("HTTP/2 to HTTP/2"), proxies, effort)]
 
 

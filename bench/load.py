@@ -22,6 +22,7 @@ class Load(msgspec.Struct, frozen=True):
     failures: int
     seconds: float
     cpu: float  # seconds of CPU time of the proxy's process tree
+    repeats: int = 0  # loads before this one that hung
 
     @property
     def cpu_us(self) -> float:

@@ -10,7 +10,7 @@ from bench.encrypted import measure_encrypted
 from bench.floor import RELAY, measure_floor
 from bench.grpc import measure_grpc
 from bench.http2 import measure_http2
-from bench.report import WORSE, Must, cost_table, verdicts
+from bench.report import WORSE, Must, cost_table, repeat_lines, verdicts
 from bench.resting import STREAMS, Resting, measure_resting
 from bench.secure import SecureCost, measure_secure
 from fastroute.text import Block
@@ -64,6 +64,7 @@ def protocol_tables(found: Protocols) -> Iterator[Block]:
     ]
     costs = [*found.costs, *handshakes]
     yield cost_table(costs)
+    yield from repeat_lines(costs)
     yield from verdicts(tuple(_musts(costs, found.resting)))
 
 

@@ -48,13 +48,21 @@ def cost_table(costs: Sequence[Cost]) -> Table:
     )  # fmt: skip
 
 
+def repeat_lines(costs: Sequence[Cost]) -> Iterator[Block]:
+    """A hung load is not in the costs, so it is reported."""
+    for cost in costs:
+        if cost.repeats:
+            yield Line(f"{cost.measure}, {cost.proxy}: {cost.repeats} loads hung and were repeated.", "red")
+
+
 def print_costs(about: str | None, measure: Callable[[Effort], list[Cost]]) -> None:
     """The program of a module that measures costs."""
     words = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--rounds", type=int, default=Effort().rounds)
     words.add_argument("--seconds", type=int, default=Effort().seconds)
     chosen = words.parse_args()
-    write_page([cost_table(measure(Effort(rounds=chosen.rounds, seconds=chosen.seconds)))])
+    costs = measure(Effort(rounds=chosen.rounds, seconds=chosen.seconds))
+    write_page([cost_table(costs), *repeat_lines(costs)])
 
 
 def comparison_tables(found: Comparison) -> Iterator[Block]:

@@ -97,6 +97,8 @@ def measure_secure(effort: Effort, names: Iterable[str] = ()) -> Secure:
         stack.enter_context(running("backend", backend_command(backend), backend.port, load_core))
         proxies = []
         for name, write in _commands(effort).items():
+            if name in effort.without:
+                continue
             setup = Setup(free_port(), backend.port, 1, folder / name)
             setup.folder.mkdir()
             _write_certificate(setup.folder)

@@ -4,9 +4,13 @@ Coverage is not measured in tests with random inputs. It doubles their time, bec
 of times, and what they cover differs from run to run.
 """
 
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
+sys.path.append(str(Path(__file__).parent.parent))  # for bench; last, so that fastroute is the one that is tested
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
 

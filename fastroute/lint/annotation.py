@@ -28,13 +28,14 @@ def unknown_annotations(resources: Resources, graph: Graph) -> Iterator[Finding]
 
 
 def _unknown(kind: str, one: Resource, name: str) -> Finding:
-    kinds = " and ".join(sorted(READ_OF))
+    kinds = " or ".join(sorted(READ_OF))
     if name == ANNOTATION:
         message = f"The annotation has an effect only on objects of kind {kinds}, not of kind {kind}."
     elif kind in READ_OF and nearest(name, [ANNOTATION]):
         message = f"fastroute does not know the annotation, so it has no effect. Did you mean {ANNOTATION}?"
     else:
         message = (
-            f"fastroute does not know the annotation, so it has no effect. Of kind {kinds}, it reads {ANNOTATION}."
+            "fastroute does not know the annotation, so it has no effect. "
+            f"The only annotation that fastroute reads is {ANNOTATION}, on a {kinds}."
         )
     return warning(kind, one, "UnknownAnnotation", message, f"metadata.annotations[{name}]")

@@ -60,6 +60,21 @@ async def test_one_request_does_not_repeat_its_tries_without_end() -> None:
         assert took >= FLOOR * 0.001 - 1e-6
 
 
+@pytest.mark.parametrize("backoff", [400, 100])
+async def test_tries_that_are_slower_than_the_budget_all_happen(backoff: int) -> None:
+    """The budget limits a rate: pauses of 0.4 s and more, or that grow to as much, are fewer than 3 a second."""
+    report: list[bytes] = []
+    patient = Retry(attempts=MOST_ATTEMPTS, codes=(503,), backoff_ms=backoff)
+    async with backends(always(report)) as [backend], running(rule("b", retry=patient), held=True) as rig:
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        (status, _, _), took = await rig.timed(client.response, 0.1)
+        assert (status, len(report)) == (503, 1 + MOST_ATTEMPTS)
+        assert took > MOST_ATTEMPTS / BUDGET_FLOOR
+        assert rig.counters.fixed()["retries_unfunded"] == 0
+
+
 async def test_a_refused_connection_is_replaced_without_budget() -> None:
     """A connection that was refused has not processed anything: the request is sent to the other endpoint."""
     async with (

@@ -5,6 +5,7 @@ from h2.settings import SettingCodes
 from http2.client import client
 from http2.server import Channel, spoken
 from http2.test_backends import HTTP2, POST, Gate, asked, serving
+from peer import Peer
 from rig import OK, Script, answering, backends, connect, free_port, no_descriptor, quiet, rule, running, soon
 from securebackend import either, like
 
@@ -77,11 +78,11 @@ async def test_the_oldest_idle_connections_make_room() -> None:
     rules = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate([*names, "other"])]
     waiting, release = trio.Event(), trio.Event()
 
-    async def other(peer: object) -> None:
-        await peer.request()  # type: ignore[attr-defined]
+    async def other(peer: Peer) -> None:
+        await peer.request()
         waiting.set()
         await release.wait()
-        await peer.send(OK)  # type: ignore[attr-defined]
+        await peer.send(OK)
 
     async with backends(either(spoken(answering)), other) as [backend, late], running(*rules, held=True) as rig:
         rig.put("other", late.port)

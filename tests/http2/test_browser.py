@@ -16,6 +16,8 @@ from rig import OK, backends, rule, running
 
 from fastroute.snapshot import Backend, Cors
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+INSTALL = "needs Chromium: sudo apt-get update && sudo apt-get install -y chromium"
 WITHIN = 240  # seconds until the browser has made its call, on a busy machine
 PAGE = """<!doctype html><script type="module">
 const answer = await fetch("https://api.example.com:%d/a.B/C", {
@@ -30,12 +32,9 @@ await fetch("/report", {method: "POST", body: JSON.stringify(said)});
 
 def browser(folder: Path, url: str) -> list[str]:
     """Its command; it resolves only the names of the test, and connects to nothing else."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("chromium is not installed")
     resolved = "MAP *.example.com 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-    words = [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *quiet]
+    words = [CHROMIUM or "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *quiet]
     return [
         *words,
         f"--user-data-dir={folder}",
@@ -53,6 +52,7 @@ async def replying(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("transport", ["tls"], indirect=True)
+@pytest.mark.skipif(CHROMIUM is None, reason=INSTALL)
 @pytest.mark.timeout(WITHIN + 60)
 async def test_a_page_calls_another_origin(transport: str, tmp_path: Path) -> None:
     reported = trio.Event()

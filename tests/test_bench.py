@@ -1,0 +1,53 @@
+"""What the benchmarks count: requests of h2load that were lost, loads that hung, programs that are missing."""
+
+import pytest
+
+from bench import install
+from bench.compare import Cost, Effort
+from bench.http2 import Shape, counted
+from bench.peers import PEERS
+from bench.report import repeat_lines
+
+SAID = "requests: {} total, {} started, {} done, {} succeeded, {} failed, 0 errored, 0 timeout\n"
+SHAPE = Shape("/", connections=2, streams=8)
+
+
+@pytest.mark.parametrize(
+    ("started", "done", "succeeded", "failures"),
+    [
+        (100, 100, 100, 0),
+        (116, 100, 100, 0),  # one request for each stream has no answer at the end
+        (117, 100, 100, 1),
+        (160, 100, 100, 44),  # lost with their connections
+        (100, 100, 97, 3),  # answered with an error
+        (130, 100, 97, 17),
+    ],
+)
+def test_a_request_that_is_lost_with_its_connection_has_failed(
+    started: int, done: int, succeeded: int, failures: int
+) -> None:
+    said = SAID.format(0, started, done, succeeded, done - succeeded)
+    assert counted(said, SHAPE) == (succeeded, failures)
+
+
+@pytest.mark.parametrize("said", ["", SAID.format(0, 16, 0, 0, 0)])
+def test_a_load_without_a_success_is_no_measurement(said: str) -> None:
+    with pytest.raises(RuntimeError):
+        counted(said, SHAPE)
+
+
+def test_loads_that_hung_are_reported() -> None:
+    costs = [Cost("HTTP/2", "µs", "nginx", 1, 1, 1, 0, repeats) for repeats in (0, 2)]
+    [line] = repeat_lines(costs)
+    assert "2 loads hung" in str(line)
+
+
+def test_a_missing_program_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(SystemExit, match=r"h2load and nghttpd .*install -y nghttp2-client nghttp2-server"):
+        install.require("h2load", "nghttpd")
+
+
+def test_proxies_are_left_out() -> None:
+    kept = Effort(without=frozenset(["envoy", "nginx"])).kept(PEERS.values())
+    assert [peer.name for peer in kept] == ["fastroute", "nginx+fields", "haproxy"]
