@@ -16,21 +16,24 @@ DOCUMENTS = (
     "tls.md",
     "client-certificates.md",
 )
+BESIDE = ("tutorial-fruits.md", "backend-tls.md")
 
 
 @pytest.mark.timeout(600)
-def test_every_command_of_the_documents_does_what_they_say() -> None:
+@pytest.mark.parametrize("documents", [DOCUMENTS, BESIDE], ids=["tutorials", "beside"])
+def test_every_command_of_the_documents_does_what_they_say(documents: tuple[str, ...]) -> None:
     """In a new, empty cluster, in the order in which the documents refer to each other."""
     way = isolation.way_in()
     assert way is not None
-    command = [*way, sys.executable, "-m", "installed.walkthrough", *(f"docs/{name}" for name in DOCUMENTS)]
+    command = [*way, sys.executable, "-m", "installed.walkthrough", *(f"docs/{name}" for name in documents)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_documents_have_commands_to_run():
     found = {
-        name: sum(len(steps(*block)) for block in blocks((ROOT / "docs" / name).read_text())) for name in DOCUMENTS
+        name: sum(len(steps(*block)) for block in blocks((ROOT / "docs" / name).read_text()))
+        for name in {*DOCUMENTS, *BESIDE}
     }
     assert min(found.values()) >= 10
 
