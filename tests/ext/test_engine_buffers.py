@@ -201,7 +201,8 @@ async def test_only_the_connections_of_a_namespace_that_holds_more_than_its_shar
         await soon(lambda: rig.counters.fixed()["ended_buffers_full"] > 0)
         await quiet(0.05)
         assert rig.engine.statistics().buffered <= BUDGET
-        lines = rig.lines()
+        # On a busy machine, requests of the victim may end because their client is slow.
+        lines = [line for line in rig.lines() if line["reason"] == "buffers_full"]
         assert {line["route"] for line in lines} == {"greedy/route"}
         assert len(lines) == rig.counters.fixed()["ended_buffers_full"] < count
         for each in (*victims, *clients):
