@@ -112,9 +112,12 @@ async def test_a_gateway_and_its_new_config_maps_are_served_together(
         for number, names in enumerate((["old", "new"], ["newer", "cas/open"], ["newer", "cas/closed"])):
             wanted = {name.rpartition("/")[2] for name in names} - {"closed"}
             listener = f"h{number}"
-            seen.changed = lambda noticed: (  # type: ignore[method-assign]
-                missing.setdefault(listener, set()).update(unread(wanted)) if listeners() == [listener] else None  # noqa: B023
-            )
+
+            def changed(noticed: object, listener: str = listener, wanted: set[str] = wanted) -> None:
+                if listeners() == [listener]:
+                    missing.setdefault(listener, set()).update(unread(wanted))
+
+            seen.changed = changed  # type: ignore[method-assign]  # what follows the source
             api.put(GATEWAYS, "g", spec=validating(*names, listener=listener))
             await until(lambda: listeners() == [listener])  # noqa: B023
         assert missing == {"h0": set(), "h1": set(), "h2": set()}
