@@ -7,7 +7,7 @@ trio has work to do on a descriptor passed to Engine.heed.
 
 A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
 read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
-that, and late in a turn it reads less (`portion`), so that the turn ends within LONGEST. A step of a handshake
+that, and late in a turn it reads less (`portion`), for an end within LONGEST, which most turns meet. A handshake step
 cannot be divided: libssl computes a signature at once, which takes 4 ms with the largest key of the gateway, and verifies
 all certificates of a backend or a client at once, which takes 2 ms with the longest chain of the largest allowed keys
 (tls/keycost). The turn ends after it, and events that have arrived meanwhile come before the next one.
