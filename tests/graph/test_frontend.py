@@ -310,7 +310,7 @@ def edits(draw: Any) -> Any:
     return (type(thing), thing.key) if draw(st.integers(0, 3)) == 0 else thing
 
 
-@pytest.mark.parametrize("room", [frontend.MOST, 2 * ONE])
+@pytest.mark.parametrize("room", [frontend.MOST, 2 * ONE], ids=["maximum", "two certificates"])
 @given(steps=st.lists(st.lists(edits(), min_size=1, max_size=3), max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_increments_equal_a_rebuild_from_nothing(room: int, steps: list[list[Any]]) -> None:
