@@ -1,10 +1,11 @@
 """An engine whose turns a test calls, and how much happens in one of them.
 
-The clock is held, and advances by LOOK each time the engine reads it. So a turn of 2.5 ms has a few steps, and how much
+The clock is held, and advances by LOOK each time the engine reads it. So a turn of 2 ms has a few steps, and how much
 happens in a turn shows how much a step does.
 """
 
 import itertools
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -58,7 +59,12 @@ def settle(rig: Rig) -> None:
     """Makes turns until there is nothing to do."""
     idle = 0
     while idle < 3:
-        idle = 0 if rig.engine.turn() else idle + 1
+        idle = 0 if rig.engine.turn() or has_events(rig) else idle + 1
+
+
+def has_events(rig: Rig) -> bool:
+    """Whether there are events that no turn has fetched yet."""
+    return bool(select.select([rig.engine.fileno()], [], [], 0)[0])
 
 
 def client(rig: Rig, stack: ExitStack, data: bytes = b"", port: int = 0) -> socket.socket:

@@ -22,7 +22,7 @@ import random
 from fastroute.ext.engine.drain cimport drain_begin
 from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
 from fastroute.ext.engine.side cimport SIDE_ROWS
-from fastroute.ext.engine.turn cimport ring, turn
+from fastroute.ext.engine.turn cimport ring, take_turns, turn
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.memory.buffer cimport buffers_total
@@ -69,7 +69,7 @@ class EngineStatistics(NamedTuple):
     worst_turn: int
     drained: bool
     mirrors_behind: int     # bytes that are not sent to mirrors yet
-    waits: int              # how often a turn waited for more events
+    waits: int              # how often turns in a row waited for more events
     buffered: int           # bytes of memory of all buffers of this process
     searched: int           # comparisons to find mirrors and handshakes that end for others
 
@@ -250,6 +250,14 @@ cdef class Engine:
         cdef bint more
         with nogil:
             more = turn(self.r, &self.turns)
+        return more
+
+    def take_turns(self):
+        """Takes turns while traffic goes on, for about 10 ms at most; fewer if trio has something to do on a descriptor
+        passed to `heed`. Returns like `turn`."""
+        cdef bint more
+        with nogil:
+            more = take_turns(self.r, &self.turns)
         return more
 
 

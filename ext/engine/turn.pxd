@@ -15,9 +15,12 @@ cdef struct Turns:
     int count                   # number of `events` (less than 1: none)
     uint64_t made               # turns so far
     uint64_t worst              # microseconds of the longest turn
-    uint64_t waits              # how often a turn waited for more events
+    uint64_t waits              # how often events were waited for between turns in a row
 
-# Handles what is ready, for less than 3 ms (more if the last step is a handshake with an RSA key). True: work is left for which there will be no event.
+# Handles what is ready, for less than 3 ms (more if the last step is a handshake with an RSA key). True: work is left
+# for which there will be no event.
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil
+# Turns in a row while traffic goes on, for about ROW at most; fewer if trio has work. Returns like `turn`.
+cdef bint take_turns(Reactor r, Turns *turns) noexcept nogil
 # Makes the engine's descriptor readable at `when` (milliseconds, not 0), or at once if that time has passed.
 cdef void ring(Reactor r, uint64_t when) noexcept nogil

@@ -1,9 +1,12 @@
 """One turn of the engine; see turn.pxd.
 
 A turn fetches events and handles them, then visits each connection in the ready list, and handles deadlines that have
-passed. It ends when nothing is left or its time is up. While traffic is dense it also waits for more events, up to
-LINGER in total: returning through Python for every few events would cost more than the events. It does not wait while
-trio has work to do on a descriptor passed to Engine.heed.
+passed. It ends when nothing is left or its time is up.
+
+While traffic goes on, turns follow one another for up to ROW, and wait for events in between: returning through Python
+and trio after each turn would cost more than the turn, if only a few events arrive at a time. They return at once when
+trio has work to do on a descriptor passed to Engine.heed. All other work of trio in a worker (timers, signals) may be
+late by ROW.
 
 A turn is a sequence of steps: an event, a visit, a deadline, some connections that are accepted or examined. The clock is
 read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
@@ -27,10 +30,11 @@ from fastroute.ext.exchange.downstream cimport downstream_shake
 from fastroute.ext.exchange.relief cimport relieve
 from fastroute.ext.exchange.upstream cimport upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
+from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
-from fastroute.ext.reactor.reactor cimport BUDGET, queue, read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, queue, read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 
 cdef extern from "<sys/timerfd.h>" nogil:
@@ -38,12 +42,27 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    LINGER = 2200           # microseconds after which a turn does not wait any more
-    WAIT = 1                # milliseconds of one such wait
+    ROW = 10000             # microseconds after which no further turn begins in a row
     SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
     MOVES = 32              # deadlines that a step moves to later slots of the wheel
     LOG_AGE = 500           # maximum milliseconds until a log line is written
+
+
+cdef bint take_turns(Reactor r, Turns *turns) noexcept nogil:
+    cdef uint64_t begun = microseconds_now()
+    cdef uint64_t passed
+    while True:
+        if turn(r, turns):
+            if r.milliseconds < r.hurried or microseconds_now() - begun >= ROW:
+                return True
+            continue
+        passed = microseconds_now() - begun
+        if r.milliseconds < r.hurried or passed >= ROW:
+            return False
+        turns.waits += 1
+        if not fetch(r, turns, <int> ((ROW - passed) // MILLISECOND + 1)):
+            return False
 
 
 cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
@@ -58,15 +77,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     if r.undrained != 0:
         drain_on(r)
     r.waiting.spent = 0
-    while True:
-        more = visit_all(r, turns, start)
-        if r.now - start > LINGER:
-            more = True                     # more events may come soon, and another call costs less than a wakeup
-        if more or r.milliseconds < r.hurried:
-            break
-        turns.waits += 1
-        if not fetch(r, turns, WAIT):
-            break
+    more = visit_all(r, turns, start)
     if r.waiting.flows.count:
         shake_waiting(r, start)
     flush_log(r)
@@ -139,11 +150,13 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
             listeners_resume(r)
         if r.ready.first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.flows.count == 0:
-                return False
+                return buffers_total() > r.max_buffered and not relieve(r, start)
             if r.now - start > BUDGET:
                 return True
             downstream_shake(r)     # one, then other work that may have arrived meanwhile
-            continue
+            if r.waiting.flows.count != 0 or r.ready.first != 0:
+                continue
+            return buffers_total() > r.max_buffered and not relieve(r, start)
         if not visit_ready(r, start):
             return True
 

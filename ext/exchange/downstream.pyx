@@ -45,7 +45,7 @@ from fastroute.ext.reactor.exchange cimport (
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
+    INTEREST_CLIENT, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
     end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
@@ -63,7 +63,7 @@ cdef enum:
 
 cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t family, const uint8_t *address,
                            uint16_t port) noexcept nogil:
-    cdef Connection *c = open_connection(r, fd, SIDE_DOWNSTREAM, INTEREST_TRAFFIC)
+    cdef Connection *c = open_connection(r, fd, SIDE_DOWNSTREAM, INTEREST_CLIENT)
     if c is NULL:
         close(fd)
         return

@@ -27,7 +27,13 @@ cdef int buffer_append(Buffer *buffer, const char *data, uint32_t size) noexcept
 # Removes the first `size` bytes; frees the memory that is not needed any more, all of it if the buffer is then empty.
 # May move the content.
 cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil
-cdef void buffer_free(Buffer *buffer) noexcept nogil
+# Frees the memory of a buffer that has some.
+cdef void buffer_release(Buffer *buffer) noexcept nogil
+
+cdef inline void buffer_free(Buffer *buffer) noexcept nogil:
+    if buffer.data is not NULL:
+        buffer_release(buffer)
+
 # The memory of all buffers of this process in bytes, with what was noted. A worker is a process with one engine.
 cdef uint64_t buffers_total() noexcept nogil
 # Adds memory for bytes of a peer that is not in a Buffer; negative if it was freed.

@@ -80,7 +80,7 @@ cdef void buffer_consume(Buffer *buffer, uint32_t size) noexcept nogil:
         move(buffer, room)      # if there is no memory, the larger one is kept
 
 
-cdef void buffer_free(Buffer *buffer) noexcept nogil:
+cdef void buffer_release(Buffer *buffer) noexcept nogil:
     global _total
     _total -= buffer.room
     spare_give(buffer.data, buffer.room)

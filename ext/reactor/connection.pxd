@@ -145,7 +145,7 @@ cdef struct Connection:
     Tls *tls                    # owned; NULL: plain, or before the ClientHello. Also of an upstream connection
     Exchange *exchange          # owned; NULL: none
     uint32_t listener           # index in Reactor.sockets; also for a listener
-    uint8_t watched             # listener: epoll reports its events
+    uint8_t watched             # listener: epoll reports its events; others: also when it is writable
     uint8_t paused              # listener: it must wait (Reactor.paused)
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients

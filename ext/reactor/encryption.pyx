@@ -108,6 +108,8 @@ cdef int transmit_opened(Reactor r, Connection *c, iovec *parts, int count) noex
             left -= piece
     if used and seal(r, c, r.record, used) < 0:
         return -1
+    if c.ending and PIPE_ROOM - r.pipe.output_size >= RECORD_ROOM:
+        tls_close(c.tls)        # with the last data, in one system call
     return ship(r, c)
 
 

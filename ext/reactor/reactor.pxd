@@ -35,8 +35,8 @@ cdef enum:
     LINGER_BYTES = 1073741824   # bytes that are discarded before it is closed
     DISCARD_BYTES = 65536       # bytes of a request body that are read and discarded to keep the connection
     CLASSES = 64                # of connections by their memory (relief.pyx)
-    BUDGET = 2500               # microseconds after which a turn begins no further step
-    LONGEST = 3000              # microseconds within which it ends, if none of its steps is indivisible
+    BUDGET = 2000               # microseconds after which a turn begins no further step
+    LONGEST = 2500              # microseconds within which it ends, if none of its steps is indivisible
     PORTION_LEAST = 32768       # bytes of a read late in a turn
     PORTION_RATE = 64           # bytes of a read for each microsecond that is left: relaying one takes less than 1/64 µs
 
@@ -44,6 +44,7 @@ cdef enum Interest:             # events of a descriptor
     INTEREST_NONE = 0
     INTEREST_CLIENTS            # of a listening socket; reported as long as clients wait
     INTEREST_READING            # edges
+    INTEREST_CLIENT             # edges; not when it is writable, which a new connection is
     INTEREST_TRAFFIC            # edges, in both directions
 
 cdef struct Times:              # settings.Limits in milliseconds

@@ -40,8 +40,9 @@ from fastroute.ext.tls.tls cimport pipe_free
 cdef enum:
     HURRY = 1               # milliseconds without waits after trio got work
 
-cdef uint32_t[4] EVENTS         # by Interest
-EVENTS[:] = [0, EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET]
+cdef uint32_t[5] EVENTS         # by Interest
+EVENTS[:] = [0, EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLRDHUP | EPOLLET,
+             EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET]
 
 cdef Layer[<int> LAYERS] _layers
 
@@ -218,11 +219,20 @@ cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noex
         if <size_t> size >= parts[i].iov_len:
             size -= parts[i].iov_len
             continue
-        c.writable = False
+        await_room(r, c)
         if buffer_append(&c.output, <char *> parts[i].iov_base + size, parts[i].iov_len - size) < 0:
             return -1
         size = 0
     return 0
+
+
+cdef void await_room(Reactor r, Connection *c) noexcept nogil:
+    """The kernel does not accept more bytes now. Most connections of clients never need the events of EPOLLOUT, so epoll
+    reports them only from then on: the first one would come at once, without meaning."""
+    c.writable = False
+    if not c.watched:
+        c.watched = True
+        watch(r, c, INTEREST_TRAFFIC)
 
 
 cdef int flush_sealed(Reactor r, Connection *c) noexcept nogil:
@@ -236,7 +246,7 @@ cdef int flush_sealed(Reactor r, Connection *c) noexcept nogil:
     if size < 0:
         return -1
     if <size_t> size < part.iov_len:
-        c.writable = False
+        await_room(r, c)
     buffer_consume(&c.output, size)
     return 0
 
@@ -348,6 +358,7 @@ cdef Connection *open_connection(Reactor r, int fd, uint8_t side, Interest inter
         return NULL
     c.fd = fd
     c.side = side
+    c.watched = interest != INTEREST_CLIENT
     if interest != INTEREST_NONE and control(r, EPOLL_CTL_ADD, c, interest) < 0:
         c.fd = -1
         slab_bury(&r.slab, c)

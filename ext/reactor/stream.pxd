@@ -9,7 +9,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastroute.ext.reactor.connection cimport LAYER_STREAM, Connection
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, Connection, slab_find
 from fastroute.ext.reactor.reactor cimport Reactor, portion
 from fastroute.ext.tls.tls cimport Tls
 
@@ -33,8 +33,11 @@ cdef void stream_can_send(Reactor r, Connection *p, Connection *s, uint32_t size
 
 # Opens a stream to a backend on a parent that has room: SIDE_UPSTREAM, without endpoint. NULL if that failed.
 cdef Connection *stream_open(Reactor r, Connection *p) noexcept nogil
-# The parent of a stream, or NULL if it has ended.
-cdef Connection *parent_of(Reactor r, const Connection *s) noexcept nogil
+
+cdef inline Connection *parent_of(Reactor r, const Connection *s) noexcept nogil:
+    """The parent of a stream, or NULL if it has ended."""
+    return slab_find(&r.slab, s.stream.parent)
+
 # TLS of the socket that carries the connection; NULL: none.
 cdef Tls *tls_of(Reactor r, const Connection *c) noexcept nogil
 # Bytes that a stream can send now, and at least a few.

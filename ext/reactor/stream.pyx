@@ -25,10 +25,6 @@ cdef enum:
     ROOM_LEAST = 4096           # bytes that are read for a stream that can send nothing now
 
 
-cdef Connection *parent_of(Reactor r, const Connection *s) noexcept nogil:
-    return slab_find(&r.slab, s.stream.parent)
-
-
 cdef Tls *tls_of(Reactor r, const Connection *c) noexcept nogil:
     cdef const Connection *p
     if c.layer != LAYER_STREAM:

@@ -106,7 +106,7 @@ async def turn_for_ever(engine: Engine) -> None:
     fd = engine.fileno()
     while True:
         await trio.lowlevel.wait_readable(fd)
-        while engine.turn():
+        while engine.take_turns():
             await trio.lowlevel.checkpoint()
 
 

@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.lowlevel
 from rig import PATIENCE, Rig, loopback, rule
+from steps import has_events
 
 from fastroute.settings import Limits
 
@@ -23,7 +24,7 @@ async def settle(rig: Rig) -> float:
         more = rig.engine.turn()
         took += time.thread_time() - began
         await trio.lowlevel.checkpoint()
-        idle = 0 if more else idle + 1
+        idle = 0 if more or has_events(rig) else idle + 1
     return took
 
 

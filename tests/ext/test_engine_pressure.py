@@ -340,15 +340,16 @@ async def test_idle_connections_are_cheap() -> None:
 
 
 def test_turns_do_not_wait_while_trio_has_something_to_do() -> None:
-    """A turn waits for more events, except after a watched descriptor became readable, until the pause has passed."""
+    """Turns in a row wait for more events, except after a watched descriptor became readable, until the pause has
+    passed."""
     rig = Rig()
     rig.engine.hold_clock()
     ours, theirs = socket.socketpair()
 
     def waits() -> bool:
-        """Whether a turn waits for more events."""
+        """Whether turns wait for more events."""
         before = rig.engine.statistics().waits
-        rig.engine.turn()
+        rig.engine.take_turns()
         return rig.engine.statistics().waits > before
 
     with ours, theirs:
