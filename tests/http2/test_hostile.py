@@ -333,8 +333,8 @@ async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
             except BlockingIOError:
                 blocked += 1
             await quiet()
-        # One read of 128 KiB has about 2,300 requests above the limit of streams; the frames that refuse them need 0.5 MB
-        # in libnghttp2. How many reads there are before the client is blocked depends on the load of the machine.
+        # One read of 128 KiB has about 2,300 requests above the limit of streams; the frames that refuse them need
+        # 0.5 MB in libnghttp2. How many reads there are until the client is blocked depends on the load of the machine.
         assert 0 < rig.buffered() < 8 << 20
         one.close()
         await soon(lambda: rig.engine.statistics().downstream_idle == 0)
