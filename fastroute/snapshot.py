@@ -29,7 +29,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Mode(StrEnum):
-    """What a listener does with what arrives at its place. Workers serve HTTP, and TERMINATE with HTTP in it."""
+    """What a listener does with what arrives at its place."""
 
     HTTP = "http"  # requests in cleartext
     TERMINATE = "terminate"  # ends TLS; ListenerTLS.protocol says what is in it
@@ -241,8 +241,10 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is spoken on connections to the endpoints of a backend: their pool key (ext/routing/poolkey)."""
 
     # "h1": HTTP/1.1. "h2": HTTP/2, without TLS by prior knowledge, with TLS only if the backend agrees to it (ALPN).
+    # "raw": bytes, of TCPRoutes and TLSRoutes
     protocol: str = "h1"
     tls: BackendTLS | None = None
+    proxy_protocol: bool = False  # connections begin with a PROXY header, version 2
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):

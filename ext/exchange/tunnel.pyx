@@ -1,4 +1,4 @@
-"""Upgraded connections, and streams of WebSockets; see tunnel.pxd.
+"""Upgraded connections, streams of WebSockets, and connections whose bytes are passed on (passage); see tunnel.pxd.
 
 The directions are independent. A side is read only while the other side has taken all earlier bytes. When the sender
 ends its side, that end is relayed (a half-close) after all its bytes. The tunnel ends when both directions have ended.
@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_end
-from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.exchange.record cimport record_end, record_series
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_omit
@@ -23,7 +23,10 @@ from fastroute.ext.message.reason cimport (
 )
 from fastroute.ext.message.websocket cimport websocket_accept
 from fastroute.ext.reactor.connection cimport slab_find
-from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.reactor.counters cimport TRAFFIC_RECEIVED, TRAFFIC_SENT, count_traffic
+from fastroute.ext.reactor.exchange cimport (
+    STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, is_raw,
+)
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit, turn_is_over
 from fastroute.ext.reactor.stream cimport room_for
@@ -88,6 +91,8 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
         return FLOW_ON
     x.progress = r.milliseconds
     carried[0] += size
+    if is_raw(x):
+        count_traffic(r.counters, record_series(x), TRAFFIC_RECEIVED if carried == &x.received else TRAFFIC_SENT, size)
     part.iov_len = size
     size = transmit(r, receiver, &part, 1)
     if buffer_size(&sender.input):
