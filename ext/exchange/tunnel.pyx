@@ -62,8 +62,10 @@ cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, cons
     return VERDICT_ON
 
 
-cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried) noexcept nogil:
-    """One read from the sender, if the receiver has taken all earlier bytes. Returns a Flow."""
+cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried,
+               bint alone) noexcept nogil:
+    """One read from the sender, if the receiver has taken all earlier bytes. `alone`: the other direction has ended, so that
+    both connections are closed after the end of this one. Returns a Flow."""
     cdef iovec part
     cdef long size
     if receiver.writable and buffer_size(&receiver.output):
@@ -81,7 +83,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     else:
         return FLOW_ON
     if size == -1:
-        if end_writing(r, receiver):
+        if alone or end_writing(r, receiver):
             return FLOW_ENDED
         sender.readable = True      # the end is read again after the receiver has taken what is queued
         return FLOW_ON
@@ -124,7 +126,7 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     if is_lost(u, c, x.upstream_over):
         x.client_over = True
     if not x.client_over and not skips:
-        flow = carry(r, c, u, x, &x.received)
+        flow = carry(r, c, u, x, &x.received, x.upstream_over)
         if flow == FLOW_RESET:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
         x.client_over = flow == FLOW_ENDED
@@ -132,7 +134,7 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         x.answer_next = True            # then the other direction is first
         queue(r, c)
     elif not x.upstream_over:
-        flow = carry(r, u, c, x, &x.sent)
+        flow = carry(r, u, c, x, &x.sent, x.client_over)
         if flow == FLOW_RESET:
             break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)
             return VERDICT_RESET

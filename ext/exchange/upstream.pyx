@@ -245,8 +245,8 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
     if u.tls is NULL:
         if not u.writable and not u.failed:
             return OPENING_GOES_ON
-        if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
-            return OPENING_FAILED
+        if u.failed and (getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable):
+            return OPENING_FAILED       # epoll reports errors: without one, it is connected
         if u.key.announces and not announce(r, u):
             return OPENING_FAILED
     if u.layer == LAYER_SEALING:
