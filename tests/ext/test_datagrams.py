@@ -116,18 +116,20 @@ async def test_datagrams_without_a_backend_are_dropped_for_the_idle_time(reason:
 
 
 async def test_a_refused_share_is_exact_and_not_redistributed() -> None:
-    async with answering(echo) as [endpoint]:
-        async with udp(udp_rule(to(DNS, 3), to("other/dns:53", 1, reason="reference_refused"))) as rig:
-            rig.endpoints(DNS, endpoint.port)
-            with clients(rig.place, 12) as many:
-                for client in many:
-                    await client.send(b"a")
-                await quiet(0.05)
-                assert (len(endpoint.got), rig.local("reference_refused"), rig.flows) == (9, 3, 12)
-                for client in many:
-                    await client.send(b"b")
-                await quiet(0.05)
-                assert (len(endpoint.got), rig.local("reference_refused"), rig.flows) == (18, 3, 12)
+    async with (
+        answering(echo) as [endpoint],
+        udp(udp_rule(to(DNS, 3), to("other/dns:53", 1, reason="reference_refused"))) as rig,
+    ):
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 12) as many:
+            for client in many:
+                await client.send(b"a")
+            await quiet(0.05)
+            assert (len(endpoint.got), rig.local("reference_refused"), rig.flows) == (9, 3, 12)
+            for client in many:
+                await client.send(b"b")
+            await quiet(0.05)
+            assert (len(endpoint.got), rig.local("reference_refused"), rig.flows) == (18, 3, 12)
 
 
 async def test_a_backend_that_gets_its_first_endpoint_serves_the_clients_that_waited() -> None:
@@ -143,54 +145,55 @@ async def test_a_backend_that_gets_its_first_endpoint_serves_the_clients_that_wa
 
 
 async def test_an_idle_flow_ends_without_a_reason_and_traffic_in_either_direction_keeps_it() -> None:
-    async with answering(silent) as [endpoint]:
-        async with udp(udp_rule(to(DNS)), held=True, limits=Limits(udp_idle_timeout=10)) as rig:
-            rig.endpoints(DNS, endpoint.port)
-            with clients(rig.place, 1) as [client]:
+    async with (
+        answering(silent) as [endpoint],
+        udp(udp_rule(to(DNS)), held=True, limits=Limits(udp_idle_timeout=10)) as rig,
+    ):
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 1) as [client]:
+            await client.send(b"abc")
+            await soon(lambda: bool(endpoint.got))
+            for _ in range(3):
+                await rig.passes(9)
+                await endpoint.socket.sendto(b"de", endpoint.got[0][1])
+                assert await client.receive() == b"de"
+                await rig.passes(9)
                 await client.send(b"abc")
-                await soon(lambda: bool(endpoint.got))
-                for _ in range(3):
-                    await rig.passes(9)
-                    await endpoint.socket.sendto(b"de", endpoint.got[0][1])
-                    assert await client.receive() == b"de"
-                    await rig.passes(9)
-                    await client.send(b"abc")
-                    await quiet()
-                assert (rig.flows, len(endpoint.peers)) == (1, 1)
-                await rig.passes(10.1)
-                assert rig.flows == 0
-                await client.send(b"a")
-                await soon(lambda: len(endpoint.got) == 5)
-            assert len(endpoint.peers) == 2
-            [line] = rig.lines()
-        assert line | {"time": "", "client": "", "upstream": ""} == {
-            "time": "", "method": None, "host": None, "path": None, "protocol": "UDP", "status": None, "reason": None,
-            "bytes_received": 12, "bytes_sent": 6, "duration_us": line["duration_us"], "upstream": "",
-            "upstream_duration_us": line["duration_us"], "gateway": "infra/gateway", "listener": "udp",
-            "route": "apps/dns", "rule": "0", "backend": DNS, "client": "", "request_id": None,
-            "route_kind": "UDPRoute", "upstream_protocol": "UDP",
-            **{name: None for name in ("tls_version", "tls_server_name", "grpc_status") if name in line},
-        }  # fmt: skip
-        assert line["upstream"] == f"127.0.0.1:{endpoint.port}"
-        assert line["client"] == "127.0.0.1"
-        assert line["duration_us"] == pytest.approx(64.1e6, abs=2e4)
+                await quiet()
+            assert (rig.flows, len(endpoint.peers)) == (1, 1)
+            await rig.passes(10.1)
+            assert rig.flows == 0
+            await client.send(b"a")
+            await soon(lambda: len(endpoint.got) == 5)
+        assert len(endpoint.peers) == 2
+        [line] = rig.lines()
+    assert line | {"time": "", "client": "", "upstream": ""} == {
+        "time": "", "method": None, "host": None, "path": None, "protocol": "UDP", "status": None, "reason": None,
+        "bytes_received": 12, "bytes_sent": 6, "duration_us": line["duration_us"], "upstream": "",
+        "upstream_duration_us": line["duration_us"], "gateway": "infra/gateway", "listener": "udp",
+        "route": "apps/dns", "rule": "0", "backend": DNS, "client": "", "request_id": None,
+        "route_kind": "UDPRoute", "upstream_protocol": "UDP",
+        **{name: None for name in ("tls_version", "tls_server_name", "grpc_status") if name in line},
+    }  # fmt: skip
+    assert line["upstream"] == f"127.0.0.1:{endpoint.port}"
+    assert line["client"] == "127.0.0.1"
+    assert line["duration_us"] == pytest.approx(64.1e6, abs=2e4)
 
 
 async def test_at_the_limit_the_flow_that_was_unused_longest_gives_way() -> None:
-    async with answering(echo) as [endpoint]:
-        async with udp(udp_rule(to(DNS)), limits=Limits(max_flows=3)) as rig:
-            rig.endpoints(DNS, endpoint.port)
-            with clients(rig.place, 4) as [a, b, c, d]:
-                for client in (a, b, c, a):
-                    await client.ask(b"x")
-                await d.ask(b"x")  # instead of b
-                assert rig.flows == 3
-                for client in (a, c, d):
-                    await client.ask(b"x")
-                assert len(endpoint.peers) == 4
-                await b.ask(b"x")  # instead of a
-                assert (rig.flows, len(endpoint.peers)) == (3, 5)
-            assert [line["reason"] for line in rig.lines()] == ["flows_full"] * 2
+    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=3)) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 4) as [a, b, c, d]:
+            for client in (a, b, c, a):
+                await client.ask(b"x")
+            await d.ask(b"x")  # instead of b
+            assert rig.flows == 3
+            for client in (a, c, d):
+                await client.ask(b"x")
+            assert len(endpoint.peers) == 4
+            await b.ask(b"x")  # instead of a
+            assert (rig.flows, len(endpoint.peers)) == (3, 5)
+        assert [line["reason"] for line in rig.lines()] == ["flows_full"] * 2
 
 
 async def test_refused_flows_count_towards_the_limit() -> None:
@@ -291,18 +294,20 @@ def flow_counts(rig: UdpRig) -> dict[int, int]:
 
 
 async def test_flows_are_counted_while_they_live() -> None:
-    async with answering(echo) as [endpoint]:
-        async with udp(udp_rule(to(DNS)), held=True, limits=Limits(udp_idle_timeout=10)) as rig:
-            rig.endpoints(DNS, endpoint.port)
-            with clients(rig.place, 3) as many:
-                for client in many:
-                    await client.ask(b"abcd")
-            assert flow_counts(rig) == {1: 3}  # the slot of backends in the rig
-            await rig.passes(10.1)
-            assert flow_counts(rig) == {}
-            fixed = rig.counters.fixed()
-            assert (fixed["bytes_received"], fixed["bytes_sent"]) == (12, 12)
-            assert (fixed["udp_received"], fixed["udp_sent"]) == (3, 3)
+    async with (
+        answering(echo) as [endpoint],
+        udp(udp_rule(to(DNS)), held=True, limits=Limits(udp_idle_timeout=10)) as rig,
+    ):
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 3) as many:
+            for client in many:
+                await client.ask(b"abcd")
+        assert flow_counts(rig) == {1: 3}  # the slot of backends in the rig
+        await rig.passes(10.1)
+        assert flow_counts(rig) == {}
+        fixed = rig.counters.fixed()
+        assert (fixed["bytes_received"], fixed["bytes_sent"]) == (12, 12)
+        assert (fixed["udp_received"], fixed["udp_sent"]) == (3, 3)
 
 
 async def test_a_datagram_from_port_0_is_dropped() -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import trio
-from datagrams import UdpRig, answering, clients, echo, named, silent, to, udp, udp_listener, udp_rule
+from datagrams import UdpRig, answering, clients, echo, named, silent, to, udp, udp_rule
 from rig import no_descriptor, quiet, soon
 
 from fastroute.settings import Limits
