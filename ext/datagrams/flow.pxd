@@ -28,5 +28,3 @@ cdef void flow_prove(Reactor r, Flow *flow) noexcept nogil
 cdef bint flow_follows(Reactor r, Flow *flow) noexcept nogil
 # Whether an error of a socket says that the endpoint cannot be reached. Other errors concern one datagram.
 cdef bint is_unreachable(int error) noexcept nogil
-# Ends the flow that was unused longest of those with a socket, if it is one of the oldest; false if there is none.
-cdef bint flows_give_way(Reactor r) noexcept nogil

@@ -182,7 +182,7 @@ cdef int open_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size = endpoint_address(endpoint, &address)
     cdef int fd = new_socket(r, endpoint)
-    if fd < 0 and flows_give_way(r):
+    if fd < 0 and give_way(r):
         fd = new_socket(r, endpoint)
     if fd < 0:
         note_shortage(r)
@@ -190,7 +190,7 @@ cdef int open_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     if connect(fd, <sockaddr *> &address, size) == 0:
         return fd
     # EAGAIN: no local port is left. Each flow needs one of its own.
-    if has_no_room(errno) and flows_give_way(r) and connect(fd, <sockaddr *> &address, size) == 0:
+    if has_no_room(errno) and give_way(r) and connect(fd, <sockaddr *> &address, size) == 0:
         return fd
     if has_no_room(errno):
         note_shortage(r)
@@ -204,7 +204,8 @@ cdef bint has_no_room(int error) noexcept nogil:
     return error == EAGAIN or error == EADDRNOTAVAIL or error == ENOBUFS or error == ENOMEM
 
 
-cdef bint flows_give_way(Reactor r) noexcept nogil:
+cdef bint give_way(Reactor r) noexcept nogil:
+    """Ends the flow that was unused longest of those with a socket, if it is one of the oldest. False: there is none."""
     cdef uint32_t index = r.flows.used.first
     cdef Flow *flow
     cdef int _

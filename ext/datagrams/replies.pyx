@@ -161,7 +161,7 @@ cdef bint listen(Reactor r, Batch *batch, Flow *flow, uint32_t most) noexcept no
     if bytes > BYTES:
         flow.burst = 1 if flow.burst == 1 else flow.burst // 2
     elif <uint32_t> found == most and most < BURST:
-        flow.burst = <uint8_t> (2 * most)
+        flow.burst = <uint8_t> min(2 * most, <uint32_t> BURST)
     elif <uint32_t> found < most:
         flow.burst = <uint8_t> max(found, 1)
     return True

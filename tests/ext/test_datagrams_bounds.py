@@ -95,7 +95,7 @@ async def test_a_flood_of_new_flows_does_not_hold_up_requests() -> None:
 @pytest.mark.parametrize("seed", range(3))
 async def test_flows_give_way_in_the_order_of_their_last_use(seed: int) -> None:
     """Compared with an ordered dictionary."""
-    choose = random.Random(seed)  # noqa: S311  (a test)
+    choose = random.Random(seed)
     held: OrderedDict[int, int] = OrderedDict()
     async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=8)) as rig:
         rig.endpoints(DNS, endpoint.port)
@@ -114,7 +114,7 @@ async def test_flows_give_way_in_the_order_of_their_last_use(seed: int) -> None:
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs memory of its own")
 async def test_a_flow_needs_less_than_half_a_kilobyte() -> None:
-    """Of memory of the process. Without an endpoint, because sockets are memory of the kernel; the record is the same."""
+    """Without an endpoint, because sockets are memory of the kernel; the record is the same."""
 
     def resident() -> int:
         with open("/proc/self/statm") as file:

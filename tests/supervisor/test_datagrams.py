@@ -93,7 +93,8 @@ async def test_the_death_of_a_worker_costs_only_its_flows_and_a_change_none() ->
             assert kept == [owner != dead for owner in workers]
             # The replacement has the socket of its slot, and so the clients of the dead worker.
             replaced = {owner for owner, same in zip(owners(rig, after), kept, strict=True) if not same}
-            assert len(replaced) == 1 and replaced.isdisjoint(workers)
+            assert len(replaced) == 1
+            assert replaced.isdisjoint(workers)
 
 
 async def test_flows_are_counted_over_workers_and_their_death() -> None:
