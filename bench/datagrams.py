@@ -1,9 +1,10 @@
-"""UDP: one Engine compared with one nginx (module stream), as proxies of the same echo: CPU per datagram, in alternating rounds.
+"""UDP: one Engine compared with one nginx (module stream), as proxies of the same echo: CPU per datagram.
 
     python -m bench.datagrams [--rounds 5] [--seconds 2] [--flows 1000] [--size 100] [--window 64]
 
-The proxies run on core 0, echo and load (datagrams.c) on core 1. A request and its answer are two datagrams. Only the ratio
-within one run is meaningful. nginx needs its module stream (Debian: libnginx-mod-stream).
+The proxies run on core 0, echo and load (datagrams.c) on core 1. A request and its answer are two datagrams. The
+rounds of the proxies alternate, and only the ratio within one run is meaningful. nginx needs its module stream
+(Debian: libnginx-mod-stream).
 """
 
 import argparse
