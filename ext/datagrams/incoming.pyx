@@ -7,18 +7,19 @@ visit before has found, so that a quiet socket avoids the call that returns EAGA
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memset
 
 from fastroute.ext.datagrams.address cimport key_read
 from fastroute.ext.datagrams.flow cimport (
     flow_begin, flow_end, flow_fail, flow_follows, flow_prove, flow_touch, is_unreachable,
 )
+from fastroute.ext.datagrams.segments cimport is_indivisible, segments_fit, segments_join
 from fastroute.ext.message.reason cimport REASON_NO_ENDPOINT, REASON_NONE
 from fastroute.ext.reactor.batch cimport BATCH, CONTROL, Batch, slot_of
 from fastroute.ext.reactor.counters cimport FIXED_UDP_RECEIVED, count
 from fastroute.ext.reactor.flow cimport Flow, FlowKey, UdpPlace, flow_find
 from fastroute.ext.reactor.inet cimport (
-    MSG_DONTWAIT, MSG_NOSIGNAL, recvmmsg, send, sendmmsg, sockaddr_in6,
+    MSG_DONTWAIT, MSG_NOSIGNAL, msghdr, recvmmsg, send, sendmmsg, sendmsg, sockaddr_in6,
 )
 from fastroute.ext.reactor.reactor cimport LONGEST, read_clock
 
@@ -104,12 +105,34 @@ cdef Flow *flow_for(Reactor r, const FlowKey *key, Flow *flow) noexcept nogil:
     return flow
 
 
-cdef int pass_on(Batch *batch, int fd, uint32_t first, uint32_t most) noexcept nogil:
+cdef int pass_together(Batch *batch, Flow *flow, uint32_t first, uint32_t most) noexcept nogil:
+    """Sends several of these datagrams together. Returns their number; 0: they cannot be sent so; -1 with errno."""
+    cdef uint32_t fit = 1 if flow.single else segments_fit(batch, first, most)
+    cdef msghdr message
+    if fit == 1:
+        return 0
+    memset(&message, 0, sizeof(msghdr))
+    message.msg_control = &batch.sent_controls[0]
+    segments_join(batch, &message, first, fit)
+    if sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0:
+        return <int> fit
+    if not is_indivisible(errno):
+        return -1
+    flow.single = True
+    return 0
+
+
+cdef int pass_on(Batch *batch, Flow *flow, uint32_t first, uint32_t most) noexcept nogil:
     """Sends the first of these datagrams, or several. Returns their number, or -1 with errno."""
+    cdef int fd = flow.fd
+    cdef int done
     cdef uint32_t i
     if most == 1:
         return 1 if send(fd, batch.parts[first].iov_base, batch.parts[first].iov_len,
                          MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 else -1
+    done = pass_together(batch, flow, first, most)
+    if done != 0:
+        return done
     for i in range(first, first + most):
         batch.sent[i].msg_hdr.msg_name = NULL
         batch.sent[i].msg_hdr.msg_namelen = 0
@@ -127,7 +150,7 @@ cdef void forward(Reactor r, Batch *batch, Run *run) noexcept nogil:
     cdef bint again = False
     cdef int sent
     while done < run.count:
-        sent = pass_on(batch, flow.fd, done, run.count - done)
+        sent = pass_on(batch, flow, done, run.count - done)
         if sent > 0:
             done += <uint32_t> sent
         elif is_unreachable(errno) and not again:

@@ -13,12 +13,13 @@ from posix.unistd cimport close
 from fastroute.ext.datagrams.address cimport key_write
 from fastroute.ext.datagrams.changes cimport changes_apply
 from fastroute.ext.datagrams.flow cimport flow_end, flow_fail, flow_follows, flow_touch, is_unreachable
+from fastroute.ext.datagrams.segments cimport is_indivisible, segments_fit, segments_join
 from fastroute.ext.message.reason cimport REASON_DRAINED, REASON_NONE
 from fastroute.ext.reactor.batch cimport BATCH, DATAGRAM, Batch, slot_of
 from fastroute.ext.reactor.connection cimport SIDE_FLOWS, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_UDP_SENT, count
 from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, EPOLLERR, epoll_create1, epoll_event, epoll_wait
-from fastroute.ext.reactor.flow cimport Flow, Flows, flow_at, flow_of
+from fastroute.ext.reactor.flow cimport Flow, Flows, flow_at, flow_handle, flow_of
 from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, msghdr, recv, recvmmsg, recvmsg, sendmmsg,
 )
@@ -172,26 +173,67 @@ cdef void put_reply(Batch *batch, const Flow *flow) noexcept nogil:
     cdef uint32_t i = batch.used
     batch.parts[i].iov_base = slot_of(batch, i)
     batch.parts[i].iov_len = batch.heard[i].msg_len
+    batch.senders[i] = 0 if flow.single else flow_handle(flow)
     key_write(&flow.key, &batch.sent[i].msg_hdr, &batch.sent_names[i], &batch.sent_controls[i])
     batch.used += 1
+
+
+cdef uint32_t join_replies(Batch *batch, uint32_t first) noexcept nogil:
+    """Fills `joined` with the replies from `first` on: those of one flow that follow each other are one message if possible.
+    Returns the number of messages."""
+    cdef uint32_t messages = 0
+    cdef uint32_t most, fit
+    while first < batch.used:
+        most = 1
+        while first + most < batch.used and batch.senders[first] and batch.senders[first + most] == batch.senders[first]:
+            most += 1
+        fit = segments_fit(batch, first, most)
+        batch.joined[messages] = batch.sent[first]
+        if fit > 1:
+            batch.joined[messages].msg_hdr.msg_control = &batch.sent_controls[first]
+            segments_join(batch, &batch.joined[messages].msg_hdr, first, fit)
+        messages += 1
+        first += fit
+    return messages
+
+
+cdef uint32_t separate(Reactor r, Batch *batch, uint32_t first) noexcept nogil:
+    """The datagrams of this reply's flow cannot be sent together. Returns the number of messages from now on."""
+    cdef Flow *flow = flow_of(&r.flows, batch.senders[first])
+    cdef uint64_t sender = batch.senders[first]
+    cdef uint32_t i
+    if flow is not NULL:
+        flow.single = True
+    for i in range(first, batch.used):
+        if batch.senders[i] == sender:
+            batch.senders[i] = 0
+    return join_replies(batch, first)
 
 
 cdef void send_replies(Reactor r) noexcept nogil:
     """Sends those that wait. A datagram that cannot be sent is lost."""
     cdef Batch *batch = r.flows.batch
-    cdef uint32_t done = 0
+    cdef uint32_t messages = join_replies(batch, 0)
+    cdef uint32_t next = 0          # message
+    cdef uint32_t done = 0          # datagrams
     cdef uint32_t total = 0
-    cdef int sent
-    while done < batch.used:
-        sent = sendmmsg(r.flows.places[batch.place].fd, &batch.sent[done], batch.used - done,
+    cdef int sent, _
+    while next < messages:
+        sent = sendmmsg(r.flows.places[batch.place].fd, &batch.joined[next], messages - next,
                         MSG_NOSIGNAL | MSG_DONTWAIT)
         if sent > 0:
-            done += <uint32_t> sent
-            total += <uint32_t> sent
-        elif errno == EAGAIN:   # the socket has no room
+            for _ in range(sent):
+                done += <uint32_t> batch.joined[next].msg_hdr.msg_iovlen
+                total += <uint32_t> batch.joined[next].msg_hdr.msg_iovlen
+                next += 1
+        elif errno == EAGAIN:       # the socket has no room
             break
+        elif batch.joined[next].msg_hdr.msg_iovlen > 1 and is_indivisible(errno):
+            messages = separate(r, batch, done)
+            next = 0
         elif errno != EINTR:
-            done += 1
+            done += <uint32_t> batch.joined[next].msg_hdr.msg_iovlen
+            next += 1
     batch.used = 0
     if total:
         count(r.counters, FIXED_UDP_SENT, total)

@@ -12,7 +12,7 @@ cdef enum:
     BATCH = 32                  # datagrams
     DATAGRAM = 65536            # bytes: more than the longest one (65,507 over IPv4, 65,527 over IPv6)
     STRIDE = DATAGRAM + 128     # bytes from slot to slot
-    CONTROL = 64                # bytes of control data of a datagram: one in6_pktinfo
+    CONTROL = 64                # bytes of control data of a datagram: an in6_pktinfo, and the size of segments
 
 cdef union Control:
     uint64_t aligned
@@ -29,6 +29,8 @@ cdef struct Batch:
     iovec parts[BATCH]
     sockaddr_in6 sent_names[BATCH]
     Control sent_controls[BATCH]
+    uint64_t senders[BATCH]     # handles of the flows of replies
+    mmsghdr joined[BATCH]       # `sent` with those together that one message can have
     uint32_t used               # slots with replies that wait in `sent`
     uint32_t place              # index of the place whose socket sends them
 

@@ -43,6 +43,7 @@ cdef struct Flow:
     Endpoint *endpoint          # holds a reference; NULL: refused
     uint16_t reason             # LocalReason for which it is refused
     uint8_t burst               # datagrams to read at once from the endpoint
+    uint8_t single              # its datagrams cannot be sent together (datagrams/segments)
     uint8_t tests               # the endpoint had failed before: it counts as working if this flow lives
 
 cdef struct UdpPlace:           # what an engine knows of one place

@@ -43,6 +43,18 @@ cdef extern from "<netinet/in.h>" nogil:
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)
 
+cdef extern from *:
+    """
+    #include <netinet/udp.h>
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    """
+    int SOL_UDP, UDP_SEGMENT
+
 cdef extern from "<linux/tcp.h>" nogil:     # <netinet/tcp.h> does not have all fields
     int TCP_NODELAY, TCP_INFO
     cdef struct tcp_info:
