@@ -40,6 +40,16 @@ CALLS = Family(
     "Calls of gRPC that were answered with a status, by the chosen backend",
     (*REQUESTS.labels[:-1], "grpc_code"),
 )
+TCP_CONNECTIONS = Family(
+    "fastroute_tcp_connections_total",
+    "Connections that were passed on unread, by the chosen backend",
+    REQUESTS.labels[:-1],
+)
+TCP_BYTES = Family(
+    "fastroute_tcp_bytes_total",
+    "Bytes of these connections, received from clients and sent to them",
+    (*TCP_CONNECTIONS.labels, "direction"),
+)
 DURATION = Family(
     "fastroute_http_request_duration_seconds",
     "Time from the first byte of a request to the last byte of its response",

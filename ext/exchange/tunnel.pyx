@@ -1,4 +1,4 @@
-"""Upgraded connections, and streams of WebSockets; see tunnel.pxd.
+"""Upgraded connections, streams of WebSockets, and connections whose bytes are passed on (passage); see tunnel.pxd.
 
 The directions are independent. A side is read only while the other side has taken all earlier bytes. When the sender
 ends its side, that end is relayed (a half-close) after all its bytes. The tunnel ends when both directions have ended.
@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_end
-from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.exchange.record cimport record_end, record_series
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_omit
@@ -23,7 +23,10 @@ from fastroute.ext.message.reason cimport (
 )
 from fastroute.ext.message.websocket cimport websocket_accept
 from fastroute.ext.reactor.connection cimport slab_find
-from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET
+from fastroute.ext.reactor.counters cimport TRAFFIC_RECEIVED, TRAFFIC_SENT, count_traffic
+from fastroute.ext.reactor.exchange cimport (
+    STAGE_TUNNEL, VERDICT_CLOSE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, is_raw,
+)
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport end_writing, flush, queue, receive, set_deadline, transmit, turn_is_over
 from fastroute.ext.reactor.stream cimport room_for
@@ -59,8 +62,10 @@ cdef int tunnel_begin(Reactor r, Connection *c, Exchange *x, Connection *u, cons
     return VERDICT_ON
 
 
-cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried) noexcept nogil:
-    """One read from the sender, if the receiver has taken all earlier bytes. Returns a Flow."""
+cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried,
+               bint alone) noexcept nogil:
+    """One read from the sender, if the receiver has taken all earlier bytes. `alone`: the other direction has ended, so that
+    both connections are closed after the end of this one. Returns a Flow."""
     cdef iovec part
     cdef long size
     if receiver.writable and buffer_size(&receiver.output):
@@ -78,7 +83,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     else:
         return FLOW_ON
     if size == -1:
-        if end_writing(r, receiver):
+        if alone or end_writing(r, receiver):
             return FLOW_ENDED
         sender.readable = True      # the end is read again after the receiver has taken what is queued
         return FLOW_ON
@@ -88,6 +93,8 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
         return FLOW_ON
     x.progress = r.milliseconds
     carried[0] += size
+    if is_raw(x):
+        count_traffic(r.counters, record_series(x), TRAFFIC_RECEIVED if carried == &x.received else TRAFFIC_SENT, size)
     part.iov_len = size
     size = transmit(r, receiver, &part, 1)
     if buffer_size(&sender.input):
@@ -119,7 +126,7 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     if is_lost(u, c, x.upstream_over):
         x.client_over = True
     if not x.client_over and not skips:
-        flow = carry(r, c, u, x, &x.received)
+        flow = carry(r, c, u, x, &x.received, x.upstream_over)
         if flow == FLOW_RESET:
             return break_off(r, c, x, REASON_CLIENT_CLOSED)
         x.client_over = flow == FLOW_ENDED
@@ -127,7 +134,7 @@ cdef int tunnel_advance(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         x.answer_next = True            # then the other direction is first
         queue(r, c)
     elif not x.upstream_over:
-        flow = carry(r, u, c, x, &x.sent)
+        flow = carry(r, u, c, x, &x.sent, x.client_over)
         if flow == FLOW_RESET:
             break_off(r, c, x, REASON_UPSTREAM_TRUNCATED)
             return VERDICT_RESET

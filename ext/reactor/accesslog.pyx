@@ -214,7 +214,8 @@ cdef class AccessLog:
                duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
                backend: bytes | None, client: bytes | None, request_id: bytes | None,
-               upstream_minor: int | None = None, grpc_status: int | None = None) -> None:
+               upstream_minor: int | None = None, grpc_status: int | None = None, tls_version: bytes | None = None,
+               tls_server_name: bytes | None = None) -> None:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
@@ -224,7 +225,8 @@ cdef class AccessLog:
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
             backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id),
             upstream_version=VERSION_UNKNOWN if upstream_minor is None else upstream_minor,
-            grpc_outcome=0 if grpc_status is None else grpc_status + 1)
+            grpc_outcome=0 if grpc_status is None else grpc_status + 1, tls_version=as_slice(tls_version),
+            server_name=as_slice(tls_server_name))
         self.write(&record)
 
     def flush_now(self) -> None:
@@ -278,6 +280,8 @@ cdef class AccessLog:
         put_member(&line, ',"request_id":', &record.request_id)
         put_member(&line, ',"route_kind":', &record.route_kind)
         put_text(&line, named(UPSTREAM_NAMES, record.upstream_version))
+        put_member(&line, ',"tls_version":', &record.tls_version)
+        put_member(&line, ',"tls_server_name":', &record.server_name)
         put_text(&line, ',"grpc_status":')
         put_optional(&line, record.grpc_outcome - 1, record.grpc_outcome != 0)
         put_text(&line, "}\n")

@@ -13,7 +13,7 @@ from fastroute.ext.message.forwarded cimport Peer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
 from fastroute.ext.routing.poolkey cimport PoolKey
-from fastroute.ext.routing.tables cimport Endpoint
+from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
 from fastroute.ext.tls.tls cimport Tls
 
 
@@ -150,6 +150,8 @@ cdef struct Connection:
     uint8_t paused              # listener: it must wait (Reactor.paused)
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients
+    Rule *rule                  # until the handshake of TLS whose bytes are passed on is over: where they go. Holds a
+    Target *target              # reference; NULL: not known, or no such TLS
     uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never
     Peer peer
     # upstream

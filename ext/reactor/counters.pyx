@@ -8,6 +8,7 @@ readers. Every word is an aligned 64-bit word that is read and written atomicall
     4096     requests    series of 16 words: status code << 54 | count. The last word counts codes without a word
     ...      histograms  of 24 words: sum in microseconds, then the count of each bucket (not cumulative)
     ...      calls       as many series as of requests, with the status of gRPC as code
+    ...      traffic     the same, with a Traffic as code
     ...      flows       one word for each series of requests: a gauge
 
 The publication assigns the slots of series; slot 0 of each family is `other`. A slot that does not exist counts as
@@ -128,6 +129,7 @@ FIRST_HISTOGRAM = HISTOGRAM_FIRST
 NAMELESS_SLOT = REQUESTS_NAMELESS
 FIRST_REQUESTS = REQUESTS_FIRST
 OVERFLOW_CODE = OVERFLOW
+TRAFFIC = {"connections": TRAFFIC_CONNECTIONS, "received": TRAFFIC_RECEIVED, "sent": TRAFFIC_SENT}
 
 
 cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
@@ -135,9 +137,14 @@ cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
     return histogram_words(counters, counters.histograms)
 
 
+cdef inline uint64_t *traffic_words(Counters *counters) noexcept nogil:
+    """The same of the traffic that is passed on unread."""
+    return call_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+
+
 cdef inline uint64_t *flow_words(Counters *counters) noexcept nogil:
     """The numbers of flows."""
-    return call_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+    return traffic_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
 
 
 cdef void count_flow(Counters *counters, uint32_t series, int by) noexcept nogil:
@@ -146,14 +153,19 @@ cdef void count_flow(Counters *counters, uint32_t series, int by) noexcept nogil
 
 
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
-    count_code(counters, counters.words + PAGE_WORDS, series, status)
+    count_code(counters, counters.words + PAGE_WORDS, series, status, 1)
 
 
 cdef void count_call(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
-    count_code(counters, call_words(counters), series, status)
+    count_code(counters, call_words(counters), series, status, 1)
 
 
-cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint16_t status) noexcept nogil:
+cdef void count_traffic(Counters *counters, uint32_t series, uint16_t what, uint64_t by) noexcept nogil:
+    count_code(counters, traffic_words(counters), series, what, by)
+
+
+cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint16_t status,
+                     uint64_t by) noexcept nogil:
     """`words`: the first one of the family."""
     cdef uint64_t word, code = status if status < OVERFLOW else OVERFLOW
     cdef uint32_t i
@@ -163,13 +175,13 @@ cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint1
     for i in range(SERIES_WORDS - 1):
         word = load_word(&words[i])
         if word == 0:
-            store_word(&words[i], (code << CODE_SHIFT) | 1)
+            store_word(&words[i], (code << CODE_SHIFT) | by)
             return
         if word >> CODE_SHIFT == code:
-            store_word(&words[i], word + 1)
+            store_word(&words[i], word + by)
             return
     word = load_word(&words[SERIES_WORDS - 1])
-    store_word(&words[SERIES_WORDS - 1], (word | (<uint64_t> OVERFLOW << CODE_SHIFT)) + 1)
+    store_word(&words[SERIES_WORDS - 1], (word | (<uint64_t> OVERFLOW << CODE_SHIFT)) + by)
 
 
 cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil:
@@ -191,7 +203,7 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
 
 def map_size(requests: int, histograms: int) -> int:
     """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
-    words = PAGE_WORDS + 2 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS + requests
+    words = PAGE_WORDS + 3 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS + requests
     return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
@@ -261,6 +273,10 @@ cdef class CounterMap:
         """(slot, status of gRPC, count) of all calls that were counted, over all slots."""
         return self.used(call_words(&self.counters))
 
+    def used_traffic(self) -> list[tuple[int, int, int]]:
+        """(slot, Traffic, count) of everything that was passed on unread, over all slots."""
+        return self.used(traffic_words(&self.counters))
+
     cdef list used(self, uint64_t *words):
         cdef uint64_t word
         cdef uint32_t i
@@ -326,6 +342,10 @@ cdef class CounterMap:
     def count_call(self, series: int, status: int) -> None:
         """Counts like the engine: for tests."""
         count_call(&self.counters, series, status)
+
+    def count_traffic(self, series: int, what: int, by: int) -> None:
+        """Counts like the engine: for tests."""
+        count_traffic(&self.counters, series, what, by)
 
     def observe(self, slot: int, microseconds: int) -> None:
         """Records one measurement; only the one writer of the slot may call it."""

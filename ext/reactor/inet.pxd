@@ -91,6 +91,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int connect(int fd, const sockaddr *address, uint32_t size)
     int accept4(int fd, sockaddr *address, uint32_t *size, int flags)
     int shutdown(int fd, int how)
+    int getsockname(int fd, sockaddr *address, uint32_t *size)
     int setsockopt(int fd, int level, int name, const void *value, uint32_t size)
     int getsockopt(int fd, int level, int name, void *value, uint32_t *size)
     ssize_t recv(int fd, void *buffer, size_t size, int flags)

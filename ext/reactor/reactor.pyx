@@ -36,6 +36,7 @@ from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
+from fastroute.ext.routing.tables cimport rule_unref
 from fastroute.ext.tls.tls cimport pipe_free
 
 cdef enum:
@@ -374,6 +375,8 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     timer_remove(&r.wheel, &r.slab, c)
     if c.counted:
         clients_leave(&r.clients, c.peer.family, c.peer.address)
+    if c.rule is not NULL:
+        rule_unref(c.rule)
     if c.layer != LAYER_SOCKET:
         _layers[c.layer].forget(r, c)
     buffer_free(&c.input)

@@ -23,6 +23,7 @@ from fastroute.ext.reactor.counters import (
     MIRROR_REASONS,
     OTHER_SLOT,
     OVERFLOW_CODE,
+    TRAFFIC,
     CounterMap,
 )
 from fastroute.metrics import OTHER
@@ -40,7 +41,8 @@ Used = Callable[[CounterMap], Iterable[tuple[int, int, int]]]  # (slot, code, co
 
 
 class RequestTally:
-    """http_requests_total: by (slot, status code); or grpc_requests_total, by (slot, status of gRPC)."""
+    """http_requests_total: by (slot, status code); grpc_requests_total, by (slot, status of gRPC); or what was passed
+    on unread, by (slot, code in TRAFFIC)."""
 
     def __init__(
         self,
@@ -171,6 +173,7 @@ class Tally(Collector):
         self._maps, self._reasons, self._workers = maps, reasons, workers
         self._requests = RequestTally(maps, series, self._owner_of)
         self._calls = RequestTally(maps, series, self._owner_of, CounterMap.used_calls)
+        self._traffic = RequestTally(maps, series, self._owner_of, CounterMap.used_traffic)
         self._flows = FlowTally(maps, series, self._flow_labels)
         self._durations = HistogramTally(maps, series, lambda slot: owner(self.book.durations.owners[slot]))
         self.book = SlotBook(maps[0].requests, maps[0].histograms, self._rebase_requests, self._durations.rebase)
@@ -186,11 +189,13 @@ class Tally(Collector):
     def _rebase_requests(self, slot: int) -> None:
         self._requests.rebase(slot)
         self._calls.rebase(slot)
+        self._traffic.rebase(slot)
         self._flows.rebase(slot)
 
     def collect(self) -> Iterator[Metric]:
         yield self._request_family(metrics.REQUESTS, self._requests)
         yield self._request_family(metrics.CALLS, self._calls)
+        yield from self._traffic_families()
         yield self._flow_family()
         yield self._duration_family()
         yield self._own_family(metrics.CONNECT, CONNECT_SLOT)
@@ -209,6 +214,19 @@ class Tally(Collector):
         for code, count in other.items():
             family.add_metric((*(OTHER,) * 6, _code(code)), count)
         return family
+
+    def _traffic_families(self) -> Iterator[Metric]:
+        named, other = self._traffic.counts()
+        owners = self.book.requests.owners
+        for what, codes in _TRAFFIC:
+            family = _counter(what)
+            for (slot, code), count in named.items():
+                if code in codes:
+                    family.add_metric((*owners.get(slot, NAMELESS), *codes[code]), count)
+            for code, count in other.items():
+                if code in codes:
+                    family.add_metric((*(OTHER,) * 6, *codes[code]), count)
+            yield family
 
     def _flow_family(self) -> Metric:
         family = _gauge(metrics.UDP_FLOWS)
@@ -293,6 +311,12 @@ _COUNTERS = (
     (metrics.RECEIVED, "bytes_received"),
     (metrics.SENT, "bytes_sent"),
     (metrics.LOG_DROPPED, "log_dropped"),
+)
+
+# The families of what was passed on unread: the further labels by code.
+_TRAFFIC: tuple[tuple[metrics.Family, dict[int, tuple[str, ...]]], ...] = (
+    (metrics.TCP_CONNECTIONS, {TRAFFIC["connections"]: ()}),
+    (metrics.TCP_BYTES, {TRAFFIC[direction]: (direction,) for direction in ("received", "sent")}),
 )
 
 _LABELLED = (

@@ -171,6 +171,6 @@ def test_a_reference_resolves_to_a_port_of_the_transport_of_its_route(
     transport: Transport, port: int, id_: str, reason: str | None
 ) -> None:
     reader = Reader({SERVICES: {BOTH.key: BOTH}, POLICIES: {}, CONCERNS: {}})
-    referrer = Referrer("UDPRoute", "infra", frozenset(Protocol), transport)
+    referrer = Referrer("UDPRoute", "infra", frozenset({Protocol.HTTP1}), transport)
     node = resolve_backend_ref(referrer, HTTPBackendRef(name="dns", port=port), "spec", reader)
     assert (node.id, node.problem.reason if node.problem else None) == (id_, reason)
