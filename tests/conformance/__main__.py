@@ -52,6 +52,28 @@ spec:
   parentRefs: [{name: edge}]
   rules: [{backendRefs: [{name: echo, port: 80}]}]
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [echo.example.com]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
 apiVersion: v1
 kind: Service
 metadata: {name: echo, namespace: rights}
@@ -64,7 +86,10 @@ spec:
   targetRefs: [{group: "", kind: Service, name: echo}]
   validation: {hostname: echo, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
 """
-JUDGED_AT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights/grpcroutes/calls"
+JUDGED_AT = tuple(
+    f"/apis/gateway.networking.k8s.io/v1/namespaces/rights/{where}"
+    for where in ("grpcroutes/calls", "tlsroutes/bytes", "tcproutes/bytes", "udproutes/bytes")
+)
 
 
 def main() -> int:
@@ -131,8 +156,8 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
 
 def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> None:
     """Uses the rights that the suite does not need, so that they are in the audit log: restarts fastroute on the same
-    objects after restarting the API server without WatchList, creates a GRPCRoute and a BackendTLSPolicy, and edits
-    labels."""
+    objects after restarting the API server without WatchList, creates a BackendTLSPolicy and routes of all kinds, and
+    edits labels."""
     if WITHOUT_STREAMS not in cluster.flags:
         cluster.kill()
         cluster.flags.append(WITHOUT_STREAMS)
@@ -140,7 +165,8 @@ def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> Non
     cluster.api.apply_text(JUDGED)
     gateway = start()
     try:
-        eventually(lambda: bool(cluster.api.request("GET", JUDGED_AT).get("status", {}).get("parents")), 30)
+        for where in JUDGED_AT:
+            eventually(lambda at=where: bool(cluster.api.request("GET", at).get("status", {}).get("parents")), 30)
         for team in ("one", "two"):
             labels = {"spec": {"infrastructure": {"labels": {"team": team}}}}
             cluster.api.patch("Gateway", "rights", "edge", labels)
