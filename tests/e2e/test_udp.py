@@ -1,5 +1,5 @@
-"""UDPRoutes from manifests over real sockets: weights over flows, a grant that is taken away and given back, endpoints that
-leave, the access log, the metrics, and the exit."""
+"""UDPRoutes from manifests over real sockets: weights over flows, a grant that is taken away and given back, endpoints
+that leave, the access log, the metrics, and the exit."""
 
 import json
 import signal
@@ -97,10 +97,8 @@ async def test_shares_follow_weights_and_grants(tmp_path: Path) -> None:
             await until_shares(gateway, {b"own": 8})
             async with HttpClient("127.0.0.1", gateway.metrics) as client:
                 text = (await client.ask("/metrics")).body.decode()
-            samples = {
-                name: float(value)
-                for name, _, value in (row.rpartition(" ") for row in text.splitlines() if row[0] != "#")
-            }
+            rows = [row.rpartition(" ") for row in text.splitlines() if row[0] != "#"]
+            samples = {name: float(value) for name, _, value in rows}
             gateway.process.send_signal(signal.SIGTERM)
             with trio.fail_after(30):
                 await trio.to_thread.run_sync(gateway.process.wait)
@@ -113,7 +111,7 @@ async def test_shares_follow_weights_and_grants(tmp_path: Path) -> None:
         ("UDP", "infra/edge", "udp", "dns/r", "UDPRoute")
     }
     assert {line["backend"] for line in lines} == {"dns/own:53", "other/other:53"}
-    labels = 'gateway="infra/edge",listener="udp",route="dns/r"'
-    assert samples[f'fastroute_udp_flows{{{labels},backend="dns/own:53"}}'] > 0
+    labels = 'backend="dns/own:53",gateway="infra/edge",listener="udp",route="dns/r"'
+    assert samples[f"fastroute_udp_flows{{{labels}}}"] > 0
     assert samples['fastroute_local_responses_total{reason="reference_refused"}'] >= 2
     assert samples['fastroute_udp_datagrams_total{direction="received"}'] >= 32
