@@ -74,6 +74,12 @@ MIRROR_FAILURES = Family(
 )
 RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
 SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
+UDP_DATAGRAMS = Family(
+    "fastroute_udp_datagrams_total", "Datagrams received from clients and sent to them", ("direction",)
+)
+UDP_FLOWS = Family(
+    "fastroute_udp_flows", "UDP flows to a backend, of all workers", ("gateway", "listener", "route", "backend")
+)
 STREAMS = Family("fastroute_http2_streams", "Open HTTP/2 streams", ("side",))
 HTTP2_FAILURES = Family(
     "fastroute_http2_failures_total",

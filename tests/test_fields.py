@@ -20,6 +20,7 @@ from fastroute.resources.schema import List, Record
 from fastroute.resources.shapes import SHAPES
 from fastroute.resources.tcproute import TCPRoute
 from fastroute.resources.tlsroute import TLSRoute
+from fastroute.resources.udproute import UDPRoute
 from fastroute.settings import GraphSettings
 
 TEXT = (Path(__file__).parent.parent / "docs" / "fields.md").read_text()
@@ -114,6 +115,10 @@ REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # objects that use the
     ("TCPRoute", "spec.useDefaultGateways"): (
         gateway("gw", "infra", listener(protocol="TCP")),
         route("r", "infra", type_=TCPRoute, spec={"useDefaultGateways": "All"}),
+    ),
+    ("UDPRoute", "spec.useDefaultGateways"): (
+        gateway("gw", "infra", listener(protocol="UDP")),
+        route("r", "infra", type_=UDPRoute, spec={"useDefaultGateways": "All"}),
     ),
     ("GRPCRoute", "spec.rules[].filters[].extensionRef.*"): (
         gateway(),

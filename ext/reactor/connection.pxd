@@ -24,12 +24,13 @@ cdef enum Side:                 # engine/side.pxd has a row for each
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM
+    SIDE_DATAGRAMS              # a UDP socket of a place
+    SIDE_FLOWS                  # the epoll descriptor that watches the sockets of all flows
     SIDES
 
 cdef enum State:
     STATE_CLOSED = 0
     STATE_LISTENING             # listener: of TCP
-    STATE_DATAGRAMS             # listener: of UDP; nothing reads its socket yet
     STATE_LEAVING               # listener: accepts what is queued, then closes
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
     STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client
@@ -138,13 +139,13 @@ cdef struct Connection:
     # bytes
     uint32_t scanned            # HTTP/1: parser state for a head that is still incomplete
     Body frames                 # HTTP/1: the body that is being received
-    uint32_t requests           # number of exchanges it had
+    uint32_t requests           # number of exchanges it had; UDP socket: datagrams to read at once
     Buffer input                # received, not processed yet
     Buffer output               # for the peer, not sent yet
     # downstream
     Tls *tls                    # owned; NULL: plain, or before the ClientHello. Also of an upstream connection
     Exchange *exchange          # owned; NULL: none
-    uint32_t listener           # index in Reactor.sockets; also for a listener
+    uint32_t listener           # index in Reactor.sockets; also for a listener and a UDP socket
     uint8_t watched             # listener: epoll reports its events
     uint8_t paused              # listener: it must wait (Reactor.paused)
     uint32_t drained            # bytes discarded while lingering

@@ -9,6 +9,7 @@ readers. Every word is an aligned 64-bit word that is read and written atomicall
     ...      histograms  of 24 words: sum in microseconds, then the count of each bucket (not cumulative)
     ...      calls       as many series as of requests, with the status of gRPC as code
     ...      traffic     the same, with a Traffic as code
+    ...      flows       one word for each series of requests: a gauge
 
 The publication assigns the slots of series; slot 0 of each family is `other`. A slot that does not exist counts as
 `other`, so a wrong number in a publication can never write elsewhere.
@@ -87,6 +88,8 @@ FIXED_NAMES = {
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
+    "udp_received": FIXED_UDP_RECEIVED,
+    "udp_sent": FIXED_UDP_SENT,
     "buffered": FIXED_BUFFERED,
     "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
     "ended_connections_full": FIXED_ENDED_CONNECTIONS_FULL,
@@ -137,6 +140,16 @@ cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
 cdef inline uint64_t *traffic_words(Counters *counters) noexcept nogil:
     """The same of the traffic that is passed on unread."""
     return call_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+
+
+cdef inline uint64_t *flow_words(Counters *counters) noexcept nogil:
+    """The numbers of flows."""
+    return traffic_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+
+
+cdef void count_flow(Counters *counters, uint32_t series, int by) noexcept nogil:
+    cdef uint64_t *word = flow_words(counters) + (series if series < counters.requests else 0)
+    store_word(word, load_word(word) + <uint64_t> by)
 
 
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
@@ -190,7 +203,7 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
 
 def map_size(requests: int, histograms: int) -> int:
     """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
-    words = PAGE_WORDS + 3 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
+    words = PAGE_WORDS + 3 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS + requests
     return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
@@ -298,8 +311,19 @@ cdef class CounterMap:
 
     def zero_gauges(self) -> None:
         """For the main process, after the worker of the slot ended: resets the gauges of its open connections."""
+        cdef uint64_t *words = flow_words(&self.counters)
+        cdef uint32_t i
         for name in GAUGES:
             store_word(&self.counters.words[<uint32_t> FIXED_NAMES[name]], 0)
+        for i in range(self.counters.requests):
+            if load_word(&words[i]):
+                store_word(&words[i], 0)
+
+    def flows(self) -> list[tuple[int, int]]:
+        """(slot, number of flows of datagrams) of every series that has flows now."""
+        cdef uint64_t *words = flow_words(&self.counters)
+        cdef uint32_t i
+        return [(i, load_word(&words[i])) for i in range(self.counters.requests) if load_word(&words[i])]
 
     def count(self, name: str, by: int) -> None:
         """Adds to a fixed counter from Python; only the one writer of the slot may call it."""

@@ -22,6 +22,7 @@ UDP_ROUTE = RouteKind(
     shape=SPEC,
     older=OLDER,
     rules=L4_RULES,
+    is_served=True,
     protocols=("UDP",),
     l4_rules=attrgetter("spec.rules"),
     has_hostnames=False,

@@ -138,7 +138,6 @@ ATTEMPTS = {
     "open a netlink socket": raw(socket.AF_NETLINK, socket.SOCK_RAW),
     "open a packet socket": raw(socket.AF_PACKET, socket.SOCK_RAW),
     "open a raw socket": raw(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
-    "send a datagram": raw(socket.AF_INET, socket.SOCK_DGRAM),
     "open a socket of another protocol": raw(socket.AF_INET6, socket.SOCK_SEQPACKET),
     "type into a terminal": lambda: fcntl.ioctl(0, termios.TIOCSTI, b"x"),
     # the kernel
@@ -147,6 +146,7 @@ ATTEMPTS = {
     "become dumpable": lambda: call("prctl", 4, 1, 0, 0, 0),
     # what a worker needs
     "connect and talk": talk,
+    "open a UDP socket": raw(socket.AF_INET, socket.SOCK_DGRAM),
     "read a module": Path(os.__file__).read_text,
     "import a missing module": import_module,
     "print a traceback": print_traceback,
