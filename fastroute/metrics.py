@@ -42,7 +42,7 @@ CALLS = Family(
 )
 TCP_CONNECTIONS = Family(
     "fastroute_tcp_connections_total",
-    "Connections of TCPRoutes and TLSRoutes, by the chosen backend",
+    "Connections that were passed on unread, by the chosen backend",
     REQUESTS.labels[:-1],
 )
 TCP_BYTES = Family(
