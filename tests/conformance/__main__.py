@@ -1,7 +1,8 @@
 """`make conformance`: builds the suite of a release, runs it against fastroute, reports what failed and why.
 
-An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml. The suite runs in
-its default mode: it tests core and the extended features in our GatewayClass's `status.supportedFeatures`.
+An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml; RELEASE-all.yaml
+has all profiles. The suite runs in its default mode: it tests core and the extended features in our GatewayClass's
+`status.supportedFeatures`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import fastroute
 from conformance.summary import outcomes, text
 
 RELEASES = ("v1.6.3", "v1.7.0")
-PROFILES = "GATEWAY-HTTP"
+PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
 # Addresses for GatewayStaticAddresses: one that is in the pool, one that is not available (RFC 5737).
 USABLE, UNUSABLE = "127.0.1.200", "192.0.2.9"
 TIMEOUT = "40m"
@@ -198,7 +199,8 @@ def _run_suite(cluster: Cluster, arguments: argparse.Namespace, log: Path) -> in
 def _report(arguments: argparse.Namespace) -> list[str]:
     """The suite writes a report only if all of these flags are given."""
     arguments.report.mkdir(parents=True, exist_ok=True)
-    name = f"{arguments.api}-{arguments.profiles.replace(',', '-').lower()}.yaml"
+    profiles = "all" if arguments.profiles == PROFILES else arguments.profiles.replace(",", "-").lower()
+    name = f"{arguments.api}-{profiles}.yaml"
     return [
         f"-report-output={arguments.report / name}",
         "-organization=fastroute",

@@ -321,3 +321,10 @@ def test_a_policy_that_cannot_be_fulfilled_withholds_no_bytes_that_are_passed_on
     graph = built(gateway("gw", "infra", *listeners), secret("tls", "infra"), service("s", "red"), bad, made)
     assert conditions(graph, "TLSRoute") == []
     assert graph.backends["red/s:80/raw"].certificates == ("", "passthrough")
+
+
+def test_an_address_as_a_server_name_is_warned_about() -> None:
+    made = route("r", "red", ref("s"), type_=TLSRoute, hostnames=["10.0.0.1"])
+    graph = built(gateway("gw", "infra", LISTENERS["TLS"]), service("s", "red"), made)
+    [warning] = [one for one in lint(graph.resources, graph) if one.reason == "HostnameIsAddress"]
+    assert warning.message.endswith("it matches no connection.")
