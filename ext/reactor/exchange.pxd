@@ -65,6 +65,8 @@ cdef struct Exchange:
     uint8_t upgrades            # the request asks for another protocol, and is forwarded as an upgrade
     uint8_t client_over         # in a tunnel: the client sends nothing more
     uint8_t upstream_over       # in a tunnel: the upstream sends nothing more
+    uint8_t client_pours        # in a tunnel: the client, or the upstream, sends much at once: it is spliced
+    uint8_t upstream_pours
     uint8_t upload_over         # the upstream accepts no more of the request
     uint8_t upstream_keeps      # the upstream keeps its connection open
     uint8_t coding              # Coding

@@ -1,6 +1,7 @@
 """Connections of TCPRoutes and TLSRoutes, from manifests over real sockets: bytes that are passed on as they are, bytes
 that are encrypted again, grants, and the PROXY protocol. (The golden pairs have weights and hostnames.)"""
 
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -89,7 +90,9 @@ async def greet(stream: trio.abc.HalfCloseableStream | trio.SSLStream[trio.Socke
     await stream.send_all(b"hello\n")
     got = bytes(await stream.receive_some(4096))
     await stream.send_all(got.hex().encode() + b"\n")
-    await stream.aclose()
+    with contextlib.suppress(trio.BrokenResourceError):  # a client of TLS may end without close_notify
+        await stream.receive_some(1)
+    await trio.aclose_forcefully(stream)
 
 
 @asynccontextmanager
@@ -122,8 +125,8 @@ async def answers(gateway: Gateway, port: int, tls: ssl.SSLContext | None = None
     async with stream:
         said = bytes(await stream.receive_some(100))
         await stream.send_all(b"ping")
-        while piece := bytes(await stream.receive_some(4096)):
-            said += piece
+        while said.count(b"\n") < 2:
+            said += bytes(await stream.receive_some(4096)) or b"\n\n"
     hello, got, _ = said.split(b"\n")
     return [hello, bytes.fromhex(got.decode())]
 
@@ -139,5 +142,5 @@ async def test_bytes_reach_the_backend(context: ssl.SSLContext, tmp_path: Path) 
                 assert await answers(gateway, ENDED_PORT, trusting(), name) == [b"hello", b"ping"], "both do"
                 hello, got = await answers(gateway, TCP_PORTS["announced"])
                 assert (hello, got[:12]) == (b"hello", SIGNATURE)
-                with pytest.raises((trio.BrokenResourceError, ValueError)):
+                with pytest.raises((trio.BrokenResourceError, OSError)):  # also while it connects
                     await answers(gateway, TCP_PORTS["refused"])

@@ -6,7 +6,8 @@ by source: an echo server's `namespace/service`, a status of the gateway itself,
 refused. `via` is `tcp` or `tls` for a listener that does not read requests: each has a connection of its own, and
 `reset` or `close` counts those that end without a response. `pods` is the number of pods that answered, `echo` what
 the backend must have received (`path`, `host`, or a header's values, null for none), `response` the header fields that
-the response must have. The steps of one world (NAME.1-…, NAME.2-…) are applied in order, and then in reverse.
+the response must have. The steps of one world (NAME.1-…, NAME.2-…) are applied in order, and then in reverse. `via:
+udp` is only for the comparison with `explain` (tests/e2e/test_udp.py sends datagrams).
 
 A marker shows when a world is served: a separate listener that redirects to the name of the world.
 """
@@ -111,6 +112,8 @@ async def test_world(world: str, file: Path, gateway: Gateway, tmp_path: Path) -
         for step in [*steps, *steps[-2::-1]]:
             await put(file, step.name, step.text, gateway)
             for asked in step.asked:
+                if asked.via == "udp":
+                    continue
                 answers = await ask(asked, gateway)
                 none = next((who for who in ("reset", "close") if who in asked.answers), "refused")
                 assert counted(answers, none) == Counter({str(who): n for who, n in asked.answers.items()}), (

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from fastroute.compiler.compile import compile_snapshot
-from fastroute.explain.connection import explain_connection, parse_target
+from fastroute.explain.connection import REFUSALS, explain_connection, parse_target
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
 from fastroute.graph.build import build_graph
@@ -47,7 +47,8 @@ def test_what_is_told_is_what_is_answered(name: str) -> None:
         answered = {who: Fraction(times, sum(asked.answers.values())) for who, times in asked.answers.items()}
         if asked.via:
             target = parse_target(f"{asked.via}://{asked.host}:{asked.port}")
-            assert parts_of_connections(explain_connection(snapshot, graph, target)) == answered, asked
+            told = explain_connection(snapshot, graph, target)
+            assert parts_of_connections(told, REFUSALS[asked.via]) == answered, asked
             continue
         url = f"{'https' if asked.tls else 'http'}://{asked.host}{asked.path}"
         request, _ = parse_url(asked.method, url, tuple(asked.headers.items()))
@@ -74,11 +75,10 @@ def parts_foretold(told: Explanation) -> dict[str | int, Fraction]:
     return {who: part for who, part in parts.items() if part}  # type: ignore[misc]
 
 
-def parts_of_connections(told: Explanation) -> dict[str | int, Fraction]:
-    """The same for connections. Those without a backend are reset in cleartext, and closed with TLS."""
+def parts_of_connections(told: Explanation, refusal: str) -> dict[str | int, Fraction]:
+    """The same for connections and datagrams. `refusal`: of those without a backend."""
     if told.decision != "forward":
         return {"refused" if told.reason == "not_listening" else told.decision: Fraction(1)}
-    refusal = "reset" if told.match is None else "close"
     parts: Counter[str | int] = Counter()
     for share in told.backends or ():
         who = share.backend.rpartition(":")[0] if share.reason is None else refusal

@@ -1,5 +1,7 @@
 """Connections of TCPRoutes over real sockets: bytes both ways, ends, refusals, tries, and weights."""
 
+import random
+
 import msgspec
 import pytest
 import trio
@@ -352,3 +354,67 @@ async def test_an_idle_connection_holds_no_buffer() -> None:
             await pinged(client)
         await quiet()
         assert rig.buffered() == 0
+
+
+# --- much
+
+
+@pytest.mark.parametrize("portion", [1 << 20, 1_000])
+async def test_much_arrives_unchanged_in_both_directions(portion: int) -> None:
+    """Also with a receiver that takes little at a time, for which bytes wait in the engine."""
+    size = 6_000_000 if portion > 1_000 else 1_500_000
+    there, back = random.Random(1).randbytes(size), random.Random(2).randbytes(size)
+    got: dict[str, bytes] = {}
+
+    async def side(peer: Peer, name: str, data: bytes) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def pour() -> None:
+                await peer.send(data)
+                await peer.end_of_writing()
+
+            nursery.start_soon(pour)
+            parts = []
+            with trio.fail_after(PATIENCE):
+                while part := await peer.stream.receive_some(portion):
+                    parts.append(part)
+            got[name] = b"".join(parts)
+
+    async def backend_side(peer: Peer) -> None:
+        await side(peer, "there", back)
+
+    async with backends(backend_side) as [backend], passing(passage(BACKEND)) as rig:
+        rig.put(BACKEND, backend.port)
+        await side(await connect(rig.port), "back", there)
+        await soon(lambda: len(got) == 2)
+        assert got == {"there": there, "back": back}
+        await gone(rig)
+        assert traffic(rig) == {"connections": 1, "received": size, "sent": size}
+        assert rig.buffered() == 0
+
+
+@pytest.mark.parametrize("broken", ["client", "backend"])
+async def test_a_side_that_breaks_while_much_is_sent(broken: str) -> None:
+    """What was on its way to it is lost, and reaches no other connection."""
+
+    async def pouring(peer: Peer) -> None:
+        if broken == "client":
+            await peer.stream.send_all(b"x" * MUCH)
+        else:
+            await peer.exactly(3_000_000)
+            await peer.reset()
+
+    async with backends(pouring, echoing) as [backend, other], passing(passage(BACKEND)) as rig:
+        rig.put(BACKEND, backend.port)
+        client = await connect(rig.port)
+        if broken == "client":
+            await client.exactly(3_000_000)
+            await client.reset()
+        else:
+            with pytest.raises(trio.BrokenResourceError):
+                await client.send(b"x" * MUCH)
+        await gone(rig)
+        assert rig.buffered() == 0
+        rig.put(BACKEND, other.port)
+        following = await connect(rig.port)
+        await pinged(following, b"y" * 1_000_000)
