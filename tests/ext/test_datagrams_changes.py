@@ -46,6 +46,19 @@ async def test_flows_to_an_endpoint_that_leaves_end_and_the_others_stay() -> Non
         assert {line["upstream"] for line in rig.lines()} == {f"127.0.0.1:{one.port}"}
 
 
+async def test_traffic_ends_flows_to_an_endpoint_that_leaves_during_an_installation() -> None:
+    """Endpoints change at once. The engine is woken when the whole publication is installed."""
+    async with answering(silent) as [endpoint], udp(udp_rule(to(DNS))) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 2) as [one, other]:
+            await one.send(b"a")
+            await soon(lambda: rig.flows == 1)
+            await quiet()
+            rig.upstreams.update(f"{DNS}/udp", [])
+            await other.send(b"b")
+            await soon(lambda: reasons(rig) == ["endpoint_left"])
+
+
 async def test_an_endpoint_that_another_backend_still_lists_keeps_the_flows_of_that_backend() -> None:
     async with answering(echo) as [endpoint], udp(udp_rule(to("apps/a:53"), to("apps/b:53"))) as rig:
         rig.endpoints("apps/a:53", endpoint.port)
