@@ -1,4 +1,4 @@
-"""The protocols of the two sides of an exchange: messages to bytes and back."""
+"""UDP: places, flows of datagrams, and what passes in both directions."""
 
 from pkgutil import extend_path
 

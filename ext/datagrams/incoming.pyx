@@ -13,6 +13,7 @@ from fastroute.ext.datagrams.address cimport key_read
 from fastroute.ext.datagrams.flow cimport (
     flow_begin, flow_end, flow_fail, flow_follows, flow_prove, flow_touch, is_unreachable,
 )
+from fastroute.ext.datagrams.replies cimport reader_work
 from fastroute.ext.datagrams.segments cimport is_indivisible, segments_fit, segments_join
 from fastroute.ext.message.reason cimport REASON_NO_ENDPOINT, REASON_NONE
 from fastroute.ext.reactor.batch cimport BATCH, CONTROL, Batch, slot_of
@@ -45,6 +46,8 @@ cdef void incoming_read(Reactor r, Connection *c) noexcept nogil:
     cdef uint64_t bytes = 0
     cdef Run run
     cdef int found, i
+    if r.upstreams.left is not NULL:        # during an installation, whose end wakes the engine
+        reader_work(r)
     for i in range(<int> most):
         batch.received[i].msg_hdr.msg_namelen = sizeof(sockaddr_in6)
         batch.received[i].msg_hdr.msg_control = &batch.controls[i] if place.everywhere else NULL

@@ -179,8 +179,8 @@ cdef void put_reply(Batch *batch, const Flow *flow) noexcept nogil:
 
 
 cdef uint32_t join_replies(Batch *batch, uint32_t first) noexcept nogil:
-    """Fills `joined` with the replies from `first` on: those of one flow that follow each other are one message if possible.
-    Returns the number of messages."""
+    """Fills `joined` with the replies from `first` on: those of one flow that follow each other are one message if
+    possible. Returns the number of messages."""
     cdef uint32_t messages = 0
     cdef uint32_t most, fit
     while first < batch.used:

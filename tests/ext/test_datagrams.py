@@ -327,7 +327,9 @@ async def test_a_datagram_from_port_0_is_dropped() -> None:
 async def test_a_tcp_listener_and_a_udp_place_share_a_port() -> None:
     async with answering(echo) as [endpoint], udp(udp_rule(to(DNS))) as rig:
         rig.endpoints(DNS, endpoint.port)
-        with socket.create_server(("127.0.0.1", rig.place.port)) as listening:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            rig.place = rig.bind(*listening.getsockname())
+            rig.serve(udp_rule(to(DNS)))
             rig.engine.listen(socket.dup(listening.fileno()), Place(Transport.TCP, *rig.place[1:]))
             with clients(rig.place, 1) as [client]:
                 assert await client.ask(b"a") == b"a"

@@ -7,9 +7,7 @@ from contextlib import suppress
 import pytest
 import trio
 from datagrams import UdpRig, answering, clients, echo, named, silent, to, udp, udp_rule
-from rig import no_descriptor, quiet, soon
-
-from fastroute.settings import Limits
+from rig import quiet, soon
 
 DNS = "apps/dns:53"
 REFUSED = to(DNS, reason="reference_refused")
@@ -46,6 +44,19 @@ async def test_flows_to_an_endpoint_that_leaves_end_and_the_others_stay() -> Non
             assert len(two.peers) == 20
         assert reasons(rig) == ["endpoint_left"] * before.count(b"one")
         assert {line["upstream"] for line in rig.lines()} == {f"127.0.0.1:{one.port}"}
+
+
+async def test_traffic_ends_flows_to_an_endpoint_that_leaves_during_an_installation() -> None:
+    """Endpoints change at once. The engine is woken when the whole publication is installed."""
+    async with answering(silent) as [endpoint], udp(udp_rule(to(DNS))) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 2) as [one, other]:
+            await one.send(b"a")
+            await soon(lambda: rig.flows == 1)
+            await quiet()
+            rig.upstreams.update(f"{DNS}/udp", [])
+            await other.send(b"b")
+            await soon(lambda: reasons(rig) == ["endpoint_left"])
 
 
 async def test_an_endpoint_that_another_backend_still_lists_keeps_the_flows_of_that_backend() -> None:
@@ -333,29 +344,3 @@ async def test_closing_the_engine_ends_all_flows() -> None:
                 await client.ask(b"a")
         rig.engine.close()
         assert (rig.flows, reasons(rig), dict(rig.counters.flows())) == (0, ["drained"] * 3, {})
-
-
-# --- descriptors
-
-
-async def test_without_a_descriptor_the_flow_that_was_unused_longest_gives_way() -> None:
-    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=100)) as rig:
-        rig.endpoints(DNS, endpoint.port)
-        with clients(rig.place, 3) as [a, b, c]:
-            for client in (a, b):
-                await client.ask(b"x")
-            with no_descriptor():
-                assert await c.ask(b"x") == b"x"
-            assert (rig.flows, reasons(rig)) == (2, ["flows_full"])
-
-
-async def test_without_any_descriptor_datagrams_are_lost_and_counted() -> None:
-    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS))) as rig:
-        rig.endpoints(DNS, endpoint.port)
-        with clients(rig.place, 1) as [client]:
-            with no_descriptor():
-                await client.send(b"x")
-                await soon(lambda: rig.local("overloaded") == 1)
-            assert rig.engine.shortages()["connect"][0] == 1
-            assert (rig.flows, rig.lines()) == (0, [])
-            assert await client.ask(b"x") == b"x"
