@@ -217,7 +217,7 @@ cdef void refuse_hello(Reactor r, Connection *c, int failure, uint16_t reason, S
 
 
 cdef void handshake_expired(Reactor r, Connection *c) noexcept nogil:
-    if c.state == STATE_HELLO:
+    if c.state == STATE_HELLO and not r.draining:       # a drain closes clients that have said nothing
         refuse_hello(r, c, TLS_TIMEOUT, REASON_HEAD_TIMEOUT, Slice(NULL, 0))
     else:
         handshake_fail(r, c, TLS_TIMEOUT)

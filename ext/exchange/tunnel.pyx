@@ -42,7 +42,6 @@ from fastroute.ext.sides.client cimport client_body, client_head
 
 cdef enum:
     POURED = 32768              # bytes of one read from which on the next one is spliced
-    PORTIONS = 2                # of bytes that are copied at once: so many are spliced
 
 cdef enum Flow:                 # the result of one direction in one visit
     FLOW_ON = 0
@@ -114,7 +113,7 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
 cdef int pour(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried, uint8_t *pours,
               uint8_t other) noexcept nogil:
     """`carry` without a copy, while the sender sends much at once."""
-    cdef long size = splice_between(r, sender, receiver, portion(r) * PORTIONS)
+    cdef long size = splice_between(r, sender, receiver, portion(r))
     if size > 0:
         pours[0] = size >= POURED
         note(r, x, carried, size)

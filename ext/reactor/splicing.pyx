@@ -98,12 +98,16 @@ cdef bint keep(Reactor r, Connection *receiver, uint32_t left) noexcept nogil:
     """Moves what is in the pipe into the output of the receiver. Returns like deliver."""
     cdef bint kept = not receiver.failed and buffer_reserve(&receiver.output, left) == 0
     cdef ssize_t size
-    while left:
+    while left:             # to the last byte: the next one that is read from the pipe must be of another connection
         if kept:
             size = read(outlet, receiver.output.data + receiver.output.end, left)
         else:
             size = read(outlet, r.scratch, min(left, <uint32_t> SCRATCH))
+        if size < 0 and errno == EINTR:
+            continue
         if size <= 0:
+            close_pipe()
+            receiver.failed = True
             return False
         if kept:
             receiver.output.end += <uint32_t> size

@@ -345,6 +345,8 @@ async def test_a_drain_closes_only_clients_that_have_said_nothing() -> None:
         await rig.passes(1.1)
         assert await ended(silent) in ("closed", "reset")
         await pinged(client)
+        assert rig.lines() == []
+        assert rig.local("head_timeout") == 0
 
 
 # --- beside others on one port
