@@ -10,6 +10,7 @@ LIBRARIES = {
     "pace2": ("-lnghttp2",),
     "calls": ("-lnghttp2",),
     "echo": ("-lnghttp2",),
+    "datagrams": (),
     "relay": (),
     "shake": ("-lssl", "-lcrypto"),
 }

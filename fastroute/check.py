@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from fastroute.graph.backend_id import service_of
 from fastroute.graph.build import build_graph
 from fastroute.graph.conditions import written
 from fastroute.graph.finding import Finding, find_problems
@@ -95,8 +96,9 @@ def check(
 
 
 def assumed(graph: Graph, settings: GraphSettings, backends: Iterable[str]) -> str | None:
-    """Text about the assumed addresses of the gateway; None if no endpoint of `backends` ("ns/name:port") is local."""
-    used = {graph.backends[id_].service for id_ in backends if id_ in graph.backends}
+    """Text about the assumed addresses of the gateway; None if no endpoint of `backends` (ids, or
+    "ns/name:port") is local."""
+    used = set(filter(None, map(service_of, backends)))
     if graph.memo is None or not used & graph.memo.exclusion.suspects:
         return None
     addressing = settings.addressing

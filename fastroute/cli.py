@@ -25,7 +25,15 @@ from fastroute.text import write_page
 from fastroute.variables import PREFIX, require_known
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from fastroute.explain.explanation import Explanation
+    from fastroute.graph.node import Graph
+    from fastroute.snapshot import Snapshot
     from fastroute.source.directory import Directory
+
+    # What is asked, as text, and the answer; for some Gateways, or for all.
+    Question = Callable[[Snapshot, Graph, Collection[str]], tuple[str, Explanation]]
 
 
 class Output(Enum):
@@ -113,8 +121,12 @@ def check(
 @app.command()
 @takes(MANIFESTS, *WORLD)
 def explain(
-    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
-    url: Annotated[str, typer.Argument(help="As sent by a client: http://host[:port]/path?query")],
+    method: Annotated[
+        str, typer.Argument(help="GET, POST, ...; or tcp://ADDRESS:PORT, tls://NAME:PORT or udp://ADDRESS:PORT")
+    ],
+    url: Annotated[
+        str | None, typer.Argument(help="As sent by a client: http://host[:port]/path?query", show_default=False)
+    ] = None,
     header: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,25 +142,41 @@ def explain(
     ] = ShortOutput.text,
     **chosen: Any,
 ) -> None:
-    """Explain which rule matches a request, where the request goes, and why similar rules do not match."""
+    """Explain which rule takes a request, connection or datagram, where it goes, and why similar rules do not match."""
     _require_known_variables()
     from fastroute.check import assumed
     from fastroute.compiler.compile import compile_snapshot
-    from fastroute.explain.explanation import explain as tell
-    from fastroute.explain.request import parse_url
     from fastroute.graph.build import build_graph
     from fastroute.pages import explain_page
 
-    request, port = parse_url(method.upper(), url, tuple(map(notation.header, header or ())))
+    ask = _question(method, url, header or ())
     resources = _load(chosen["manifests"]).store.snapshot()
     settings = graph_settings({**chosen, "gateway": None})
     graph = build_graph(resources, settings)
-    told = tell(compile_snapshot(graph).snapshot, graph, request, port, chosen["gateway"] or ())
+    asked, told = ask(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
     if output is ShortOutput.json:
         _print_json(told)
     else:
         backends = [share.backend for share in told.backends or ()]
-        write_page(explain_page(request, told, assumed(graph, settings, backends)))
+        write_page(explain_page(asked, told, assumed(graph, settings, backends)))
+
+
+def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question":
+    """What `explain` is asked about."""
+    from fastroute.explain.connection import explain_connection, is_target, parse_target
+    from fastroute.explain.explanation import explain as tell
+    from fastroute.explain.request import parse_url
+    from fastroute.pages import request_shown
+
+    if url is None and is_target(method):
+        target = parse_target(method)
+        return lambda snapshot, graph, chosen: (target.shown, explain_connection(snapshot, graph, target, chosen))
+    if url is None:
+        raise typer.BadParameter("a URL must follow the method", param_hint="URL")
+    if is_target(url):
+        raise typer.BadParameter(f"{url} has no method: only a URL of http or https has one", param_hint="URL")
+    request, port = parse_url(method.upper(), url, tuple(map(notation.header, headers)))
+    return lambda snapshot, graph, chosen: (request_shown(request), tell(snapshot, graph, request, port, chosen))
 
 
 @app.command()

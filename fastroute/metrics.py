@@ -40,6 +40,16 @@ CALLS = Family(
     "Calls of gRPC that were answered with a status, by the chosen backend",
     (*REQUESTS.labels[:-1], "grpc_code"),
 )
+TCP_CONNECTIONS = Family(
+    "fastroute_tcp_connections_total",
+    "Connections that were passed on unread, by the chosen backend",
+    REQUESTS.labels[:-1],
+)
+TCP_BYTES = Family(
+    "fastroute_tcp_bytes_total",
+    "Bytes of these connections, received from clients and sent to them",
+    (*TCP_CONNECTIONS.labels, "direction"),
+)
 DURATION = Family(
     "fastroute_http_request_duration_seconds",
     "Time from the first byte of a request to the last byte of its response",
@@ -64,6 +74,12 @@ MIRROR_FAILURES = Family(
 )
 RECEIVED = Family("fastroute_received_bytes_total", "Bytes received from clients")
 SENT = Family("fastroute_sent_bytes_total", "Bytes sent to clients")
+UDP_DATAGRAMS = Family(
+    "fastroute_udp_datagrams_total", "Datagrams received from clients and sent to them", ("direction",)
+)
+UDP_FLOWS = Family(
+    "fastroute_udp_flows", "UDP flows to a backend, of all workers", ("gateway", "listener", "route", "backend")
+)
 STREAMS = Family("fastroute_http2_streams", "Open HTTP/2 streams", ("side",))
 HTTP2_FAILURES = Family(
     "fastroute_http2_failures_total",

@@ -29,6 +29,7 @@ _HEAD_MOST = 16 << 20  # bytes
 _FIELDS_MOST = 100_000
 _PORTS_MOST = 1_000_000
 _STREAMS_MOST = 1_000
+_FLOWS_MOST = 1_048_576
 _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
@@ -144,6 +145,17 @@ LIMITS = (
         "--tunnel-idle-timeout",
         "Idle time after which an upgraded connection is closed.",
         _LIMITS.tunnel_idle_timeout,
+    ),
+    duration(
+        "--udp-idle-timeout",
+        "Idle time after which a UDP flow ends.",
+        _LIMITS.udp_idle_timeout,
+    ),
+    number(
+        "--max-flows",
+        "Maximum number of UDP flows per worker; at the limit, the one that was unused longest gives way to a new one.",
+        _LIMITS.max_flows,
+        at_most=_FLOWS_MOST,
     ),
     number(
         "--max-connections",

@@ -147,9 +147,14 @@ CLIENT_CERTIFICATE = {
 }
 
 
-def explain_page(request: Request, told: Explanation, assumed: str | None = None) -> Iterator[Block]:
+def request_shown(request: Request) -> str:
     query = "" if request.query is None else f"?{request.query}"
-    yield Line(f"{request.method} {request.scheme}://{request.authority}{request.path}{query}", "bold")
+    return f"{request.method} {request.scheme}://{request.authority}{request.path}{query}"
+
+
+def explain_page(asked: str, told: Explanation, assumed: str | None = None) -> Iterator[Block]:
+    """`asked`: what is explained."""
+    yield Line(asked, "bold")
     yield Line(_decision(told), "green" if told.decision == "forward" else "yellow")
     if told.gateway is not None:
         yield Table(("PART", "WHICH"), tuple(_parts(told)))
@@ -159,7 +164,7 @@ def explain_page(request: Request, told: Explanation, assumed: str | None = None
         yield Table(
             ("BACKEND", "WEIGHT", "SHARE", "GOES TO"),
             tuple(map(_share_row, told.backends)),
-            tuple("" if share.status is None else "red" for share in told.backends),
+            tuple("" if share.reason is None else "red" for share in told.backends),
         )
     if assumed:
         yield Line(assumed)
@@ -186,6 +191,8 @@ def _parts(told: Explanation) -> Iterator[tuple[str, str]]:
 
 
 def _match_text(match: dict[str, Any]) -> str:
+    if "path" not in match:
+        return f"TLS mode {match['mode']}, hostname {match['hostname'] or 'any'}"
     tests = [f"{match['path']['type']} {match['path']['value']}"]
     tests += [f"hostname {match['hostname']}"] if match["hostname"] else []
     tests += [f"method {match['method']}"] if match["method"] else []
@@ -221,8 +228,9 @@ def _filter_row(step: dict[str, Any]) -> tuple[str, str]:
 
 
 def _share_row(share: Share) -> tuple[str, str, str, str]:
-    if share.status is not None:
-        goes = f"answered with {share.status} ({share.reason})" + (f": {share.message}" if share.message else "")
+    if share.reason is not None:
+        goes = "refused" if share.status is None else f"answered with {share.status}"
+        goes += f" ({share.reason})" + (f": {share.message}" if share.message else "")
     else:
         goes = ", ".join(share.endpoints or ())
         if share.tls is not None:
@@ -236,4 +244,6 @@ def _share_row(share: Share) -> tuple[str, str, str, str]:
 def _rule_name(near: Considered) -> str:
     if near.route is None:
         return f"{near.gateway} listener {near.listener}"
+    if near.rule is None:
+        return f"{near.route} at listener {near.listener}"
     return f"{near.route} rule {near.rule}" + (f" match {near.match}" if near.match is not None else "")

@@ -29,7 +29,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Mode(StrEnum):
-    """What a listener does with what arrives at its place. Workers serve HTTP, and TERMINATE with HTTP in it."""
+    """What a listener does with what arrives at its place."""
 
     HTTP = "http"  # requests in cleartext
     TERMINATE = "terminate"  # ends TLS; ListenerTLS.protocol says what is in it
@@ -206,7 +206,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A rule of a route that is attached to a listener. A request that no filter answers goes to a backend chosen by
-    weight. Without backends ("no_backend_refs"), or if all weights are 0 ("zero_weights"), the response is 500."""
+    weight. Without backends ("no_backend_refs"), or if all weights are 0 ("zero_weights"), the response is 500.
+
+    A rule of an L4 listener has backends only. It takes connections by the server name of TLS, or all connections or
+    datagrams if its hostname is "". Each hostname of such a listener belongs to one rule."""
 
     id: str  # "LISTENER ID|KIND|ns/route|index"
     listener: str  # Listener.id
@@ -241,8 +244,10 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is spoken on connections to the endpoints of a backend: their pool key (ext/routing/poolkey)."""
 
     # "h1": HTTP/1.1. "h2": HTTP/2, without TLS by prior knowledge, with TLS only if the backend agrees to it (ALPN).
+    # "raw": bytes, of TCPRoutes and TLSRoutes
     protocol: str = "h1"
     tls: BackendTLS | None = None
+    proxy_protocol: bool = False  # connections begin with a PROXY header, version 2
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
@@ -259,7 +264,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Mapping[str, Listener] = _NONE
     rules: Mapping[str, Rule] = _NONE
     # By id: "ns/name:port"; or "ns/name:port/h2", if HTTP/2 is spoken for some rules, whatever is spoken for others.
-    # "/@ns/secret" follows if a Gateway has a client certificate.
+    # "ns/name:port/raw" and "ns/name:port/udp" are those of L4 rules. "/@ns/secret" follows if a Gateway has a client
+    # certificate, "/@passthrough" if it is named by a listener that passes TLS on although a policy demands TLS.
     backends: Mapping[str, Backend] = _NONE  # those of which `endpoints` has the endpoints
     endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by the id of the backend, sorted
     certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners or Gateways refer to

@@ -30,6 +30,7 @@ from fastroute import snapshot
 from fastroute.ext.engine.engine import Engine
 from fastroute.ext.reactor.accesslog import AccessLog
 from fastroute.ext.reactor.counters import CounterMap, map_size
+from fastroute.ext.reactor.splicing import open_pipe
 from fastroute.ext.routing.tables import TableBuilder, Tables, Upstreams
 from fastroute.ext.tls.certificate import Certificates
 from fastroute.place import Place, Transport
@@ -233,6 +234,7 @@ class Rig:
 
 
 RIGS: WeakSet["Rig"] = WeakSet()
+open_pipe()  # as a worker does
 
 
 def accepted_from(client: Peer) -> socket.socket:

@@ -176,7 +176,9 @@ def test_a_summary_shows_what_is_wrong() -> None:
 
 
 def test_a_summary_names_the_bad_conditions_of_a_gateway(tmp_path: Path) -> None:
-    (tmp_path / "m.yaml").write_text(GATEWAY.replace("CLASS", "fastroute").replace("protocol: HTTP", "protocol: TCP"))
+    (tmp_path / "m.yaml").write_text(
+        GATEWAY.replace("CLASS", "fastroute").replace("protocol: HTTP", "protocol: a.example/own")
+    )
     assert check("--summary", tmp_path).stdout.splitlines()[0] == (
         "Gateway infra/edge: Accepted=False (ListenersNotValid), Programmed=False (Invalid), "
         "Accepted=False (UnsupportedProtocol); 1 listener, 0 routes"

@@ -78,6 +78,8 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--connect-timeout", "250ms"], "limits.connect_timeout", 0.25),
         (["--upstream-idle-timeout", "1m30s"], "limits.upstream_idle_timeout", 90.0),
         (["--tunnel-idle-timeout", "2h"], "limits.tunnel_idle_timeout", 7200.0),
+        (["--udp-idle-timeout", "10s"], "limits.udp_idle_timeout", 10.0),
+        (["--max-flows", "1000"], "limits.max_flows", 1000),
         (["--max-connections", "100"], "limits.max_connections", 100),
         (["--max-connections-per-client", "5"], "limits.max_connections_per_client", 5),
         (["--max-connection-age", "1h"], "limits.max_connection_age", 3600.0),

@@ -188,30 +188,6 @@ def test_a_gateway_that_is_not_there_is_told() -> None:
     assert fastroute("check", FINE, "--gateway", "infra/edge", "--strict").exit_code == 0
 
 
-def test_a_route_of_a_kind_that_is_not_served_is_told_with_its_position(tmp_path: Path) -> None:
-    shutil.copytree(FINE, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "tcp.yaml").write_text(
-        """
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {name: db, namespace: infra}
-spec:
-  parentRefs:
-  - {name: theirs}
-  - {name: edge}
-  rules: [{backendRefs: [{name: db, port: 5432}]}]
-"""
-    )
-    report = json.loads(fastroute("check", tmp_path, "-o", "json").stdout)
-    [warning] = report["warnings"]
-    assert warning["object"] == {"kind": "TCPRoute", "namespace": "infra", "name": "db"}
-    assert (warning["reason"], warning["field"]) == ("RouteKindNotServed", "spec.parentRefs[1]")
-    assert (warning["file"], warning["line"]) == (str(tmp_path / "tcp.yaml"), 8)
-    assert "TCPRoute" not in {each["kind"] for each in report["objects"]}
-    assert fastroute("check", tmp_path, "--strict").exit_code == 1
-    assert fastroute("check", tmp_path, "--strict", "--gateway", "infra/none").stdout.count("TCPRoute") == 0
-
-
 def test_several_gateways_that_are_not_there_are_told_in_order() -> None:
     words = [word for name in "edcba" for word in ("--gateway", f"infra/{name}")]
     warnings = json.loads(fastroute("check", FINE, *words, "-o", "json").stdout)["warnings"]

@@ -13,7 +13,19 @@ EXT = Path(__file__).parent.parent / "ext"
 SOURCES = sorted([*EXT.glob("*/*.pyx"), *EXT.glob("*/*.pxd")])
 
 # The lowest first.
-FOLDERS = ("memory", "message", "http1", "tls", "routing", "reactor", "http2", "sides", "exchange", "engine")
+FOLDERS = (
+    "memory",
+    "message",
+    "http1",
+    "tls",
+    "routing",
+    "reactor",
+    "datagrams",
+    "http2",
+    "sides",
+    "exchange",
+    "engine",
+)
 
 ALLOWED = ("fastroute.ext", "libc", "libcpp", "posix", "cpython", "cython")
 ALSO = {
@@ -103,7 +115,10 @@ def test_no_module_uses_itself_through_others() -> None:
     assert set(uses) == set()
 
 
-CLOSERS = {"downstream_adopt", "downstream_close", "handshake_fail", "upstream_close", "listener_close"}
+CLOSERS = {
+    *("downstream_adopt", "downstream_close", "handshake_fail", "upstream_close", "listener_close"),
+    *("place_close", "reader_close"),
+}
 
 
 def test_only_the_listed_functions_close_connections() -> None:

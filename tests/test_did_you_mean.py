@@ -121,7 +121,7 @@ def fixes(reason: str, *objects: Resource) -> list[tuple[str | None, Any]]:
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("http", "HTTP"), ("Https", "HTTPS"), ("HTPP", "HTTP"), ("TCP", None), ("a.com/x", None)],
+    [("http", "HTTP"), ("Https", "HTTPS"), ("HTPP", "HTTP"), ("SCTP", None), ("a.com/x", None)],
 )
 def test_a_protocol(written: str, meant: str | None) -> None:
     found = fixes("UnsupportedProtocol", gateway("gw", "infra", listener(protocol=written)))

@@ -14,13 +14,22 @@ from fastroute.graph.httproute import SERVED_FILTERS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Resource
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.rule import attribute
 from fastroute.resources.schema import List, Record
 from fastroute.resources.shapes import SHAPES
+from fastroute.resources.tcproute import TCPRoute
+from fastroute.resources.tlsroute import TLSRoute
+from fastroute.resources.udproute import UDPRoute
 from fastroute.settings import GraphSettings
 
 TEXT = (Path(__file__).parent.parent / "docs" / "fields.md").read_text()
-KINDS = ("Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "BackendTLSPolicy")
+KINDS = (
+    "Gateway",
+    "ListenerSet",
+    *(name for name, kind in ROUTES.items() if kind.is_served),
+    "BackendTLSPolicy",
+)
 
 
 class Row(NamedTuple):
@@ -98,6 +107,18 @@ REFUSED: dict[tuple[str, str], tuple[Resource, ...]] = {  # objects that use the
     ("GRPCRoute", "spec.useDefaultGateways"): (
         gateway(),
         route("r", "infra", type_=GRPCRoute, spec={"useDefaultGateways": "All"}),
+    ),
+    ("TLSRoute", "spec.useDefaultGateways"): (
+        gateway("gw", "infra", listener(protocol="TLS", tls={"mode": "Passthrough"})),
+        route("r", "infra", type_=TLSRoute, spec={"useDefaultGateways": "All"}),
+    ),
+    ("TCPRoute", "spec.useDefaultGateways"): (
+        gateway("gw", "infra", listener(protocol="TCP")),
+        route("r", "infra", type_=TCPRoute, spec={"useDefaultGateways": "All"}),
+    ),
+    ("UDPRoute", "spec.useDefaultGateways"): (
+        gateway("gw", "infra", listener(protocol="UDP")),
+        route("r", "infra", type_=UDPRoute, spec={"useDefaultGateways": "All"}),
     ),
     ("GRPCRoute", "spec.rules[].filters[].extensionRef.*"): (
         gateway(),

@@ -27,7 +27,7 @@ from fastroute.resources.gateway import GROUP, Gateway, GatewayClass
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Resource
 from fastroute.resources.policy import BackendTLSPolicy, UnservedPolicy, read_policy
-from fastroute.resources.unserved import TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.tcproute import TCPRoute
 from fastroute.settings import GraphSettings
 
 TO_GATEWAY = {"to_kind": "Gateway", "to_group": GROUP}
@@ -94,7 +94,9 @@ MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "s",
         (grant("g", "red", "red"), route("r", "red", ref("s", "red")), True),
         (grant("g", "red", "blue"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), True),
         (grant("g", "red", "blue", from_kind="GRPCRoute"), route("r", "blue", ref("s", "red"), type_=GRPCRoute), False),
-        (grant("g", "red", "blue", from_kind="TCPRoute"), route("r", "blue"), False),
+        (grant("g", "red", "blue", from_kind="OddRoute"), route("r", "blue"), False),
+        (grant("g", "red", "blue", from_kind="TCPRoute"), route("r", "blue"), True),
+        (grant("g", "red", "blue", from_kind="TCPRoute"), route("r", "blue", ref("s", "red"), type_=TCPRoute), False),
         (
             grant("g", "red", "infra", to_kind="Secret", from_kind="Gateway"),
             gateway("s", "infra", SECURE),
@@ -322,29 +324,6 @@ def test_a_header_that_one_filter_changes_twice() -> None:
 def test_a_backend_without_endpoints() -> None:
     *others, _ = CLEAN
     assert said("NoEndpoints", *others) == [("Service red/s", "spec.ports")]
-
-
-@pytest.mark.parametrize("kind", [TCPRoute, TLSRoute, UDPRoute])
-def test_routes_of_kinds_that_are_not_served(kind: type[Resource]) -> None:
-    theirs = make(Gateway, "infra", "theirs", {"gatewayClassName": "x", "listeners": [listener()]})
-    holders = gateway(), listener_set("more", "red"), theirs
-    names = [
-        ("Gateway", "infra", "theirs"),
-        ("Gateway", "red", "gw"),
-        ("Gateway", "infra", "gw"),
-        ("Service", "red", "s"),
-    ]
-    names.append(("ListenerSet", "red", "more"))
-    groups = {"Service": "", "Gateway": GROUP, "ListenerSet": GROUP}
-    parents = [{"group": groups[kind], "kind": kind, "namespace": home, "name": name} for kind, home, name in names]
-    at_ours = [f"spec.parentRefs[{index}]" for index in (2, 4)]
-    given = make(kind, "red", "r", {"parentRefs": parents})
-    assert said("RouteKindNotServed", *holders, given) == [(f"{kind.__name__} red/r", field) for field in at_ours]
-    found = [one for one in warnings(*holders, given) if one.reason == "RouteKindNotServed"]
-    assert found[1].message == (
-        f"{kind.__name__}s are not served: ListenerSet red/more sends no traffic to this route, and "
-        "its status is not written."
-    )
 
 
 def test_gateways_that_are_not_ours_are_left_alone() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fastroute.compiler.route_bodies import BODIES
 from fastroute.graph.route_stages import STAGES
-from fastroute.resources.route_kinds import ALL_ROUTES, ROUTES
+from fastroute.resources.route_kinds import BY_TYPE, ROUTES
 
 PACKAGE = Path(__file__).parent.parent / "fastroute"
 OWN = re.compile(r"(http|grpc|tcp|tls|udp)route\.py")  # files of one kind
@@ -20,7 +20,6 @@ NAMING = {  # other files, and why they name kinds
     "resources/route_kinds.py": "the table of kinds",
     "graph/route_stages.py": "the table of how they are built",
     "compiler/route_bodies.py": "the table of how they are compiled",
-    "resources/unserved.py": "the types and rows of the kinds that are not served",
     "resources/world.py": "Resources has a field for each kind of object",
 }
 KIND = re.compile(r"(?<![a-z])(http|grpc|tcp|tls|udp)_?routes?", re.IGNORECASE)
@@ -78,5 +77,5 @@ def test_what_counts_as_a_name(text: str, found: list[str]) -> None:
 
 def test_each_kind_has_its_rows() -> None:
     assert STAGES.keys() == ROUTES.keys()
-    assert BODIES.keys() == {name for name, kind in ROUTES.items() if kind.is_served}
-    assert len({kind.name for kind in ALL_ROUTES}) == len(ALL_ROUTES)
+    assert BODIES.keys() == ROUTES.keys()
+    assert len(BY_TYPE) == len(ROUTES)

@@ -15,6 +15,7 @@ from fastroute.resources.gateway import GatewayClass
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.settings import Addressing, GraphSettings
 from fastroute.snapshot import Bound, Failed, Outcome
@@ -114,7 +115,7 @@ def test_one_address_of_two_cannot_be_bound(bind: tuple[str, ...], failed: set[s
 
 
 def test_a_listener_that_is_not_served_does_not_wait_for_an_outcome() -> None:
-    found = patch(GATEWAY, gateway("gw", "infra", listener(protocol="TCP")), outcome=None)
+    found = patch(GATEWAY, gateway("gw", "infra", listener(protocol="a.example/own")), outcome=None)
     assert listeners(found)["proxy"] == {
         "Accepted": "False/UnsupportedProtocol",
         "Programmed": "False/Invalid",
@@ -130,8 +131,8 @@ def test_a_listener_that_is_not_served_does_not_wait_for_an_outcome() -> None:
     ("written", "accepted"),
     [
         ([listener()], "True"),
-        ([listener("a"), listener("b", 81, "TCP")], "True/ListenersNotValid"),
-        ([listener("a", 80, "UDP"), listener("b", 81, "TCP")], "False/ListenersNotValid"),
+        ([listener("a"), listener("b", 81, "a.example/own")], "True/ListenersNotValid"),
+        ([listener("a", 80, "SCTP"), listener("b", 81, "a.example/own")], "False/ListenersNotValid"),
         ([listener("a", allow={"from": "Selector"})], "True/ListenersNotValid"),
         ([listener("a", kinds=[{"kind": "TLSRoute"}])], "True"),
     ],
@@ -367,8 +368,9 @@ def test_versions_of_the_crds(version: str, expected: tuple[str, str], word: str
     assert word in said["message"]
 
 
-def test_features_of_what_is_not_served_are_not_claimed() -> None:
-    assert not [name for name in SUPPORTED_FEATURES if "TLSRoute" in name]
+def test_features_of_kinds_that_are_not_served_are_not_claimed() -> None:
+    unserved = [name for name, kind in ROUTES.items() if not kind.is_served]
+    assert not [name for name in SUPPORTED_FEATURES if name.startswith(tuple(unserved))]
 
 
 def test_an_implied_class_is_not_written() -> None:

@@ -68,7 +68,7 @@ cdef extern from *:
         CALL(readlinkat) CALL(readv) CALL(recvfrom) CALL(recvmmsg) CALL(recvmsg) CALL(restart_syscall)
         CALL(rt_sigaction) CALL(rt_sigpending) CALL(rt_sigprocmask) CALL(rt_sigreturn) CALL(sched_getaffinity)
         CALL(sched_yield) CALL(sendmmsg) CALL(sendmsg) CALL(sendto) CALL(setsockopt) CALL(shutdown) CALL(sigaltstack)
-        CALL(signalfd4) CALL(socket) CALL(statfs) CALL(statx) CALL(sysinfo) CALL(tgkill) CALL(timerfd_create)
+        CALL(signalfd4) CALL(socket) CALL(splice) CALL(statfs) CALL(statx) CALL(sysinfo) CALL(tgkill) CALL(timerfd_create)
         CALL(timerfd_gettime) CALL(timerfd_settime) CALL(times) CALL(uname) CALL(write) CALL(writev)
     #endif
     #if defined(__x86_64__)

@@ -20,6 +20,7 @@ class EngineStatistics(NamedTuple):
     waits: int
     buffered: int
     searched: int
+    flows: int
 
 class Engine:
     def __init__(

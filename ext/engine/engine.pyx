@@ -12,6 +12,7 @@ pools are lists through the slab of that engine.
 from typing import NamedTuple
 
 from libc.errno cimport errno
+from libc.limits cimport INT_MAX
 from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
@@ -19,8 +20,10 @@ from posix.time cimport CLOCK_MONOTONIC
 import os
 import random
 
+from fastroute.ext.datagrams.place cimport place_leave, place_open, places_follow
+from fastroute.ext.datagrams.replies cimport reader_work
 from fastroute.ext.engine.drain cimport drain_begin
-from fastroute.ext.engine.listener cimport datagrams_open, listener_leave, listener_open
+from fastroute.ext.engine.listener cimport listener_leave, listener_open
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.turn cimport ring, take_turns, turn
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
@@ -45,6 +48,12 @@ from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.loop cimport mark_set
 from fastroute.ext.routing.tables cimport Tables, Upstreams
 from fastroute.ext.tls.tls cimport RECORD, pipe_open
+
+cdef extern from "<sys/resource.h>" nogil:
+    struct rlimit:
+        uint64_t rlim_cur
+    int RLIMIT_NOFILE
+    int getrlimit(int resource, rlimit *limit)
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_create(int clock, int flags)
@@ -72,6 +81,7 @@ class EngineStatistics(NamedTuple):
     waits: int              # how often turns in a row waited for more events
     buffered: int           # bytes of memory of all buffers of this process
     searched: int           # comparisons to find mirrors and handshakes that end for others
+    flows: int              # of datagrams, with those that are refused
 
 
 cdef class Engine:
@@ -103,21 +113,25 @@ cdef class Engine:
         return self.r.epoll
 
     def listen(self, int fd, place not None):
-        """Serves the socket `fd` of this place, a tuple of transport, address and port: accepts connections if it is TCP.
-        The engine owns the socket from now on, even if OSError is raised."""
-        cdef bint datagrams = place[0] == "udp"
+        """Serves the socket `fd` of this place, a tuple of transport, address and port: accepts connections, or reads
+        datagrams. The engine owns the socket from now on, even if OSError is raised."""
+        cdef bint everywhere = place[1] in ("0.0.0.0", "::")
         index = self.indexes.setdefault(place, len(self.indexes))
         grow_sockets(self.r, len(self.indexes))
         self.find_socket(place, index)
         os.set_blocking(fd, False)
-        if (datagrams_open(self.r, fd, index) if datagrams else listener_open(self.r, fd, index)) < 0:
+        if (place_open(self.r, fd, index, everywhere) if place[0] == "udp" else listener_open(self.r, fd, index)) < 0:
             code = errno
             os.close(fd)
             raise OSError(code, os.strerror(code))
 
     def unlisten(self, place not None, int fd=-1):
-        """Accepts the queued connections of the place, or of `fd` only, and closes its sockets. Connections stay."""
-        self.leave(self.indexes[place], fd)
+        """Accepts the queued connections of the place, or of `fd` only, and closes its sockets. Connections stay; flows
+        of datagrams end with the last socket of their place."""
+        if place[0] == "udp":
+            place_leave(self.r, self.indexes[place], fd)
+        else:
+            self.leave(self.indexes[place], fd)
         self.wake()
 
     cdef int leave(self, int64_t index, int fd) except -1:
@@ -132,9 +146,12 @@ cdef class Engine:
         return 0
 
     def install(self, Tables tables not None):
-        """Routes new requests by `tables`; exchanges in flight keep the old tables."""
+        """Routes new requests by `tables`; exchanges in flight keep the old tables. Flows of datagrams follow the new
+        ones."""
         self.r.tables = tables
         self.find_sockets()
+        if places_follow(self.r):
+            self.wake()
 
     cdef int find_sockets(self) except -1:
         """Looks up the index that the tables assign to each socket."""
@@ -159,9 +176,11 @@ cdef class Engine:
         hurry(self.r)
 
     def wake(self):
-        """Makes `fileno` readable: call it after Upstreams.update, so that idle connections to removed endpoints are
-        closed."""
+        """Makes `fileno` readable: call it after Upstreams.update, so that idle connections and flows to removed
+        endpoints end."""
         cdef Reactor r = self.r
+        if r.upstreams.left is not NULL:
+            reader_work(r)
         cdef uint32_t index = r.upstream_parents.first
         while index != 0:
             queue(r, slab_at(&r.slab, index))
@@ -202,9 +221,10 @@ cdef class Engine:
         cdef Reactor r = self.r
         return EngineStatistics(
             r.exchanges, r.downstreams + r.carried - r.exchanges, r.upstream_connections - r.pooled, r.pooled, r.exchanges,
-            r.listeners_count, self.turns.made, self.turns.worst,
+            r.listeners_count + r.flows.sockets, self.turns.made, self.turns.worst,
             r.draining and r.listeners_count == 0 and r.downstreams == 0, r.mirrors.behind, self.turns.waits,
             buffers_total(), r.mirrors.queued.steps + r.mirrors.owners.sizes.steps + r.waiting.flows.sizes.steps,
+            r.flows.count,
         )
 
     def refused(self):
@@ -283,6 +303,9 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_per_client = limits.max_connections_per_client
     r.max_handshakes = limits.max_handshakes
     r.max_streams = limits.max_streams
+    r.flows.most = limits.max_flows
+    r.flows.idle = milliseconds_of(limits.udp_idle_timeout)
+    r.flows.highest = highest_descriptor()
     r.outgoing_size = 2 * r.head_limits.head + head_room(&r.head_limits) + EXTRA
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)
@@ -301,6 +324,14 @@ cdef int set_limits(Reactor r, limits) except -1:
             or r.sealed is NULL or r.record is NULL):
         raise MemoryError
     return 0
+
+
+cdef int highest_descriptor() except -1:
+    """A flow gets no descriptor with this number or a higher one: half of all remain for connections."""
+    cdef rlimit files
+    if getrlimit(RLIMIT_NOFILE, &files) < 0:
+        raise OSError(errno, os.strerror(errno))
+    return <int> min(files.rlim_cur // 2, <uint64_t> INT_MAX)
 
 
 def milliseconds_of(seconds):

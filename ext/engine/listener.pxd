@@ -1,4 +1,4 @@
-# Sockets of listeners: accepting connections, and pausing when there is no room. A UDP socket is only held.
+# Listening sockets of TCP: accepting connections, and pausing when there is no room.
 #
 # Level-triggered, unlike all other descriptors: a queue that is not emptied is reported again. Each visit accepts about
 # as many connections as the one before found, so that a quiet listener avoids the accept4 call that returns EAGAIN.
@@ -16,11 +16,9 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 # Takes over a listening socket; `index` is its index in Reactor.sockets. Returns 0, or -1 with errno.
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil
-# Takes over a UDP socket in the same way.
-cdef int datagrams_open(Reactor r, int fd, uint32_t index) noexcept nogil
 # Accepts queued connections, within bounds. A leaving listener closes when its queue is empty.
 cdef void listener_accept(Reactor r, Connection *listener) noexcept nogil
-# Accepts the queued connections, then closes; closes a UDP socket at once.
+# Accepts the queued connections, then closes.
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil
 # Closes it at once.
 cdef void listener_close(Reactor r, Connection *listener) noexcept nogil

@@ -8,16 +8,15 @@ from fastroute.ext.exchange.crowd cimport make_room
 from fastroute.ext.exchange.downstream cimport downstream_adopt
 from fastroute.ext.memory.address cimport AF_INET6
 from fastroute.ext.reactor.connection cimport (
-    SIDE_LISTENER, STATE_DATAGRAMS, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find,
+    SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find,
 )
 from fastroute.ext.reactor.inet cimport (
-    IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SO_TYPE, SOCK_CLOEXEC, SOCK_DGRAM,
-    SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
     sockaddr_storage,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_CLIENTS, INTEREST_NONE, Interest, close_connection, open_connection, queue, set_deadline, unwatch, watch,
+    INTEREST_CLIENTS, INTEREST_NONE, close_connection, open_connection, queue, set_deadline, unwatch, watch,
 )
 
 cdef extern from *:
@@ -33,48 +32,33 @@ cdef enum:
     RESUME_MOST = 16        # listeners from which one call of listeners_resume accepts
 
 
-cdef bint has_option(int fd, int option, int value) noexcept nogil:
-    """Whether an option of the socket has that value. False with errno."""
-    cdef int found = 0
-    cdef uint32_t size = sizeof(int)
-    if getsockopt(fd, SOL_SOCKET, option, &found, &size) < 0:
-        return False
-    set_errno(EINVAL)
-    return found == value
-
-
 cdef bint is_listening(int fd) noexcept nogil:
     """Whether the socket is a listening socket: epoll would report any other one continuously. False with errno."""
-    return has_option(fd, SO_ACCEPTCONN, 1)
+    cdef int found = 0
+    cdef uint32_t size = sizeof(int)
+    if getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &found, &size) < 0:
+        return False
+    set_errno(EINVAL)
+    return found == 1
 
 
-cdef bint takes_datagrams(int fd) noexcept nogil:
-    """Whether the socket is a UDP socket. False with errno."""
-    return has_option(fd, SO_TYPE, SOCK_DGRAM)
-
-
-cdef int add_listener(Reactor r, int fd, uint32_t index, uint8_t state, Interest interest) noexcept nogil:
+cdef int add_listener(Reactor r, int fd, uint32_t index) noexcept nogil:
     """Returns 0, or -1 with errno."""
     cdef uint64_t *listeners = <uint64_t *> realloc(r.listeners, (r.listeners_count + 1) * sizeof(uint64_t))
     cdef Connection *listener
     if listeners is NULL:
         return -1
     r.listeners = listeners
-    listener = open_connection(r, fd, SIDE_LISTENER, interest)
+    listener = open_connection(r, fd, SIDE_LISTENER, INTEREST_CLIENTS)
     if listener is NULL:
         return -1
-    listener.state = state
+    listener.state = STATE_LISTENING
     listener.listener = index
     listener.requests = 1
-    listener.watched = interest != INTEREST_NONE
+    listener.watched = True
     r.listeners[r.listeners_count] = handle_of(listener)
     r.listeners_count += 1
     return 0
-
-
-cdef int datagrams_open(Reactor r, int fd, uint32_t index) noexcept nogil:
-    """Without a watch by epoll, because nothing reads the socket: epoll would report its first datagram for ever."""
-    return add_listener(r, fd, index, STATE_DATAGRAMS, INTEREST_NONE) if takes_datagrams(fd) else -1
 
 
 cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
@@ -86,7 +70,7 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
-    return add_listener(r, fd, index, STATE_LISTENING, INTEREST_CLIENTS)
+    return add_listener(r, fd, index)
 
 
 cdef void pause(Reactor r, Connection *listener) noexcept nogil:
@@ -200,9 +184,6 @@ cdef void adopt(Reactor r, Connection *listener, int fd, const sockaddr_storage 
 
 
 cdef void listener_leave(Reactor r, Connection *listener) noexcept nogil:
-    if listener.state == STATE_DATAGRAMS:
-        listener_close(r, listener)
-        return
     unpause(r, listener)
     listener.state = STATE_LEAVING
     queue(r, listener)

@@ -2,6 +2,9 @@
 
 from libc.stdint cimport uint64_t
 
+from fastroute.ext.datagrams.incoming cimport incoming_read
+from fastroute.ext.datagrams.place cimport place_close, place_leave
+from fastroute.ext.datagrams.replies cimport reader_advance, reader_close, reader_drain, reader_expired
 from fastroute.ext.engine.listener cimport listener_accept, listener_close, listener_expired
 from fastroute.ext.exchange.downstream cimport downstream_advance, downstream_close, downstream_expired
 from fastroute.ext.exchange.idle cimport idle_stays
@@ -9,7 +12,7 @@ from fastroute.ext.exchange.mirroring cimport mirror_advance, mirror_close, mirr
 from fastroute.ext.exchange.upstream cimport upstream_close
 from fastroute.ext.memory.buffer cimport buffer_size
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_HEEDED, SIDE_LISTENER, SIDE_NONE, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO,
+    LAYER_STREAM, SIDE_DATAGRAMS, SIDE_DOWNSTREAM, SIDE_FLOWS, SIDE_HEEDED, SIDE_LISTENER, SIDE_NONE, SIDE_TIMER, SIDE_UPSTREAM, STATE_HELLO,
     STATE_IDLE, STATE_POOLED, slab_find,
 )
 from fastroute.ext.reactor.reactor cimport hurry, read_clock, set_deadline
@@ -23,6 +26,8 @@ SIDE_ROWS[<int> SIDE_HEEDED] = SideRow(heeded_is_ready, nothing, nothing, nothin
 SIDE_ROWS[<int> SIDE_LISTENER] = SideRow(listener_accept, listener_expired, nothing, listener_close)
 SIDE_ROWS[<int> SIDE_DOWNSTREAM] = SideRow(downstream_advance, client_expired, client_drain, downstream_close)
 SIDE_ROWS[<int> SIDE_UPSTREAM] = SideRow(backend_advance, backend_expired, backend_drain, backend_close)
+SIDE_ROWS[<int> SIDE_DATAGRAMS] = SideRow(incoming_read, nothing, nothing, place_close)
+SIDE_ROWS[<int> SIDE_FLOWS] = SideRow(reader_advance, flows_expired, reader_drain, reader_close)
 
 
 cdef void nothing(Reactor r, Connection *c) noexcept nogil:
@@ -64,6 +69,15 @@ cdef uint64_t drain_deadline(Reactor r, const Connection *c) noexcept nogil:
     if c.leave_at != 0:
         return min(c.deadline, r.milliseconds + DRAIN_IDLE)
     return max(since + DRAIN_IDLE, r.milliseconds)
+
+
+# --- datagrams
+
+
+cdef void flows_expired(Reactor r, Connection *reader) noexcept nogil:
+    reader_expired(r, reader)
+    if r.flows.leave_at and r.milliseconds >= r.flows.leave_at:
+        place_leave(r, -1, -1)
 
 
 # --- backends: the connection of a client continues its exchange; a mirror has no client, and an idle one no exchange

@@ -14,15 +14,17 @@ from fastroute.ext.message.content cimport content_add
 from fastroute.ext.message.grpc cimport CALL_GRPC, GRPC_UNAVAILABLE, grpc_status_of
 from fastroute.ext.message.grpcweb cimport web_is_between, web_type
 from fastroute.ext.message.local cimport LOCAL_FIELDS, LocalAnswer, local_compose, local_trailers
-from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, Field, Message
+from fastroute.ext.message.message cimport BODY_LENGTH, VERSION_HTTP2, VERSION_TCP, Field, Message
 from fastroute.ext.message.reason cimport (
     REASON_BODY_TIMEOUT, REASON_BODY_TOO_SLOW, REASON_CLIENT_CLOSED, REASON_UPSTREAM_TOO_SLOW, REASON_UPSTREAM_TRUNCATED,
     reason_option,
 )
 from fastroute.ext.message.status cimport status_phrase
-from fastroute.ext.reactor.connection cimport LAYER_STREAM
-from fastroute.ext.reactor.exchange cimport STAGE_FLUSHING, VERDICT_ANSWERED, exchange_origin
-from fastroute.ext.reactor.reactor cimport DISCARD_BYTES
+from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
+from fastroute.ext.reactor.exchange cimport (
+    STAGE_FLUSHING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_RESET, exchange_origin, is_raw,
+)
+from fastroute.ext.reactor.reactor cimport DISCARD_BYTES, break_down
 from fastroute.ext.routing.cors cimport CORS_FIELDS, PREFLIGHT_FIELDS, cors_fields
 from fastroute.ext.routing.filters cimport filter_own_response, filters_change_responses
 from fastroute.ext.routing.tables cimport reason_name
@@ -155,10 +157,26 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const A
     return VERDICT_ANSWERED
 
 
+cdef int decline(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    """Ends a connection whose bytes would be passed on: nothing can be said in them."""
+    if x.answered:
+        return break_off(r, c, x, reason)
+    attempt_end(r, x, False)
+    if x.upstream_started:
+        x.upstream_ended = r.now
+    x.local = True
+    x.reason = reason
+    record_end(r, c, x)
+    return VERDICT_RESET if x.version == VERSION_TCP else VERDICT_CLOSE
+
+
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:
     cdef Field fields[CORS_FIELDS]
     cdef LocalAnswer local
-    cdef uint8_t grpc = grpc_status_of(own.status) if x.grpc and (x.web or x.version == VERSION_HTTP2) else 0
+    cdef uint8_t grpc
+    if is_raw(x):
+        return decline(r, c, x, own.reason)
+    grpc = grpc_status_of(own.status) if x.grpc and (x.web or x.version == VERSION_HTTP2) else 0
     if x.answered:
         if grpc and own.status != 408 and may_get_status(x):    # after 408 the client may read nothing
             return end_call(r, c, x, grpc, own)
@@ -201,6 +219,9 @@ cdef int answer_plainly(Reactor r, Connection *c, Exchange *x, uint16_t status, 
 
 
 cdef int break_off(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
+    cdef Connection *u = slab_find(&r.slab, x.upstream) if is_raw(x) else NULL
+    if u is not NULL:
+        break_down(r, u)            # the backend, too, must not take a partial stream of bytes for a complete one
     attempt_end(r, x, False)
     if x.upstream_started and x.upstream_ended == 0:
         x.upstream_ended = r.now

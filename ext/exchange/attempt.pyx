@@ -21,8 +21,9 @@ from fastroute.ext.exchange.upstream cimport (
 )
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.protocol cimport PROTOCOL_RAW
 from fastroute.ext.message.reason cimport (
-    REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
+    REASON_BACKEND_INVALID, REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
     REASON_UPSTREAM_REFUSED,
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
@@ -30,7 +31,9 @@ from fastroute.ext.reactor.counters cimport (
     FIXED_RETRIES_CLOSED, FIXED_RETRIES_CONNECT, FIXED_RETRIES_REFUSED, FIXED_RETRIES_REUSED, FIXED_RETRIES_STATUS,
     FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_UNFUNDED, HISTOGRAM_CONNECT, count, observe,
 )
-from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST
+from fastroute.ext.reactor.exchange cimport (
+    STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST, is_raw,
+)
 from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.reactor.stream cimport is_left
 from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_succeeded, endpoint_used
@@ -120,10 +123,17 @@ cdef bint is_funded(Reactor r, Exchange *x) noexcept nogil:
     return False
 
 
+cdef inline bint is_fit(const Exchange *x) noexcept nogil:
+    """Whether the backend takes what the exchange has for it: requests, or bytes. (Its protocol may have changed.)"""
+    return is_raw(x) == (x.target.backend.key.protocol == PROTOCOL_RAW)
+
+
 cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
+    if not is_fit(x):
+        return REASON_BACKEND_INVALID
     if x.unconnected == REASON_NONE:
         x.unconnected = REASON_CONNECT_FAILED
     while x.asked < TRIES_MOST:
@@ -229,7 +239,7 @@ cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Endpoint *endpoint = x.tried[x.tries - 1]
     cdef bint same = (u is not NULL and u.key == backend.key) or backend_find(backend, endpoint.identity) == endpoint
     attempt_end(r, x, False)
-    if same and connect_to(r, c, x, endpoint):
+    if same and is_fit(x) and connect_to(r, c, x, endpoint):
         return go_on(r, c, x, 0)
     return go_on(r, c, x, ask(r, c, x))
 

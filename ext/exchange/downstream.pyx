@@ -12,9 +12,11 @@ from posix.unistd cimport close
 
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off
 from fastroute.ext.exchange.handshake cimport (
-    handshake_advance, handshake_begin, handshake_fail, handshake_has_more, handshake_resume,
+    WELCOME_PASSED, WELCOME_SECURED, Welcome, WelcomeEnd, handshake_advance, handshake_begin, handshake_expired,
+    handshake_fail, handshake_has_more, handshake_resume,
 )
-from fastroute.ext.exchange.mirroring cimport mirrors_leave
+from fastroute.ext.exchange.lifetime cimport exchange_close, exchange_open
+from fastroute.ext.exchange.passage cimport Passage, passage_begin, passage_find
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_MOST, Preface, parse_preface
 from fastroute.ext.exchange.relay cimport exchange_advance, exchange_expired
 from fastroute.ext.exchange.request cimport request_begin, request_refused
@@ -23,24 +25,25 @@ from fastroute.ext.memory.buffer cimport (
     buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_omit
 from fastroute.ext.message.forwarded cimport peer_set
-from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2
-from fastroute.ext.message.reason cimport REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, reason_name
+from fastroute.ext.message.reason cimport (
+    REASON_CLIENT_CLOSED, REASON_DRAINED, REASON_HEAD_TIMEOUT, REASON_NONE, reason_name,
+)
 from fastroute.ext.reactor.clients cimport ENTRY_COUNTED, ENTRY_REFUSED, Entry, clients_enter
 from fastroute.ext.reactor.connection cimport (
-    LAYER_STREAM, SIDE_DOWNSTREAM, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE, STATE_LINGER,
-    STATE_PARENT, STATE_PREFACE,
+    LAYER_STREAM, SIDE_DOWNSTREAM, STATE_CLOSED, STATE_EXCHANGE, STATE_HANDSHAKE, STATE_HEAD, STATE_HELLO, STATE_IDLE,
+    STATE_LINGER, STATE_PARENT, STATE_PREFACE,
 )
 from fastroute.ext.reactor.counters cimport (
-    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_ACTIVE, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED,
-    TLS_TIMEOUT, count, gauge_add,
+    FIXED_CONNECTIONS_ACCEPTED, FIXED_DOWNSTREAM_IDLE, FIXED_REFUSED_CLIENT, TLS_CROWDED, count, gauge_add,
 )
 from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.exchange cimport (
-    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues, exchange_give,
-    exchange_take,
+    VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET, Exchange, continues,
 )
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
@@ -50,7 +53,7 @@ from fastroute.ext.reactor.reactor cimport (
 )
 from fastroute.ext.reactor.stream cimport streams_end
 from fastroute.ext.reactor.waiting cimport waiting_next
-from fastroute.ext.routing.router cimport is_secure
+from fastroute.ext.routing.router cimport find_listener, is_secure, passes_bytes
 from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
 from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
 from fastroute.ext.tls.tls cimport tls_speaks_http2
@@ -83,7 +86,9 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
         set_deadline(r, c, r.milliseconds + r.times.head)
     else:
         greet(r, c)
-    if c.state == STATE_HELLO:
+    if c.state == STATE_CLOSED or c.state == STATE_EXCHANGE:
+        read_clock(r)           # it goes to a TCPRoute: it has begun a connection to a backend, or has no backend
+    elif c.state == STATE_HELLO:
         c.readable = False      # until its event: a visit of the listener must not perform sixteen handshakes
     elif c.state != STATE_PARENT:
         downstream_advance(r, c)
@@ -105,11 +110,34 @@ cdef bint admit(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void greet(Reactor r, Connection *c) noexcept nogil:
-    """Starts to read from the client: TLS first, if the listeners of the port use TLS."""
-    if r.tables is not None and is_secure(r.tables.routes, r.sockets[c.listener]):
+    """Starts to serve the client, as the listeners of the port require: first TLS, or nothing but bytes, or requests."""
+    cdef uint32_t socket = r.sockets[c.listener]
+    if r.tables is not None and is_secure(r.tables.routes, socket):
         handshake_begin(r, c)
+    elif r.tables is not None and passes_bytes(r.tables.routes, socket):
+        pass_on_all(r, c)
     else:
         speak(r, c)
+
+
+cdef void pass_on_all(Reactor r, Connection *c) noexcept nogil:
+    """The connection goes to a TCPRoute."""
+    cdef Passage passage
+    cdef Slice any = Slice(NULL, 0)
+    passage_find(&passage, find_listener(r.tables.routes, r.sockets[c.listener], any), VERSION_TCP, any)
+    pass_on(r, c, &passage)
+
+
+cdef void pass_on(Reactor r, Connection *c, const Passage *passage) noexcept nogil:
+    """From now on the bytes of the client go to a backend."""
+    cdef Exchange *x = exchange_open(r, c, True)
+    cdef int verdict
+    if x is NULL:
+        downstream_close(r, c)
+        return
+    verdict = passage_begin(r, c, x, passage)
+    if verdict != VERDICT_ON:
+        conclude(r, c, verdict)
 
 
 cdef void speak(Reactor r, Connection *c) noexcept nogil:
@@ -157,16 +185,35 @@ cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil:
     elif c.state == STATE_PREFACE:
         read_preface(r, c)
     elif c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
-        if handshake_advance(r, c):
-            begin_secured(r, c)
-        elif handshake_has_more(c):
-            queue(r, c)         # no event will announce the remaining data, or the end
+        handshake_on(r, c)
     else:
         read_request(r, c)
 
 
+cdef void handshake_on(Reactor r, Connection *c) noexcept nogil:
+    cdef Welcome welcome
+    cdef WelcomeEnd end = handshake_advance(r, c, &welcome)
+    if end == WELCOME_PASSED:
+        pass_on(r, c, &welcome.passage)
+    else:
+        go_on(r, c, end)
+
+
+cdef void go_on(Reactor r, Connection *c, WelcomeEnd end) noexcept nogil:
+    """A step of a handshake was made."""
+    if end == WELCOME_SECURED:
+        begin_secured(r, c)
+    elif handshake_has_more(c):
+        queue(r, c)             # no event will announce the remaining data, or the end
+
+
 cdef void begin_secured(Reactor r, Connection *c) noexcept nogil:
     """TLS is established: the first request may have come with the end of the handshake."""
+    cdef Passage passage
+    if c.rule is not NULL:
+        passage = Passage(NULL, c.rule, c.target, REASON_NONE, VERSION_TLS, Slice(NULL, 0))
+        pass_on(r, c, &passage)
+        return
     speak(r, c)
     if c.state == STATE_IDLE:
         read_request(r, c)
@@ -177,10 +224,7 @@ cdef bint downstream_shake(Reactor r) noexcept nogil:
     if c is NULL:
         return False
     read_clock(r)
-    if handshake_resume(r, c):
-        begin_secured(r, c)
-    elif handshake_has_more(c):
-        queue(r, c)
+    go_on(r, c, handshake_resume(r, c))
     return True
 
 
@@ -215,7 +259,7 @@ cdef void await_head(Reactor r, Connection *c) noexcept nogil:
 cdef void begin(Reactor r, Connection *c, Arrival *arrival, int event) noexcept nogil:
     """Begins the exchange for a head that has arrived, or for one that was refused."""
     cdef int verdict
-    cdef Exchange *x = open_exchange(r, c)
+    cdef Exchange *x = exchange_open(r, c, c.layer == LAYER_STREAM)
     if x is NULL:
         downstream_close(r, c)
         return
@@ -233,31 +277,6 @@ cdef void begin(Reactor r, Connection *c, Arrival *arrival, int event) noexcept 
         conclude(r, c, verdict)
 
 
-cdef Exchange *open_exchange(Reactor r, Connection *c) noexcept nogil:
-    cdef Exchange *x = exchange_take(&r.spare, c.layer == LAYER_STREAM)
-    if x is NULL:
-        return NULL
-    x.started = c.started if c.state == STATE_HEAD else r.now
-    x.version = VERSION_UNKNOWN
-    c.exchange = x
-    c.state = STATE_EXCHANGE
-    c.requests += 1
-    r.exchanges += 1
-    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, -1)
-    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, 1)
-    return x
-
-
-cdef void close_exchange(Reactor r, Connection *c) noexcept nogil:
-    if c.exchange.mirrors_count:
-        mirrors_leave(r, c.exchange)
-    exchange_give(&r.spare, c.exchange)
-    c.exchange = NULL
-    r.exchanges -= 1
-    gauge_add(r.counters, FIXED_DOWNSTREAM_ACTIVE, -1)
-    gauge_add(r.counters, FIXED_DOWNSTREAM_IDLE, 1)
-
-
 cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nogil:
     """Answers an invalid request. It is unknown where the next one would begin, so the connection ends, but not at
     once."""
@@ -268,7 +287,7 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
 
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
     """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends."""
-    close_exchange(r, c)
+    exchange_close(r, c)
     if c.layer == LAYER_STREAM:
         if verdict == VERDICT_RESET:
             break_down(r, c)
@@ -342,7 +361,7 @@ cdef void read_preface(Reactor r, Connection *c) noexcept nogil:
         greet(r, c)
     elif size == 0 and buffer_size(&c.input) == 0:
         buffer_free(&c.input)
-    if c.readable or (c.state != STATE_PREFACE and buffer_size(&c.input)):
+    if c.state != STATE_CLOSED and (c.readable or (c.state != STATE_PREFACE and buffer_size(&c.input))):
         queue(r, c)
 
 
@@ -354,7 +373,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
             conclude(r, c, verdict)
         return
     if c.state == STATE_HELLO or c.state == STATE_HANDSHAKE:
-        handshake_fail(r, c, TLS_TIMEOUT)
+        handshake_expired(r, c)
         return
     if c.state != STATE_HEAD or not client_has_begun(c):
         downstream_close(r, c)
@@ -365,7 +384,7 @@ cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept n
 cdef void answer_early(Reactor r, Connection *c, uint16_t status, uint16_t reason) noexcept nogil:
     """Answers a request whose head has arrived only in part, and ends the connection."""
     cdef int verdict
-    cdef Exchange *x = open_exchange(r, c)
+    cdef Exchange *x = exchange_open(r, c, c.layer == LAYER_STREAM)
     if x is NULL:
         downstream_close(r, c)
         return
@@ -413,7 +432,7 @@ cdef void downstream_close(Reactor r, Connection *c) noexcept nogil:
     if c.exchange is not NULL:          # the engine is being closed
         if break_off(r, c, c.exchange, REASON_DRAINED) == VERDICT_RESET:
             break_down(r, c)
-        close_exchange(r, c)
+        exchange_close(r, c)
     elif c.tls is not NULL:
         end_tls(r, c)
     if c.parent is not NULL:

@@ -1,22 +1,25 @@
 """Handshakes; see handshake.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
+from fastroute.ext.exchange.passage cimport passage_find
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_TLS, VERSION_UNKNOWN
+from fastroute.ext.message.reason cimport REASON_HEAD_TIMEOUT, REASON_NO_CLIENT_HELLO, REASON_NO_LISTENER
 from fastroute.ext.reactor.connection cimport STATE_HANDSHAKE, STATE_HELLO, slab_at
 from fastroute.ext.reactor.counters cimport (
     FIXED_DOWNSTREAM_IDLE, FIXED_TLS_FAILED, FIXED_TLS_FULL, FIXED_TLS_RESUMED, HISTOGRAM_HANDSHAKE,
     TLS_CLIENT_CERTIFICATE, TLS_CLOSED, TLS_CROWDED, TLS_NOT_AGREED, TLS_NO_CERTIFICATE, TLS_NO_CLIENT_HELLO,
-    TLS_NO_LISTENER, TLS_UNREAD, count, gauge_add, observe,
+    TLS_NO_LISTENER, TLS_TIMEOUT, TLS_UNREAD, count, gauge_add, observe,
 )
 from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, handshake_note, lend_readable, ship
-from fastroute.ext.reactor.fault cimport fault_log
+from fastroute.ext.reactor.fault cimport fault_log, fault_route
 from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
 from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
-from fastroute.ext.routing.router cimport Listener, find_listener
-from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
+from fastroute.ext.routing.router cimport MODE_HTTP, MODE_PASSTHROUGH, Listener, find_listener, is_named
+from fastroute.ext.routing.tables cimport rule_ref
+from fastroute.ext.tls.hello cimport HELLO_MOST, hello_read
 from fastroute.ext.tls.tls cimport (
     MESSAGE_MEMORY, PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_handshake, tls_identify, tls_new, tls_refused,
     tls_resumed,
@@ -34,22 +37,22 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
     set_deadline(r, c, r.milliseconds + r.times.head)
 
 
-cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
+cdef WelcomeEnd handshake_advance(Reactor r, Connection *c, Welcome *welcome) noexcept nogil:
     if c.state == STATE_HANDSHAKE and not c.failed:
         if c.grouped:
             if c.ended:         # a client that has left costs no signature
                 handshake_fail(r, c, TLS_CLOSED)
-            return False
+            return WELCOME_GOES_ON
         if c.readable and must_wait(r):
             waiting_add(&r.waiting, &r.slab, c)
-            return False
-    return proceed(r, c)
+            return WELCOME_GOES_ON
+    return proceed(r, c, welcome)
 
 
-cdef bint handshake_resume(Reactor r, Connection *c) noexcept nogil:
-    cdef bint goes_on
+cdef WelcomeEnd handshake_resume(Reactor r, Connection *c) noexcept nogil:
+    cdef WelcomeEnd goes_on
     if buffer_size(&c.input) == 0 or c.failed:
-        return proceed(r, c)
+        return proceed(r, c, NULL)
     goes_on = shake(r, c, buffer_bytes(&c.input), buffer_size(&c.input))     # the ClientHello
     buffer_free(&c.input)
     return goes_on
@@ -63,7 +66,8 @@ cdef inline bint must_wait(Reactor r) noexcept nogil:
     return r.waiting.flows.count != 0 or r.waiting.spent >= AT_ONCE
 
 
-cdef bint proceed(Reactor r, Connection *c) noexcept nogil:
+cdef WelcomeEnd proceed(Reactor r, Connection *c, Welcome *welcome) noexcept nogil:
+    """`welcome`: NULL in STATE_HANDSHAKE."""
     cdef long size = 0
     if c.writable and buffer_size(&c.output):
         flush(r, c)             # part of a long chain; `failed` records errors
@@ -73,42 +77,41 @@ cdef bint proceed(Reactor r, Connection *c) noexcept nogil:
         size = receive_sealed(r, c, r.sealed, HELLO_MOST)
     if c.failed or size < 0:
         handshake_fail(r, c, TLS_CLOSED)
-        return False
+        return WELCOME_GOES_ON
     if c.state == STATE_HANDSHAKE:
-        return size > 0 and shake(r, c, r.sealed, <uint32_t> size)
+        return shake(r, c, r.sealed, <uint32_t> size) if size > 0 else WELCOME_GOES_ON
     if size == 0 and buffer_size(&c.input) == 0:
-        return False
-    return read_name(r, c, <uint32_t> size)
+        return WELCOME_GOES_ON
+    return read_name(r, c, <uint32_t> size, welcome)
 
 
-cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
+cdef WelcomeEnd read_name(Reactor r, Connection *c, uint32_t size, Welcome *welcome) noexcept nogil:
     """Looks up the listener after `size` more bytes of a ClientHello arrived in the scratch buffer."""
-    cdef Hello hello
+    cdef WelcomeEnd end
     cdef const char *data = r.sealed
     cdef bint kept = buffer_size(&c.input) != 0
     cdef int found
     if kept:
         if buffer_append(&c.input, r.sealed, size) < 0:
             handshake_fail(r, c, TLS_CROWDED)
-            return False
+            return WELCOME_GOES_ON
         data = buffer_bytes(&c.input)
         size = buffer_size(&c.input)
-    found = hello_read(&hello, data, size, r.scratch)
+    found = hello_read(&welcome.hello, data, size, r.scratch)
     if found < 0:
-        handshake_fail(r, c, TLS_NO_CLIENT_HELLO)
-        return False
-    if found == 0:
-        if not kept and buffer_append(&c.input, data, size) < 0:
-            handshake_fail(r, c, TLS_CROWDED)
-        return False
-    if not open_tls(r, c, &hello):
-        return False
+        refuse_hello(r, c, TLS_NO_CLIENT_HELLO, REASON_NO_CLIENT_HELLO, Slice(NULL, 0))
+        return WELCOME_GOES_ON
     if not kept and buffer_append(&c.input, data, size) < 0:
         handshake_fail(r, c, TLS_CROWDED)
-        return False
-    # It always waits for the other events: a single signature can cost more than the time of a turn.
-    waiting_add(&r.waiting, &r.slab, c)
-    return False
+        return WELCOME_GOES_ON
+    if found == 0:
+        return WELCOME_GOES_ON
+    end = open_tls(r, c, welcome)
+    if end == WELCOME_SECURED:
+        # It always waits for the other events: a single signature can cost more than the time of a turn.
+        waiting_add(&r.waiting, &r.slab, c)
+        return WELCOME_GOES_ON
+    return end
 
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
@@ -118,29 +121,42 @@ cdef Connection *superfluous(Reactor r) noexcept nogil:
     return slab_at(&r.slab, r.shaking.first)
 
 
-cdef bint open_tls(Reactor r, Connection *c, Hello *hello) noexcept nogil:
-    """Finds the listener and begins its handshake. False: the connection was closed."""
-    cdef Slice name
-    cdef Listener *listener
-    name.data = hello.name
-    name.size = hello.size
-    listener = find_listener(r.tables.routes, r.sockets[c.listener], name) if r.tables is not None else NULL
-    if listener is NULL or listener.secure is NULL:
-        handshake_fail(r, c, TLS_NO_LISTENER)
-        return False
-    c.tls = tls_new(listener.secure, &r.pipe, hello.name, hello.size)
+cdef bint is_passed(Connection *c, Listener *listener, Welcome *welcome, Slice name) noexcept nogil:
+    """Whether there is no handshake, for a listener of TLSRoutes: TLS is passed on, or goes nowhere. Otherwise the connection
+    keeps where its bytes go after the handshake."""
+    passage_find(&welcome.passage, listener, VERSION_TLS, name)
+    if listener.mode == MODE_PASSTHROUGH or welcome.passage.reason:
+        return True
+    c.rule = welcome.passage.rule
+    c.target = welcome.passage.target
+    rule_ref(c.rule)
+    return False
+
+
+cdef WelcomeEnd open_tls(Reactor r, Connection *c, Welcome *welcome) noexcept nogil:
+    """Finds the listener and begins its handshake: then it returns WELCOME_SECURED already."""
+    cdef Slice name = Slice(&welcome.hello.name[0], welcome.hello.size)
+    cdef Listener *listener = NULL
+    if r.tables is not None:
+        listener = find_listener(r.tables.routes, r.sockets[c.listener], name)
+    if listener is NULL or (listener.secure is NULL and listener.mode != MODE_PASSTHROUGH):
+        refuse_hello(r, c, TLS_NO_LISTENER, REASON_NO_LISTENER, name)
+        return WELCOME_GOES_ON
+    if listener.mode != MODE_HTTP and is_passed(c, listener, welcome, name):
+        return WELCOME_PASSED
+    c.tls = tls_new(listener.secure, &r.pipe, name.data, name.size)
     if c.tls is NULL:
         handshake_fail(r, c, TLS_NO_CERTIFICATE)
-        return False
+        return WELCOME_GOES_ON
     if r.handshakes >= r.max_handshakes:
         end(r, superfluous(r), TLS_CROWDED, b"crowded")
     handshake_enter(r, c)
     c.tls.started = r.now
     c.state = STATE_HANDSHAKE
-    return True
+    return WELCOME_SECURED
 
 
-cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
+cdef WelcomeEnd shake(Reactor r, Connection *c, const char *data, uint32_t size) noexcept nogil:
     """Passes the bytes to libssl, and its output to the client. Returns like handshake_advance."""
     cdef int progress = PROGRESS_FULL
     cdef uint64_t begun = r.now
@@ -154,24 +170,24 @@ cdef bint shake(Reactor r, Connection *c, const char *data, uint32_t size) noexc
     waiting_charge(&r.waiting, c, r.now - begun, r.milliseconds)
     if not shipped:
         handshake_fail(r, c, TLS_CLOSED)
-        return False
+        return WELCOME_GOES_ON
     if progress == PROGRESS_WAIT:
         note_unread(r, c)
         while r.handshakes_unread > UNREAD_MOST:
             end(r, slab_at(&r.slab, r.unread.first), TLS_UNREAD, b"unread")
-        return False
+        return WELCOME_GOES_ON
     if progress != PROGRESS_DONE:
         refuse(r, c)
-        return False
+        return WELCOME_GOES_ON
     if not tls_identify(c.tls) or buffer_append(&c.tls.input, r.pipe.input, r.pipe.input_size) < 0:
         handshake_fail(r, c, TLS_CROWDED)
-        return False
+        return WELCOME_GOES_ON
     if r.pipe.input_size:
         lend_readable(c)        # data that came with the end of the handshake
     handshake_leave(r, c)
     count(r.counters, FIXED_TLS_RESUMED if tls_resumed(c.tls) else FIXED_TLS_FULL, 1)
     observe(r.counters, HISTOGRAM_HANDSHAKE, r.now - c.tls.started)
-    return True
+    return WELCOME_SECURED
 
 
 cdef void refuse(Reactor r, Connection *c) noexcept nogil:
@@ -191,6 +207,20 @@ cdef void end(Reactor r, Connection *c, int failure, const char *reason) noexcep
     """Closes a connection, and logs why."""
     fault_log(r, c, VERSION_UNKNOWN, reason)
     handshake_fail(r, c, failure)
+
+
+cdef void refuse_hello(Reactor r, Connection *c, int failure, uint16_t reason, Slice name) noexcept nogil:
+    """Closes a connection before its listener is known. At a place with TLSRoutes this counts as a response to one."""
+    if r.tables is not None and is_named(r.tables.routes, r.sockets[c.listener]):
+        fault_route(r, c, reason, name)
+    handshake_fail(r, c, failure)
+
+
+cdef void handshake_expired(Reactor r, Connection *c) noexcept nogil:
+    if c.state == STATE_HELLO and not r.draining:       # a drain closes clients that have said nothing
+        refuse_hello(r, c, TLS_TIMEOUT, REASON_HEAD_TIMEOUT, Slice(NULL, 0))
+    else:
+        handshake_fail(r, c, TLS_TIMEOUT)
 
 
 cdef void handshake_fail(Reactor r, Connection *c, int failure) noexcept nogil:

@@ -1,7 +1,7 @@
 """Idle connections to backends, by protocol; see idle.pxd."""
 
 from fastroute.ext.message.message cimport METHOD_HEAD
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOLS
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOL_RAW, PROTOCOLS
 from fastroute.ext.reactor.reactor cimport is_quiet
 
 cdef struct Row:
@@ -11,6 +11,7 @@ cdef struct Row:
 
 cdef Row[<int> PROTOCOLS] ROWS
 ROWS[<int> PROTOCOL_HTTP1] = Row(http1_takes, http1_is_usable, http1_stays)
+ROWS[<int> PROTOCOL_RAW] = Row(raw_takes, raw_is_usable, raw_stays)
 
 
 cdef bint idle_takes(Reactor r, const Connection *u, uint8_t method) noexcept nogil:
@@ -23,6 +24,21 @@ cdef bint idle_is_usable(Reactor r, Connection *u, bint certainly) noexcept nogi
 
 cdef bint idle_stays(Reactor r, Connection *u) noexcept nogil:
     return ROWS[u.key.protocol].stays(r, u)
+
+
+# --- bytes that are passed on unread: a connection is of one client, and never idle
+
+
+cdef bint raw_takes(Reactor r, const Connection *u, uint8_t method) noexcept nogil:
+    return False
+
+
+cdef bint raw_is_usable(Reactor r, Connection *u, bint certainly) noexcept nogil:
+    return False
+
+
+cdef bint raw_stays(Reactor r, Connection *u) noexcept nogil:
+    return False
 
 
 # --- HTTP/1: a backend sends nothing without a request (RFC 9112 §9.2), so whatever arrives ends the connection

@@ -16,6 +16,31 @@ cdef enum:
 cdef const char *SIGNATURE_BYTES = b"\r\n\r\n\x00\r\nQUIT\n"
 
 
+cdef void put_number(uint8_t *into, uint32_t number) noexcept nogil:
+    into[0] = <uint8_t> (number >> 8)
+    into[1] = <uint8_t> number
+
+
+cdef uint32_t write_preface(char *into, const Peer *client, uint16_t family, const uint8_t *address,
+                            uint16_t port) noexcept nogil:
+    cdef uint8_t *at = <uint8_t *> into
+    cdef uint32_t width = 4 if client.family == AF_INET else 16
+    memset(into, 0, PREFACE_WRITTEN)
+    memcpy(into, SIGNATURE_BYTES, SIGNATURE)
+    at[12] = 0x20                               # LOCAL: without an address
+    if client.family != AF_INET and client.family != AF_INET6:
+        return FIXED
+    at[12] = 0x21                               # PROXY
+    at[13] = 0x11 if width == 4 else 0x21       # TCP over IPv4 or IPv6
+    put_number(&at[14], 2 * width + 4)
+    memcpy(&at[FIXED], client.address, width)
+    if client.family == family:
+        memcpy(&at[FIXED + width], address, width)
+    put_number(&at[FIXED + 2 * width], client.port)
+    put_number(&at[FIXED + 2 * width + 2], port)
+    return FIXED + 2 * width + 4
+
+
 cdef int parse_preface(Preface *preface, const char *data, uint32_t size) noexcept nogil:
     memset(preface, 0, sizeof(Preface))
     if size == 0:

@@ -1,5 +1,7 @@
 # The results of an exchange: its counters and its line in the access log.
 
+from libc.stdint cimport uint32_t
+
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.connection cimport Connection
@@ -9,5 +11,9 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 # Copies what the log needs from the head of the request, before filters change it. Does nothing without a log.
 cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil
+# Keeps the server name of a client whose bytes are passed on. Does nothing without a log.
+cdef void record_name(Reactor r, Exchange *x, Slice name) noexcept nogil
+# The slot of its series: that of its target, else of its rule, else of its listener.
+cdef uint32_t record_series(const Exchange *x) noexcept nogil
 # Counts and logs the exchange, once: after its last byte was sent to the client, or when it failed.
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil

@@ -4,19 +4,23 @@ Byte counts include heads and framing. An answer is counted in the series with t
 its target, else of its rule, else of its listener, else the series without names.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
-from fastroute.ext.message.message cimport VERSION_HTTP11, VERSION_HTTP2, VERSION_UNKNOWN
+from fastroute.ext.message.message cimport (
+    VERSION_HTTP11, VERSION_HTTP2, VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN,
+)
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request,
     observe,
 )
-from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, exchange_note, text_room
+from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, exchange_note, is_raw, text_room
+from fastroute.ext.reactor.stream cimport tls_of
 from fastroute.ext.routing.tables cimport reason_name
+from fastroute.ext.tls.tls cimport Tls, tls_version
 
 
 cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
@@ -29,18 +33,32 @@ cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
     return into + text.size
 
 
+cdef bint make_room(Exchange *x, uint32_t size) noexcept nogil:
+    """Makes room for that much text. False: out of memory."""
+    cdef char *into
+    if size <= text_room(x):
+        return True
+    into = <char *> malloc(size)
+    if into is NULL:
+        return False
+    x.text = into
+    exchange_note(x, size)
+    return True
+
+
+cdef void record_name(Reactor r, Exchange *x, Slice name) noexcept nogil:
+    if r.logs and name.size and make_room(x, name.size):
+        keep(&x.log_host, name, x.text)
+
+
 cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil:
     cdef uint32_t size
     cdef char *into
     if not r.logs:
         return
     size = message.method.size + message.host.size + message.path.size + client.size + request_id.size
-    if size > text_room(x):
-        into = <char *> malloc(size)
-        if into is NULL:
-            return
-        x.text = into
-        exchange_note(x, size)
+    if not make_room(x, size):
+        return
     into = keep(&x.log_method, message.method, x.text)
     into = keep(&x.log_host, message.host, into)
     into = keep(&x.log_path, message.path, into)
@@ -55,13 +73,43 @@ cdef Slice terminated(const char *text) noexcept nogil:
     return slice
 
 
+cdef uint16_t upstream_version(const Connection *c, const Exchange *x) noexcept nogil:
+    """The Version on the connection to the backend, which was begun."""
+    if not is_raw(x):
+        return VERSION_HTTP2 if x.spoken == PROTOCOL_HTTP2_STREAM + 1 else VERSION_HTTP11
+    if x.version == VERSION_TLS and c.tls is NULL:
+        return VERSION_TLS      # that of the client, passed on
+    return VERSION_TLS if x.target.backend.key.verification is not NULL else VERSION_TCP
+
+
+cdef void add_tls(Reactor r, Connection *c, const Exchange *x, Record *line) noexcept nogil:
+    """The host of the request, and the TLS of the client."""
+    cdef const Tls *tls = tls_of(r, c)
+    if is_raw(x):
+        line.server_name = x.log_host
+    else:
+        line.host = x.log_host
+    if tls is not NULL:
+        line.tls_version = terminated(tls_version(tls))
+        if tls.name_size:
+            line.server_name = Slice(&tls.name[0], tls.name_size)
+
+
+cdef uint32_t record_series(const Exchange *x) noexcept nogil:
+    if x.target is not NULL:
+        return x.target.series
+    if x.rule is not NULL:
+        return x.rule.local_series
+    return x.listener.series if x.listener is not NULL else <uint32_t> REQUESTS_NAMELESS
+
+
 cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Record line
     memset(&line, 0, sizeof(Record))
     line.time = <uint64_t> (<int64_t> x.started + r.wall)
     line.method = x.log_method
-    line.host = x.log_host
     line.path = x.log_path
+    add_tls(r, c, x, &line)
     line.version = x.version
     line.upstream_version = VERSION_UNKNOWN
     line.status = x.status
@@ -74,7 +122,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.bytes_sent = x.sent
     line.duration = r.now - x.started
     if x.spoken:
-        line.upstream_version = VERSION_HTTP2 if x.spoken == PROTOCOL_HTTP2_STREAM + 1 else VERSION_HTTP11
+        line.upstream_version = upstream_version(c, x)
     if x.tries > 0:
         line.upstream = terminated(x.tried[x.tries - 1].label)
         line.upstream_duration = (x.upstream_ended if x.upstream_ended else r.now) - x.upstream_started
@@ -98,20 +146,15 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
 
 
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
-    cdef uint32_t series = REQUESTS_NAMELESS
+    cdef uint32_t series = record_series(x)
     if x.recorded:
         return
     x.recorded = True
-    if x.target is not NULL:
-        series = x.target.series
-    elif x.rule is not NULL:
-        series = x.rule.local_series
-    elif x.listener is not NULL:
-        series = x.listener.series
-    count_request(r.counters, series, x.status)
+    if not is_raw(x):
+        count_request(r.counters, series, x.status)
     if x.grpc_outcome:
         count_call(r.counters, series, x.grpc_outcome - 1)
-    if x.rule is not NULL and x.stage != STAGE_TUNNEL:      # the duration of a tunnel is not a response time
+    if x.rule is not NULL and x.stage != STAGE_TUNNEL and not is_raw(x):    # the duration of a tunnel is not a response time
         observe(r.counters, x.rule.duration_series, r.now - x.started)
     if x.local:
         count(r.counters, FIXED_LOCAL_RESPONSES + x.reason, 1)

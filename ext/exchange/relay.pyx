@@ -15,6 +15,7 @@ from fastroute.ext.exchange.attempt cimport (
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READERS, MOVER_SENDER, MOVER_TAKER, is_reader, pace_failed, pace_mover, pace_watch,
 )
+from fastroute.ext.exchange.passage cimport passage_advance, passage_expired
 from fastroute.ext.exchange.receiver cimport receiver_acknowledged, receiver_step
 from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.exchange.request cimport request_relay
@@ -35,7 +36,7 @@ from fastroute.ext.reactor.counters cimport FIXED_ENDED_BODY_TOO_SLOW, FIXED_END
 from fastroute.ext.reactor.exchange cimport (
     Exchange, STAGE_CONNECTING, STAGE_DISCARDING, STAGE_FLUSHING, STAGE_PAUSING, STAGE_RELAYING, STAGE_TUNNEL,
     STAGE_WAITING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
-    continues,
+    continues, is_raw,
 )
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
@@ -78,6 +79,8 @@ cdef int exchange_advance(Reactor r, Connection *c) noexcept nogil:
     cdef int verdict = VERDICT_ON
     if x.stage == STAGE_TUNNEL:
         return tunnel_advance(r, c, x)
+    if is_raw(x):
+        return passage_advance(r, c, x)
     if c.failed:
         return break_off(r, c, x, end_of(c))
     if c.writable and buffer_size(&c.output):
@@ -293,6 +296,8 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
     cdef int verdict
     if x.stage == STAGE_TUNNEL:
         return tunnel_expired(r, c, x)
+    if is_raw(x):
+        return passage_expired(r, c, x, u)
     if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
         x.deadline = 0
         verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)

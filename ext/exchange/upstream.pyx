@@ -6,9 +6,11 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
-from fastroute.ext.memory.address cimport AF_INET
+from fastroute.ext.exchange.proxy_protocol cimport PREFACE_WRITTEN, write_preface
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.list cimport Link
+from fastroute.ext.message.forwarded cimport Peer, peer_set
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
 from fastroute.ext.message.protocol cimport has_streams
 from fastroute.ext.message.reason cimport (
@@ -16,14 +18,14 @@ from fastroute.ext.message.reason cimport (
 )
 from fastroute.ext.reactor.connection cimport (
     LAYER_SEALING, LAYER_STREAM, LAYER_TLS, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED,
-    slab_at,
+    slab_at, slab_find,
 )
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.inet cimport (
-    IPPROTO_TCP, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
-    SO_SNDBUF, TCP_NODELAY, connect, getsockopt, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage, socket,
+    IPPROTO_TCP, MSG_NOSIGNAL, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
+    SO_SNDBUF, TCP_NODELAY, connect, getsockname, getsockopt, htons, ntohs, send, setsockopt, sockaddr, sockaddr_in,
+    sockaddr_in6, sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
@@ -109,7 +111,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     if u is NULL:
         close(fd)
         return NULL
-    u.state = STATE_CONNECTING if failed or key.verification is not NULL else STATE_ACTIVE
+    u.state = STATE_CONNECTING if failed or key.verification is not NULL or key.announces else STATE_ACTIVE
     u.writable = not failed
     if key.verification is not NULL:
         sealing_begin(u)
@@ -243,7 +245,9 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
     if u.tls is NULL:
         if not u.writable and not u.failed:
             return OPENING_GOES_ON
-        if getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable:
+        if u.failed and (getsockopt(u.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 or error != 0 or not u.writable):
+            return OPENING_FAILED       # epoll reports errors: without one, it is connected
+        if u.key.announces and not announce(r, u):
             return OPENING_FAILED
     if u.layer == LAYER_SEALING:
         sealed = sealing_advance(r, u)
@@ -254,6 +258,26 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil:
             return OPENING_FAILED
     u.state = STATE_ACTIVE
     return OPENING_DONE
+
+
+cdef bint announce(Reactor r, Connection *u) noexcept nogil:
+    """Says who the client is, before TLS and all other bytes: some backends speak first, but not before that. False: the
+    connection is broken. A new socket has room for it."""
+    cdef const Connection *c = slab_find(&r.slab, u.owner)
+    cdef char header[PREFACE_WRITTEN]
+    cdef sockaddr_storage own
+    cdef const sockaddr_in *four = <const sockaddr_in *> &own
+    cdef const sockaddr_in6 *six = <const sockaddr_in6 *> &own
+    cdef Peer at
+    cdef uint32_t size = sizeof(sockaddr_storage)
+    memset(&at, 0, sizeof(Peer))
+    if c is not NULL and getsockname(c.fd, <sockaddr *> &own, &size) == 0:
+        if own.ss_family == AF_INET6:
+            peer_set(&at, r.trusted, AF_INET6, <const uint8_t *> &six.sin6_addr, ntohs(six.sin6_port))
+        else:
+            peer_set(&at, r.trusted, own.ss_family, <const uint8_t *> &four.sin_addr, ntohs(four.sin_port))
+    size = write_preface(header, &c.peer if c is not NULL else &at, at.family, at.address, at.port)
+    return send(u.fd, header, size, MSG_NOSIGNAL) == size
 
 
 cdef void note_fault(Reactor r, const Connection *u) noexcept nogil:

@@ -62,10 +62,13 @@ cdef enum Scheme:               # of the URI that the client requested (RFC 9110
     SCHEME_HTTP = 0
     SCHEME_HTTPS
 
-cdef enum Version:              # of HTTP, in which the client speaks
+cdef enum Version:              # of HTTP, in which the client speaks; or what carries bytes that are no messages
     VERSION_HTTP10 = 0
     VERSION_HTTP11
     VERSION_HTTP2
+    VERSION_TCP
+    VERSION_TLS
+    VERSION_UDP
     VERSION_UNKNOWN = 255       # the request was refused before its version, or is incomplete
 
 cdef enum Dropped:

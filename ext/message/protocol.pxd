@@ -1,5 +1,5 @@
-# The protocols that carry Messages. Each has a row in the tables of ext/sides; those with streams have one in reactor/parent
-# instead.
+# What is spoken on connections. Each protocol that carries Messages has a row in the tables of ext/sides; those with streams
+# have one in reactor/parent instead.
 
 from libc.stdint cimport uint8_t
 
@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t
 cdef enum Protocol:             # what is spoken on a connection
     PROTOCOL_HTTP1 = 0
     PROTOCOL_HTTP2_STREAM       # on one stream of HTTP/2
+    PROTOCOL_RAW                # bytes without Messages: of TCP, also in TLS
     PROTOCOL_HTTP2              # of a client. From here on: with streams, which carry the Messages of another one
     PROTOCOL_HTTP2_BACKEND      # towards a backend
     PROTOCOLS                   # number of protocols

@@ -43,6 +43,9 @@ cdef enum LocalReason:
     REASON_UPGRADE_UNSUPPORTED  # 502: a WebSocket, but the backend speaks HTTP/2, on which it is not possible
     REASON_UPSTREAM_REFUSED     # 503: the backend has not processed the request, in each try
     REASON_CLIENT_CERTIFICATE   # 421: after a change of the listener, the client's certificate is not valid
+    REASON_NO_CLIENT_HELLO      # a connection for TLSRoutes does not begin with a ClientHello
+    REASON_FLOWS_FULL           # a flow of datagrams gave way to a new one, because all flows were in use
+    REASON_ENDPOINT_LEFT        # a flow ended because its endpoint is no longer one of its backend
     REASON_COUNT                # number of reasons above
     REASON_REFUSED = 64         # + Refusal: the head or body of the request was refused
 

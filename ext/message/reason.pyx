@@ -2,7 +2,7 @@
 
 from fastroute.ext.message.refusal cimport REFUSAL_COUNT, refusal_option, refusal_reason
 
-cdef const char *NAMES[39]
+cdef const char *NAMES[42]
 NAMES[:] = [
     b"none", b"no_listener", b"no_rule", b"redirect", b"reference_refused", b"backend_not_found", b"backend_invalid",
     b"no_backend_refs", b"zero_weights", b"no_endpoint", b"connect_failed", b"connect_timeout", b"upstream_closed",
@@ -11,7 +11,7 @@ NAMES[:] = [
     b"misdirected", b"drained", b"options_asterisk", b"max_forwards", b"backend_tls_policy",
     b"loop_detected", b"body_too_slow", b"upstream_too_slow", b"buffers_full",
     b"upstream_tls_failed", b"upstream_certificate_invalid", b"upload_timeout", b"upgrade_unsupported",
-    b"upstream_refused", b"client_certificate",
+    b"upstream_refused", b"client_certificate", b"no_client_hello", b"flows_full", b"endpoint_left",
 ]
 if len(NAMES) != REASON_COUNT or REASON_COUNT > REASON_REFUSED:
     raise AssertionError("every LocalReason has one name, and a number below those of refusals")

@@ -27,6 +27,8 @@ cdef struct Record:             # the content of one line; NULL data is JSON nul
     Slice client
     Slice request_id
     uint16_t upstream_version   # Version on the connection to the backend; VERSION_UNKNOWN: null
+    Slice tls_version           # of the client's TLS, if it ends here
+    Slice server_name           # the name that the client's TLS asks for
     uint16_t grpc_outcome       # the status of gRPC plus 1; 0: none
 
 cdef class AccessLog:           # AccessLog(fd): never blocks traffic if its reader is slow or gone

@@ -31,4 +31,6 @@ class AccessLog:
         request_id: bytes | None,
         upstream_minor: int | None = None,
         grpc_status: int | None = None,
+        tls_version: bytes | None = None,
+        tls_server_name: bytes | None = None,
     ) -> None: ...

@@ -20,7 +20,7 @@ from libc.time cimport gmtime_r, strftime, time_t, tm
 
 from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport VERSION_HTTP10, VERSION_HTTP2, VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_UDP, VERSION_UNKNOWN
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t write_some "write"(int fd, const void *data, size_t size)
@@ -43,6 +43,24 @@ cdef enum:
 # Maximum bytes of a value, tried in this order until the line fits; with the last one it always fits.
 cdef uint32_t[3] CUTS
 CUTS[:] = [UNCUT, 400, 48]
+
+
+cdef enum:
+    VERSIONS = VERSION_UDP + 1
+
+# By Version: `protocol` and the name of the next member, `status`; and `upstream_protocol`.
+cdef const char *PROTOCOL_NAMES[VERSIONS + 1]
+PROTOCOL_NAMES[:] = [
+    b',"protocol":"HTTP/1.0","status":', b',"protocol":"HTTP/1.1","status":', b',"protocol":"HTTP/2","status":',
+    b',"protocol":"TCP","status":', b',"protocol":"TLS","status":', b',"protocol":"UDP","status":',
+    b',"protocol":null,"status":',
+]
+cdef const char *UPSTREAM_NAMES[VERSIONS + 1]
+UPSTREAM_NAMES[:] = [
+    b',"upstream_protocol":"HTTP/1.0"', b',"upstream_protocol":"HTTP/1.1"', b',"upstream_protocol":"HTTP/2"',
+    b',"upstream_protocol":"TCP"', b',"upstream_protocol":"TLS"', b',"upstream_protocol":"UDP"',
+    b',"upstream_protocol":null',
+]
 
 
 cdef struct Line:               # a line being written: `at` is its end so far; `failed`: it did not fit
@@ -150,19 +168,9 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
     put_string(line, value)
 
 
-cdef inline const char *protocol_of(uint16_t version) noexcept nogil:
-    """The value of `protocol` for a Version, and the name of the next member, `status`."""
-    if version == VERSION_UNKNOWN:
-        return ',"protocol":null,"status":'
-    if version == VERSION_HTTP2:
-        return ',"protocol":"HTTP/2","status":'
-    return ',"protocol":"HTTP/1.0","status":' if version == VERSION_HTTP10 else ',"protocol":"HTTP/1.1","status":'
-
-
-cdef inline const char *upstream_protocol_of(uint16_t version) noexcept nogil:
-    if version == VERSION_UNKNOWN:
-        return ',"upstream_protocol":null'
-    return ',"upstream_protocol":"HTTP/2"' if version == VERSION_HTTP2 else ',"upstream_protocol":"HTTP/1.1"'
+cdef inline const char *named(const char **names, uint16_t version) noexcept nogil:
+    """The name of a Version; the last one is that of VERSION_UNKNOWN."""
+    return names[version if version < VERSIONS else <int> VERSIONS]
 
 
 cdef class AccessLog:
@@ -206,7 +214,8 @@ cdef class AccessLog:
                duration: int, upstream: bytes | None, upstream_duration: int, gateway: bytes | None,
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
                backend: bytes | None, client: bytes | None, request_id: bytes | None,
-               upstream_minor: int | None = None, grpc_status: int | None = None) -> None:
+               upstream_minor: int | None = None, grpc_status: int | None = None, tls_version: bytes | None = None,
+               tls_server_name: bytes | None = None) -> None:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
@@ -216,7 +225,8 @@ cdef class AccessLog:
             listener=as_slice(listener), route=as_slice(route), route_kind=as_slice(route_kind), rule=as_slice(rule),
             backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id),
             upstream_version=VERSION_UNKNOWN if upstream_minor is None else upstream_minor,
-            grpc_outcome=0 if grpc_status is None else grpc_status + 1)
+            grpc_outcome=0 if grpc_status is None else grpc_status + 1, tls_version=as_slice(tls_version),
+            server_name=as_slice(tls_server_name))
         self.write(&record)
 
     def flush_now(self) -> None:
@@ -249,7 +259,7 @@ cdef class AccessLog:
         put_member(&line, 'Z","method":', &record.method)
         put_member(&line, ',"host":', &record.host)
         put_member(&line, ',"path":', &record.path)
-        put_text(&line, protocol_of(record.version))
+        put_text(&line, named(PROTOCOL_NAMES, record.version))
         put_optional(&line, record.status, record.status != 0)
         put_member(&line, ',"reason":', &record.reason)
         put_text(&line, ',"bytes_received":')
@@ -269,7 +279,9 @@ cdef class AccessLog:
         put_member(&line, ',"client":', &record.client)
         put_member(&line, ',"request_id":', &record.request_id)
         put_member(&line, ',"route_kind":', &record.route_kind)
-        put_text(&line, upstream_protocol_of(record.upstream_version))
+        put_text(&line, named(UPSTREAM_NAMES, record.upstream_version))
+        put_member(&line, ',"tls_version":', &record.tls_version)
+        put_member(&line, ',"tls_server_name":', &record.server_name)
         put_text(&line, ',"grpc_status":')
         put_optional(&line, record.grpc_outcome - 1, record.grpc_outcome != 0)
         put_text(&line, "}\n")

@@ -13,7 +13,7 @@ from fastroute.ext.message.forwarded cimport Peer
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.routing.mirror cimport Mirror
 from fastroute.ext.routing.poolkey cimport PoolKey
-from fastroute.ext.routing.tables cimport Endpoint
+from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
 from fastroute.ext.tls.tls cimport Tls
 
 
@@ -24,12 +24,13 @@ cdef enum Side:                 # engine/side.pxd has a row for each
     SIDE_LISTENER
     SIDE_DOWNSTREAM
     SIDE_UPSTREAM
+    SIDE_DATAGRAMS              # a UDP socket of a place
+    SIDE_FLOWS                  # the epoll descriptor that watches the sockets of all flows
     SIDES
 
 cdef enum State:
     STATE_CLOSED = 0
     STATE_LISTENING             # listener: of TCP
-    STATE_DATAGRAMS             # listener: of UDP; nothing reads its socket yet
     STATE_LEAVING               # listener: accepts what is queued, then closes
     STATE_PREFACE               # downstream: a PROXY protocol header must come first
     STATE_HELLO                 # downstream: waits for the ClientHello of a TLS client
@@ -138,17 +139,19 @@ cdef struct Connection:
     # bytes
     uint32_t scanned            # HTTP/1: parser state for a head that is still incomplete
     Body frames                 # HTTP/1: the body that is being received
-    uint32_t requests           # number of exchanges it had
+    uint32_t requests           # number of exchanges it had; UDP socket: datagrams to read at once
     Buffer input                # received, not processed yet
     Buffer output               # for the peer, not sent yet
     # downstream
     Tls *tls                    # owned; NULL: plain, or before the ClientHello. Also of an upstream connection
     Exchange *exchange          # owned; NULL: none
-    uint32_t listener           # index in Reactor.sockets; also for a listener
+    uint32_t listener           # index in Reactor.sockets; also for a listener and a UDP socket
     uint8_t watched             # listener: epoll reports its events; others: also when it is writable
     uint8_t paused              # listener: it must wait (Reactor.paused)
     uint32_t drained            # bytes discarded while lingering
     uint8_t counted             # in Reactor.clients
+    Rule *rule                  # until the handshake of TLS whose bytes are passed on is over: where they go. Holds a
+    Target *target              # reference; NULL: not known, or no such TLS
     uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never
     Peer peer
     # upstream

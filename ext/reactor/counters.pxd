@@ -3,7 +3,8 @@
 #
 # Layout (offsets in counters.pyx, which also has the reader for the main process): a page of fixed counters and gauges,
 # then request series of 128 bytes (16 words: status code in the upper 10 bits, count in the lower 54), then histograms
-# of 192 bytes, then the same number of series as of requests for the calls of gRPC. Slot 0 of each family is `other`.
+# of 192 bytes, then the same number of series as of requests for the calls of gRPC, and again for traffic that is passed on
+# unread (Traffic), then a word for each of them with the number of flows of datagrams. Slot 0 of each family is `other`.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
@@ -42,6 +43,8 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_HTTP2_FAILED          # + Http2Failure
     FIXED_TLS_FAILED = 40       # + TlsFailure
     FIXED_MIRROR_FAILURES = 52  # + MirrorFailure
+    FIXED_UDP_RECEIVED = 60     # datagrams from clients
+    FIXED_UDP_SENT              # datagrams to clients
     FIXED_LOCAL_RESPONSES = 64  # + LocalReason
     FIXED_COUNT = 256
 
@@ -72,6 +75,11 @@ cdef enum RequestSeries:        # the first request series; the main process ass
     REQUESTS_OTHER = 0
     REQUESTS_NAMELESS           # answers for which no listener is known
     REQUESTS_FIRST
+
+cdef enum Traffic:              # the codes of the series of what is passed on unread
+    TRAFFIC_CONNECTIONS = 1
+    TRAFFIC_RECEIVED            # bytes from clients
+    TRAFFIC_SENT                # bytes to clients
 
 cdef enum Histogram:            # the first slots of the histograms; the main process assigns the others
     HISTOGRAM_OTHER = 0
@@ -106,6 +114,10 @@ cdef inline void gauge_add(Counters *counters, uint32_t fixed, int by) noexcept 
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil
 # The same for one call that was answered with this status of gRPC.
 cdef void count_call(Counters *counters, uint32_t series, uint16_t status) noexcept nogil
+# Counts `by` in the series of what is passed on unread, with this Traffic as code.
+cdef void count_traffic(Counters *counters, uint32_t series, uint16_t what, uint64_t by) noexcept nogil
+# Adds `by` to the number of flows of datagrams, a gauge in the request series `series`.
+cdef void count_flow(Counters *counters, uint32_t series, int by) noexcept nogil
 # Records one measurement in the histogram slot `histogram`.
 cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil
 

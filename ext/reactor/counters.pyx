@@ -8,6 +8,8 @@ readers. Every word is an aligned 64-bit word that is read and written atomicall
     4096     requests    series of 16 words: status code << 54 | count. The last word counts codes without a word
     ...      histograms  of 24 words: sum in microseconds, then the count of each bucket (not cumulative)
     ...      calls       as many series as of requests, with the status of gRPC as code
+    ...      traffic     the same, with a Traffic as code
+    ...      flows       one word for each series of requests: a gauge
 
 The publication assigns the slots of series; slot 0 of each family is `other`. A slot that does not exist counts as
 `other`, so a wrong number in a publication can never write elsewhere.
@@ -86,6 +88,8 @@ FIXED_NAMES = {
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
+    "udp_received": FIXED_UDP_RECEIVED,
+    "udp_sent": FIXED_UDP_SENT,
     "buffered": FIXED_BUFFERED,
     "ended_buffers_full": FIXED_ENDED_BUFFERS_FULL,
     "ended_connections_full": FIXED_ENDED_CONNECTIONS_FULL,
@@ -125,6 +129,7 @@ FIRST_HISTOGRAM = HISTOGRAM_FIRST
 NAMELESS_SLOT = REQUESTS_NAMELESS
 FIRST_REQUESTS = REQUESTS_FIRST
 OVERFLOW_CODE = OVERFLOW
+TRAFFIC = {"connections": TRAFFIC_CONNECTIONS, "received": TRAFFIC_RECEIVED, "sent": TRAFFIC_SENT}
 
 
 cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
@@ -132,15 +137,35 @@ cdef inline uint64_t *call_words(Counters *counters) noexcept nogil:
     return histogram_words(counters, counters.histograms)
 
 
+cdef inline uint64_t *traffic_words(Counters *counters) noexcept nogil:
+    """The same of the traffic that is passed on unread."""
+    return call_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+
+
+cdef inline uint64_t *flow_words(Counters *counters) noexcept nogil:
+    """The numbers of flows."""
+    return traffic_words(counters) + <uint64_t> counters.requests * SERIES_WORDS
+
+
+cdef void count_flow(Counters *counters, uint32_t series, int by) noexcept nogil:
+    cdef uint64_t *word = flow_words(counters) + (series if series < counters.requests else 0)
+    store_word(word, load_word(word) + <uint64_t> by)
+
+
 cdef void count_request(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
-    count_code(counters, counters.words + PAGE_WORDS, series, status)
+    count_code(counters, counters.words + PAGE_WORDS, series, status, 1)
 
 
 cdef void count_call(Counters *counters, uint32_t series, uint16_t status) noexcept nogil:
-    count_code(counters, call_words(counters), series, status)
+    count_code(counters, call_words(counters), series, status, 1)
 
 
-cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint16_t status) noexcept nogil:
+cdef void count_traffic(Counters *counters, uint32_t series, uint16_t what, uint64_t by) noexcept nogil:
+    count_code(counters, traffic_words(counters), series, what, by)
+
+
+cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint16_t status,
+                     uint64_t by) noexcept nogil:
     """`words`: the first one of the family."""
     cdef uint64_t word, code = status if status < OVERFLOW else OVERFLOW
     cdef uint32_t i
@@ -150,13 +175,13 @@ cdef void count_code(Counters *counters, uint64_t *words, uint32_t series, uint1
     for i in range(SERIES_WORDS - 1):
         word = load_word(&words[i])
         if word == 0:
-            store_word(&words[i], (code << CODE_SHIFT) | 1)
+            store_word(&words[i], (code << CODE_SHIFT) | by)
             return
         if word >> CODE_SHIFT == code:
-            store_word(&words[i], word + 1)
+            store_word(&words[i], word + by)
             return
     word = load_word(&words[SERIES_WORDS - 1])
-    store_word(&words[SERIES_WORDS - 1], (word | (<uint64_t> OVERFLOW << CODE_SHIFT)) + 1)
+    store_word(&words[SERIES_WORDS - 1], (word | (<uint64_t> OVERFLOW << CODE_SHIFT)) + by)
 
 
 cdef void observe(Counters *counters, uint32_t histogram, uint64_t microseconds) noexcept nogil:
@@ -178,7 +203,7 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
 
 def map_size(requests: int, histograms: int) -> int:
     """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
-    words = PAGE_WORDS + 2 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS
+    words = PAGE_WORDS + 3 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS + requests
     return -(-words * 8 // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
@@ -248,6 +273,10 @@ cdef class CounterMap:
         """(slot, status of gRPC, count) of all calls that were counted, over all slots."""
         return self.used(call_words(&self.counters))
 
+    def used_traffic(self) -> list[tuple[int, int, int]]:
+        """(slot, Traffic, count) of everything that was passed on unread, over all slots."""
+        return self.used(traffic_words(&self.counters))
+
     cdef list used(self, uint64_t *words):
         cdef uint64_t word
         cdef uint32_t i
@@ -282,8 +311,19 @@ cdef class CounterMap:
 
     def zero_gauges(self) -> None:
         """For the main process, after the worker of the slot ended: resets the gauges of its open connections."""
+        cdef uint64_t *words = flow_words(&self.counters)
+        cdef uint32_t i
         for name in GAUGES:
             store_word(&self.counters.words[<uint32_t> FIXED_NAMES[name]], 0)
+        for i in range(self.counters.requests):
+            if load_word(&words[i]):
+                store_word(&words[i], 0)
+
+    def flows(self) -> list[tuple[int, int]]:
+        """(slot, number of flows of datagrams) of every series that has flows now."""
+        cdef uint64_t *words = flow_words(&self.counters)
+        cdef uint32_t i
+        return [(i, load_word(&words[i])) for i in range(self.counters.requests) if load_word(&words[i])]
 
     def count(self, name: str, by: int) -> None:
         """Adds to a fixed counter from Python; only the one writer of the slot may call it."""
@@ -302,6 +342,10 @@ cdef class CounterMap:
     def count_call(self, series: int, status: int) -> None:
         """Counts like the engine: for tests."""
         count_call(&self.counters, series, status)
+
+    def count_traffic(self, series: int, what: int, by: int) -> None:
+        """Counts like the engine: for tests."""
+        count_traffic(&self.counters, series, what, by)
 
     def observe(self, slot: int, microseconds: int) -> None:
         """Records one measurement; only the one writer of the slot may call it."""

@@ -10,7 +10,7 @@ from fastroute.ext.memory.buffer cimport Buffer
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport Content
 from fastroute.ext.message.grpcweb cimport WebFrames, WebText
-from fastroute.ext.message.message cimport Message
+from fastroute.ext.message.message cimport VERSION_TCP, VERSION_TLS, Message
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
@@ -50,7 +50,7 @@ cdef struct Exchange:
     uint64_t upstream           # handle of the upstream connection; 0: none
     uint8_t stage               # Stage
     uint8_t method              # MethodName
-    uint8_t version             # Version of the client
+    uint8_t version             # Version of the client: with VERSION_TCP and VERSION_TLS its bytes are passed on unread
     uint8_t keep_alive          # the client wants to keep its connection open
     uint8_t expects             # the client sent Expect: 100-continue
     uint8_t close               # the client connection closes after the response
@@ -65,6 +65,8 @@ cdef struct Exchange:
     uint8_t upgrades            # the request asks for another protocol, and is forwarded as an upgrade
     uint8_t client_over         # in a tunnel: the client sends nothing more
     uint8_t upstream_over       # in a tunnel: the upstream sends nothing more
+    uint8_t client_pours        # in a tunnel: the client, or the upstream, sends much at once: it is spliced
+    uint8_t upstream_pours
     uint8_t upload_over         # the upstream accepts no more of the request
     uint8_t upstream_keeps      # the upstream keeps its connection open
     uint8_t coding              # Coding
@@ -135,7 +137,7 @@ cdef struct Exchange:
     uint64_t pace_moved         # bytes that were moved before it
     int64_t pace_spare          # bytes that were moved in earlier windows beyond the minimum, up to a limit
     Slice log_method            # these five only with an access log; in `text`
-    Slice log_host
+    Slice log_host              # or the server name of TLS that is passed on
     Slice log_path
     Slice log_client
     Slice log_request_id
@@ -146,6 +148,10 @@ cdef struct Exchange:
 cdef inline bint continues(int verdict) noexcept nogil:
     """Whether the exchange continues after this Verdict."""
     return verdict <= VERDICT_ANSWERED
+
+cdef inline bint is_raw(const Exchange *exchange) noexcept nogil:
+    """Whether it is a connection whose bytes are passed on unread: it has no request and no answer."""
+    return exchange.version == VERSION_TCP or exchange.version == VERSION_TLS
 
 cdef struct ExchangeList:       # free exchanges
     Exchange *first             # those that are not lean

@@ -17,6 +17,7 @@ from fastroute.ext.reactor.clients cimport Clients
 from fastroute.ext.reactor.connection cimport Connection, Slab
 from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
+from fastroute.ext.reactor.flow cimport Flows
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.shares cimport Shares
 from fastroute.ext.reactor.timer cimport Wheel
@@ -136,6 +137,7 @@ cdef class Reactor:
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams   # sockets
+    cdef Flows flows            # of datagrams
     cdef int64_t carried        # streams of clients, minus their parents that have streams: those are not idle
     cdef Clients clients        # connections by address
     cdef uint64_t tls_faults    # number of failed handshakes with backends

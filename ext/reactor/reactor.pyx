@@ -27,6 +27,7 @@ from fastroute.ext.reactor.epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
+from fastroute.ext.reactor.flow cimport flows_free
 from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger,
     msghdr, recv, send, sendmsg, setsockopt, shutdown,
@@ -35,6 +36,7 @@ from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
+from fastroute.ext.routing.tables cimport rule_unref
 from fastroute.ext.tls.tls cimport pipe_free
 
 cdef enum:
@@ -62,6 +64,7 @@ cdef class Reactor:
         slab_free(&self.slab)
         exchanges_free(&self.spare)
         clients_free(&self.clients)
+        flows_free(&self.flows)
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)
@@ -383,6 +386,8 @@ cdef void close_connection(Reactor r, Connection *c) noexcept nogil:
     timer_remove(&r.wheel, &r.slab, c)
     if c.counted:
         clients_leave(&r.clients, c.peer.family, c.peer.address)
+    if c.rule is not NULL:
+        rule_unref(c.rule)
     if c.layer != LAYER_SOCKET:
         _layers[c.layer].forget(r, c)
     buffer_free(&c.input)

@@ -38,6 +38,8 @@ cdef class Upstreams:
                                 # backend lists it. Many small ones, because one that grows is rebuilt as a whole
     cdef PoolKeys keys
     cdef Pools pools            # after every call into Upstreams: see Pools.first_unused
+    cdef Endpoint *left         # list by next_left: endpoints that a backend with flows of datagrams to them does not list
+                                # any more; each has a reference. The engine ends these flows
     cdef uint64_t listings      # number of Listings so far
     cdef Py_ssize_t enough      # number of backends above which unused ones are removed
     # The backend with this id, created without endpoints if it does not exist. Borrowed: take a reference to keep it.

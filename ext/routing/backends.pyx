@@ -111,6 +111,13 @@ cdef class Upstreams:
         self.keys = PoolKeys()
         self.pools = Pools()
 
+    def __dealloc__(self):
+        cdef Endpoint *endpoint
+        while self.left != NULL:
+            endpoint = self.left
+            self.left = endpoint.next_left
+            endpoint_unref(endpoint)
+
     cdef Backend *backend(self, str id) except NULL:
         cdef Listed listed = self.backends.get(id)
         if listed is None:
@@ -210,6 +217,7 @@ cdef class Listing:
     cdef Upstreams upstreams
     cdef str backend
     cdef uint64_t number        # of all Listings of `upstreams`
+    cdef bint datagrams         # the backend is a port of UDP (graph/backend_id.py)
     cdef list packed            # address and port as bytes; None once it is in `endpoints`
     cdef bint keeps             # instead of `packed`: the endpoints that the backend has
     cdef PoolKey *key           # NULL: that of the backend; holds a reference
@@ -223,6 +231,7 @@ cdef class Listing:
         self.upstreams = upstreams
         self.backend = backend
         self.packed = []
+        self.datagrams = backend.endswith("/udp")
         upstreams.listings += 1
         self.number = upstreams.listings
 
@@ -238,7 +247,7 @@ cdef class Listing:
             self.put(endpoint.address, endpoint.port)
 
     cdef int put(self, str address, int port) except -1:
-        self.packed.append(endpoint_packed(address, port))
+        self.packed.append(endpoint_packed(address, port, self.datagrams))
         return 0
 
     def keep(self) -> None:
@@ -333,14 +342,27 @@ cdef class Listing:
 
     cdef int drop(self, uint32_t count, const PoolKey *present) except -1:
         """Drops the last ones. `present`: the key of the backend now."""
+        cdef const Backend *backend = self.upstreams.backend(self.backend)
         cdef Endpoint *endpoint
         for _ in range(count):
             self.count -= 1
             endpoint = self.endpoints[self.count]
+            if endpoint.flows.first and backend_find(backend, endpoint.identity) != endpoint:
+                _note_left(self.upstreams, endpoint)
             _leave(self.upstreams, endpoint, self.key)
             pool_of(self.upstreams.pools, endpoint, present)    # may move its pool into the endpoint
             endpoint_unref(endpoint)
         return 0
+
+
+cdef void _note_left(Upstreams upstreams, Endpoint *endpoint) noexcept nogil:
+    """The engine compares its flows with their backends."""
+    endpoint.unchecked = endpoint.in_flight
+    if not endpoint.is_left:
+        endpoint.is_left = True
+        endpoint.next_left = upstreams.left
+        upstreams.left = endpoint
+        endpoint_ref(endpoint)
 
 
 cdef class Kept:

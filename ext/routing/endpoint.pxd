@@ -35,14 +35,19 @@ cdef struct Endpoint:
     uint64_t avoided_until      # engine milliseconds; before that it is chosen only if there is no other endpoint
     uint64_t listing            # number of the last Listing that has it
     uint32_t listed             # number of backends that list it
+    uint8_t datagrams           # of UDP: other than the endpoint of TCP with this address and port
+    List flows                  # of datagrams (reactor/flow.pxd); in_flight counts them
+    uint8_t is_left             # in the list of next_left
+    uint32_t unchecked          # how many of the first flows may belong to backends that do not list it any more
+    Endpoint *next_left         # list of endpoints with such flows (Upstreams.left)
 
 cdef struct OtherPool:          # a further pool of an endpoint; in the hash table of Pools
     IdlePool pool               # must be the first member
     Endpoint *endpoint          # holds a reference
     OtherPool *next             # with the same hash
 
-# The address and port as bytes in network order. Raises ValueError if they are invalid.
-cdef bytes endpoint_packed(str address, int port)
+# The address and port as bytes in network order, and one more byte for UDP. Raises ValueError if they are invalid.
+cdef bytes endpoint_packed(str address, int port, bint datagrams)
 # The bytes that endpoint_packed returned for it.
 cdef bytes endpoint_packed_of(const Endpoint *endpoint)
 # A new endpoint with one reference, listed by no backend.

@@ -4,7 +4,9 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint32_t
 
 from fastroute.ext.routing.group cimport group_unref
-from fastroute.ext.routing.router cimport listener_new, listener_unref
+from fastroute.ext.routing.router cimport (
+    MODE_DATAGRAMS, MODE_HTTP, MODE_PASSTHROUGH, MODE_RAW, listener_new, listener_unref,
+)
 from fastroute.ext.routing.rule cimport rule_unref
 from fastroute.ext.tls.secure cimport Secure, secure_new, secure_unref
 
@@ -35,6 +37,16 @@ cdef Slice text_slice(str text) except *:
     return slice
 
 
+cdef dict MODES = {"http": MODE_HTTP, "raw": MODE_RAW, "passthrough": MODE_PASSTHROUGH, "datagrams": MODE_DATAGRAMS}
+
+
+cdef int _mode_of(source) except -1:
+    """The ListenerMode of a snapshot.Listener. With TLS that ends here, it is that of the bytes in it."""
+    if source.mode != "terminate":
+        return MODES[source.mode]
+    return MODE_HTTP if source.tls is None or source.tls.protocol == "http" else MODE_RAW
+
+
 cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates certificates):
     cdef ListenerHandle handle = ListenerHandle()
     cdef Secure *secure = NULL
@@ -44,7 +56,8 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
             secure = secure_new(source, certificates)
         try:
             handle.listener = listener_new(
-                text_slice(source.gateway), text_slice(source.name), text_slice(source.hostname), source.spec_port, secure
+                text_slice(source.gateway), text_slice(source.name), text_slice(source.hostname), source.spec_port, secure,
+                _mode_of(source)
             )
         except MemoryError:
             if secure != NULL:
@@ -54,7 +67,8 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
         handle.place = source.place
     else:
         handle.listener = listener_new(
-            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure
+            old.listener.gateway, old.listener.name, old.listener.hostname, old.listener.spec_port, old.listener.secure,
+            old.listener.mode
         )
         if old.listener.secure != NULL:
             old.listener.secure.refs += 1

@@ -3,11 +3,12 @@
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOL_HTTP2_BACKEND
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP1, PROTOCOL_HTTP2_BACKEND, PROTOCOL_RAW
 from fastroute.ext.tls.anchors cimport Anchors
 from fastroute.ext.tls.verification cimport verification_free, verification_new, verification_without
 
-cdef dict NAMES = {"h1": PROTOCOL_HTTP1, "h2": PROTOCOL_HTTP2_BACKEND}     # by snapshot.Backend.protocol
+# By snapshot.Backend.protocol.
+cdef dict NAMES = {"h1": PROTOCOL_HTTP1, "h2": PROTOCOL_HTTP2_BACKEND, "raw": PROTOCOL_RAW}
 
 
 cdef void key_ref(PoolKey *key) noexcept nogil:
@@ -27,22 +28,28 @@ cdef class Keyed:
     cdef PoolKey *key
     cdef Anchors anchors        # of its TLS
 
-    def __cinit__(self, uint8_t protocol):
+    def __cinit__(self, uint8_t protocol, bint announces=False):
         self.key = <PoolKey *> calloc(1, sizeof(PoolKey))
         if self.key == NULL:
             raise MemoryError
         self.key.refs = 1
         self.key.protocol = protocol
+        self.key.announces = announces
 
     def __dealloc__(self):
         if self.key != NULL:
             key_unref(self.key)
 
 
+cdef inline tuple _content(backend):
+    """What the key of a snapshot.Backend consists of."""
+    return backend.protocol, backend.tls, backend.proxy_protocol
+
+
 cdef class PoolKeys:
     def __cinit__(self):
         cdef Keyed plain = Keyed(PROTOCOL_HTTP1)
-        self.keys = {("h1", None): plain}
+        self.keys = {("h1", None, False): plain}
         self.anchors = {}
         self.system = b""
         self.plain = plain.key
@@ -56,7 +63,7 @@ cdef class PoolKeys:
         return len(self.keys)
 
     cdef PoolKey *key_for(self, backend) except NULL:
-        cdef tuple content = (backend.protocol, backend.tls)
+        cdef tuple content = _content(backend)
         if content not in self.keys:
             try:
                 for _ in self.preparing(backend):
@@ -67,19 +74,19 @@ cdef class PoolKeys:
         return (<Keyed> self.keys[content]).key
 
     def preparing(self, backend):
-        cdef tuple content = (backend.protocol, backend.tls)
+        cdef tuple content = _content(backend)
         cdef Keyed keyed
         if content in self.keys:
             return
         if backend.protocol not in NAMES:
             raise ValueError(f"{backend.protocol!r} is no protocol of a backend")
-        keyed = Keyed(NAMES[backend.protocol])
+        keyed = Keyed(NAMES[backend.protocol], backend.proxy_protocol)
         if backend.tls is not None:
             try:
                 yield from self.loading(backend.tls.trust_anchors)
                 keyed.anchors = self.anchors[backend.tls.trust_anchors]
                 keyed.key.verification = verification_new(backend.tls, keyed.anchors,
-                                                             keyed.key.protocol == PROTOCOL_HTTP2_BACKEND)
+                                                             keyed.key.protocol)
             except ValueError:
                 keyed.key.verification = verification_without()
                 self.keys[content] = keyed

@@ -32,7 +32,8 @@ cdef char *_keep(Slice *kept, Slice text, char *into) noexcept nogil:
     return into + text.size
 
 
-cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure) except NULL:
+cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t spec_port, Secure *secure,
+                           uint8_t mode) except NULL:
     cdef Listener *listener = <Listener *> calloc(1, sizeof(Listener) + gateway.size + name.size + hostname.size)
     cdef char *into = <char *> (listener + 1)
     if listener == NULL:
@@ -41,6 +42,7 @@ cdef Listener *listener_new(Slice gateway, Slice name, Slice hostname, uint16_t 
     listener.grave.dismantle = _dismantle_listener
     listener.spec_port = spec_port
     listener.secure = secure
+    listener.mode = mode
     listener.groups_left = True
     into = _keep(&listener.gateway, gateway, into)
     into = _keep(&listener.name, name, into)
@@ -90,8 +92,24 @@ cdef Routes *routes_new(uint32_t count) except NULL:
 cdef int routes_share(Routes *routes, uint32_t index, const Routes *other) except -1:
     hosts_share(&routes.sites[index].listeners, &other.sites[index].listeners)
     routes.sites[index].listeners_count = other.sites[index].listeners_count
-    routes.sites[index].secure_count = other.sites[index].secure_count
+    routes.sites[index].tls_count = other.sites[index].tls_count
+    routes.sites[index].named_count = other.sites[index].named_count
+    routes.sites[index].raw_count = other.sites[index].raw_count
     return 0
+
+
+cdef inline bint _takes_tls(const Listener *listener) noexcept nogil:
+    return listener.secure != NULL or listener.mode == MODE_PASSTHROUGH
+
+
+cdef void _count(Site *site, const Listener *listener, int by) noexcept nogil:
+    cdef bint passes = listener.mode == MODE_RAW or listener.mode == MODE_PASSTHROUGH
+    site.listeners_count += by
+    if _takes_tls(listener):
+        site.tls_count += by
+        site.named_count += by if passes else 0
+    elif passes:
+        site.raw_count += by
 
 
 cdef int routes_put(Routes *routes, uint32_t index, Listener *listener) except -1:
@@ -99,8 +117,7 @@ cdef int routes_put(Routes *routes, uint32_t index, Listener *listener) except -
     if hosts_get(&site.listeners, listener.hostname) != NULL:
         return False
     hosts_put(&site.listeners, listener.hostname, &listener.grave)
-    site.listeners_count += 1
-    site.secure_count += listener.secure != NULL
+    _count(site, listener, 1)
     return True
 
 
@@ -108,8 +125,7 @@ cdef int routes_remove(Routes *routes, uint32_t index, Listener *listener) excep
     cdef Site *site = &routes.sites[index]
     if hosts_get(&site.listeners, listener.hostname) == listener:
         hosts_remove(&site.listeners, listener.hostname)
-        site.listeners_count -= 1
-        site.secure_count -= listener.secure != NULL
+        _count(site, listener, -1)
     return 0
 
 
@@ -141,7 +157,23 @@ cdef Listener *find_listener(const Routes *routes, uint32_t socket, Slice host) 
 
 
 cdef bint is_secure(const Routes *routes, uint32_t socket) noexcept nogil:
-    return socket < routes.count and routes.sites[socket].secure_count
+    return socket < routes.count and routes.sites[socket].tls_count
+
+
+cdef bint is_named(const Routes *routes, uint32_t socket) noexcept nogil:
+    return socket < routes.count and routes.sites[socket].named_count
+
+
+cdef bint passes_bytes(const Routes *routes, uint32_t socket) noexcept nogil:
+    return socket < routes.count and routes.sites[socket].raw_count
+
+
+cdef Rule *find_route(const Listener *listener, Slice name) noexcept nogil:
+    cdef HostWalk walk
+    cdef const Group *group
+    walk_start(&walk, &listener.groups, name)
+    group = <const Group *> host_next(&walk)
+    return group.rules[0] if group != NULL else NULL
 
 
 cdef const Match *search(const HostTable *groups, Slice host, Facts *facts) noexcept nogil:
@@ -182,14 +214,16 @@ cdef void find_rule(const Routes *routes, uint32_t socket, const Slice *asked, c
     decision.reason = REASON_NO_LISTENER
     decision.listener_port = 0
     decision.prefix = decision.match = 0
-    if listener == NULL or (listener.secure != NULL) != (asked != NULL):
+    if listener == NULL or _takes_tls(listener) != (asked != NULL):
         return
-    if asked != NULL and not slices_equal(asked, &message.host):
-        meant = find_listener(routes, socket, asked[0])
-        if meant != listener:
+    if asked != NULL:
+        meant = listener if slices_equal(asked, &message.host) else find_listener(routes, socket, asked[0])
+        if meant != listener or listener.mode != MODE_HTTP:
             decision.listener = meant
             decision.reason = REASON_MISDIRECTED
             return
+    elif listener.mode != MODE_HTTP:
+        return
     decision.listener = listener
     decision.reason = REASON_NO_RULE
     decision.listener_port = listener.spec_port

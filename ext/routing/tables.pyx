@@ -30,10 +30,6 @@ from fastroute.ext.routing.rule import drafting
 
 globals()["Upstreams"] = Upstreams      # a cimported name is not an attribute of the module by itself
 
-# Modes of listeners that may be put: those that are served, with HTTP in TLS; and "datagrams", whose sockets are only
-# held. The bytes of any other mode would be read as HTTP.
-MODES = ("http", "terminate", "datagrams")
-
 __all__ = ["REASONS", "TableBuilder", "Tables", "Upstreams"]
 
 cdef enum:
@@ -137,12 +133,7 @@ cdef class TableBuilder:
     # --- recording changes
 
     def put_listener(self, listener, uint32_t slot=0) -> None:
-        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay.
-
-        Raises ValueError if its mode is not in MODES.
-        """
-        if listener.mode not in MODES or (listener.tls is not None and listener.tls.protocol != "http"):
-            raise ValueError(f"listener {listener.id!r}: mode {listener.mode} is not served")
+        """Puts a new or changed snapshot.Listener, and its slot in http_requests_total (0: `other`); its rules stay."""
         self.put[listener.id] = listener, slot
 
     def remove_listener(self, str id not None) -> None:

@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from fastroute.ext.message.message cimport VERSION_HTTP10, Message
 from fastroute.ext.message.protocol cimport PROTOCOLS
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, Connection
-from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, VERDICT_CLOSE, VERDICT_RESET, Exchange
+from fastroute.ext.reactor.exchange cimport CODING_CHUNKS, CODING_CLOSE, VERDICT_CLOSE, VERDICT_RESET, Exchange, is_raw
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.sides.arrival cimport Arrival, Piece, last_piece
 from fastroute.ext.sides.side cimport ClientSide
@@ -81,4 +81,6 @@ cdef inline bint client_sees_cut(const Connection *c, const Exchange *x) noexcep
 # Aborts the exchange: the Verdict by which its connection or stream must end at once, so that the client does not take a
 # partial answer for a complete one.
 cdef inline int client_abort(const Connection *c, const Exchange *x) noexcept nogil:
-    return VERDICT_RESET if c.layer == LAYER_STREAM or (x.answered and not client_sees_cut(c, x)) else VERDICT_CLOSE
+    if c.layer == LAYER_STREAM or is_raw(x):
+        return VERDICT_RESET
+    return VERDICT_RESET if x.answered and not client_sees_cut(c, x) else VERDICT_CLOSE

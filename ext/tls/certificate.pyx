@@ -81,7 +81,7 @@ cdef class ContextHandle:
         if self.context is NULL:
             raise MemoryError
         self.context.refs = 1
-        self.context.ssl = context_new(tls.min_version, tls.max_version, tls.ciphers, tls.alpn)
+        self.context.ssl = context_new(tls.min_version, tls.max_version, tls.ciphers, alpn_of(tls))
 
     def __dealloc__(self):
         if self.context is not NULL:
@@ -254,7 +254,12 @@ cdef class Certificates:
 
 cdef tuple settings_of(tls):
     """All that determines a context."""
-    return (tls.min_version, tls.max_version, tls.ciphers, tls.alpn, tls.clients)
+    return (tls.min_version, tls.max_version, tls.ciphers, alpn_of(tls), tls.clients)
+
+
+cdef tuple alpn_of(tls):
+    """The protocols that are offered: none if the decrypted bytes are passed on unread."""
+    return tls.alpn if tls.protocol == "http" else ()
 
 
 cdef bint is_unused(ContextHandle handle) noexcept:

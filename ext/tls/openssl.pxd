@@ -293,6 +293,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_do_handshake(SSL *ssl)
     int SSL_version(const SSL *ssl)
     int SSL_session_reused(const SSL *ssl)
+    const char *SSL_get_version(const SSL *ssl)
     int SSL_read(SSL *ssl, void *into, int room)
     int SSL_write(SSL *ssl, const void *data, int size)
     int SSL_pending(const SSL *ssl)

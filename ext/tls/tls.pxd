@@ -83,6 +83,8 @@ cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil
 # Processes the input of the pipe. Returns a Progress.
 cdef int tls_handshake(Tls *tls) noexcept nogil
 cdef bint tls_resumed(const Tls *tls) noexcept nogil
+# The version of an established connection, such as "TLSv1.3"; static text.
+cdef const char *tls_version(const Tls *tls) noexcept nogil
 # Whether client and server have agreed on HTTP/2 (ALPN).
 cdef bint tls_speaks_http2(const Tls *tls) noexcept nogil
 # Decrypts the input of the pipe, at most `room` bytes. Returns their number (> 0), or a Progress that is not positive.

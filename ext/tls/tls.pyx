@@ -19,7 +19,7 @@ from fastroute.ext.tls.openssl cimport (
     BIO_meth_new, BIO_meth_set_ctrl, BIO_meth_set_read, BIO_meth_set_write, BIO_new, BIO_set_data, BIO_set_init,
     BIO_set_retry_read, BIO_set_retry_write, ERR_clear_error, ERR_peek_error, ERR_reason_error_string,
     SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
-    SSL_get0_alpn_selected, SSL_get0_peer_certificate, SSL_get_error, SSL_get_peer_cert_chain, SSL_get_verify_result,
+    SSL_get0_alpn_selected, SSL_get0_peer_certificate, SSL_get_error, SSL_get_peer_cert_chain, SSL_get_verify_result, SSL_get_version,
     SSL_has_pending, SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused,
     SSL_set_ex_data,    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK, X509_V_OK,
     X509_verify_cert_error_string, sk_X509_num, sk_X509_value,
@@ -261,6 +261,10 @@ cdef const char *tls_refused(const Tls *tls) noexcept nogil:
 
 cdef bint tls_resumed(const Tls *tls) noexcept nogil:
     return SSL_session_reused(tls.ssl) == 1
+
+
+cdef const char *tls_version(const Tls *tls) noexcept nogil:
+    return SSL_get_version(tls.ssl)
 
 
 cdef bint tls_speaks_http2(const Tls *tls) noexcept nogil:

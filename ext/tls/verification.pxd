@@ -34,9 +34,9 @@ cdef struct Dialogue:           # of one connection; its libssl connection refer
     uint64_t endpoint           # its identity
     int64_t verified            # Unix seconds; 0: not yet
 
-# From a snapshot.BackendTLS. `http2`: the backend must agree to HTTP/2 (ALPN). ValueError: the client certificate or a name
-# cannot be used; MemoryError.
-cdef Verification *verification_new(tls, Anchors anchors, bint http2) except NULL
+# From a snapshot.BackendTLS. `protocol`: a Protocol that is offered by ALPN, unless it is PROTOCOL_RAW; the backend must
+# agree to HTTP/2. ValueError: the client certificate or a name cannot be used; MemoryError.
+cdef Verification *verification_new(tls, Anchors anchors, uint8_t protocol) except NULL
 # One with which every connection fails.
 cdef Verification *verification_without() except NULL
 cdef void verification_free(Verification *verification) noexcept nogil

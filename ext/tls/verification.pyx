@@ -1,11 +1,12 @@
 """TLS towards backends; see verification.pxd."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, strlen
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6, inet_pton
+from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_BACKEND, PROTOCOL_RAW
 from fastroute.ext.tls.certificate cimport Parsed, parse
 from fastroute.ext.tls.context cimport client_context_new
 from fastroute.ext.tls.keycost cimport is_large
@@ -59,7 +60,7 @@ cdef Verification *verification_without() except NULL:
     return verification
 
 
-cdef Verification *verification_new(tls, Anchors anchors, bint http2) except NULL:
+cdef Verification *verification_new(tls, Anchors anchors, uint8_t protocol) except NULL:
     cdef list hosts = [host_rule(each) for each in tls.subject_names]
     cdef list uris = [plain(uri) for uri in tls.subject_uris]
     cdef bytes server_name = plain(tls.server_name)
@@ -79,10 +80,12 @@ cdef Verification *verification_new(tls, Anchors anchors, bint http2) except NUL
         for one in uris:
             verification.uris[verification.uris_count] = copied(&at, one)
             verification.uris_count += 1
-        verification.http2 = http2
+        verification.http2 = protocol == PROTOCOL_HTTP2_BACKEND
         verification.server_name = copied(&at, server_name)
         verification.context = client_context_new()
         set_rules(verification, anchors)
+        if protocol != PROTOCOL_RAW:
+            offer_protocol(verification)
         if tls.client_certificate is not None:
             show(verification, parse(tls.client_certificate.chain, tls.client_certificate.key))
     except BaseException:
@@ -108,7 +111,6 @@ cdef bytes host_rule(str name):
 cdef int set_rules(Verification *verification, Anchors anchors) except -1:
     cdef X509_VERIFY_PARAM *rules = SSL_CTX_get0_param(verification.context)
     cdef bint named = verification.hosts_count + verification.uris_count == 0
-    cdef const char *alpn = ALPN_HTTP2 if verification.http2 else ALPN
     cdef int known = 1
     X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
     # A CA that is named as an anchor needs no issuer.
@@ -119,8 +121,7 @@ cdef int set_rules(Verification *verification, Anchors anchors) except -1:
         verification.server_name = NULL     # RFC 6066 section 3
     elif named:
         known = X509_VERIFY_PARAM_set1_host(rules, verification.server_name, 0)
-    if known != 1 or SSL_CTX_set_alpn_protos(verification.context, <const unsigned char *> alpn,
-                                             <unsigned int> strlen(alpn)) != 0:
+    if known != 1:
         raise MemoryError
     SSL_CTX_set1_cert_store(verification.context, anchors.store)
     SSL_CTX_set_verify(verification.context, SSL_VERIFY_PEER, NULL)
@@ -129,6 +130,14 @@ cdef int set_rules(Verification *verification, Anchors anchors) except -1:
     SSL_CTX_set_cert_verify_callback(verification.context, verify, NULL)
     SSL_CTX_set_session_cache_mode(verification.context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL)
     SSL_CTX_sess_set_new_cb(verification.context, keep_session)
+    return 0
+
+
+cdef int offer_protocol(Verification *verification) except -1:
+    """Offers the protocol by ALPN. (What is in bytes that are passed on unread is not known.)"""
+    cdef const char *alpn = ALPN_HTTP2 if verification.http2 else ALPN
+    if SSL_CTX_set_alpn_protos(verification.context, <const unsigned char *> alpn, <unsigned int> strlen(alpn)) != 0:
+        raise MemoryError
     return 0
 
 

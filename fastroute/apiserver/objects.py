@@ -18,9 +18,12 @@ from fastroute.resources.core import SERVICE_NAME_LABEL, ConfigMap, EndpointSlic
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
+from fastroute.resources.proxy_protocol import ANNOTATION as PROXY_PROTOCOL
+from fastroute.resources.proxy_protocol import proxy_protocol
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.web_origins import ANNOTATION, kept_text
 
+MOST_ASKED = 64  # characters of an annotation that is kept
 MOST_POINTS = 64  # addresses of a load balancer; a Gateway has at most 16 addresses
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")  # msgspec's path to the field
@@ -167,7 +170,18 @@ def _read_part(row: Followed, resource: Resource) -> Metadata:
             deletion_timestamp=metadata.deletion_timestamp,
             annotations=_annotations(resource) if row.kind in _WITH_ORIGINS else {},
         )
-    return Metadata(name=metadata.name, namespace=metadata.namespace, labels=_labels(resource))
+    return Metadata(
+        name=metadata.name,
+        namespace=metadata.namespace,
+        labels=_labels(resource),
+        annotations=_asked(resource) if isinstance(resource, Service) else {},
+    )
+
+
+def _asked(service: Service) -> dict[str, str]:
+    """The annotation of a Service that is used. Annotations may have 256 KiB, but its values are short."""
+    asked = proxy_protocol(service)
+    return {} if asked is None else {PROXY_PROTOCOL: asked[:MOST_ASKED]}
 
 
 def _annotations(resource: Resource) -> dict[str, str]:

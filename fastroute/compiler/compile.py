@@ -2,7 +2,8 @@
 
 A pure function of the graph. The result is kept (Compiled) together with the nodes that it was built from: nodes are
 frozen, so identical nodes (`is`) have identical rules, and a mapping without changes is reused. The rules of a listener
-depend only on its id and on an Attachment; for a listener and a route there is at most one Attachment.
+depend only on its id and on an Attachment; for a listener and a route there is at most one Attachment. On an L4
+listener they also depend on its rivals (graph/rival.py): each server name belongs to one rule.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from fastroute.graph.node import (
     ListenerSetNode,
     RouteId,
 )
+from fastroute.graph.rival import NO_RIVALS, Rivals, moved, names_of, rivals_of
 from fastroute.place import Place
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Certificate, Listener, Rule, Snapshot
@@ -37,6 +39,7 @@ class ListenerRules(NamedTuple):
     listener: Listener | None
     attachments: Mapping[RouteId, Attachment]
     rules: Mapping[RouteId, tuple[Rule, ...]]  # for each attachment
+    rivals: Rivals = NO_RIVALS  # of an L4 listener
 
 
 _NO_RULES = ListenerRules(None, {}, {})
@@ -171,13 +174,19 @@ class _Compilation:
         before = self._before.get(listener.id, _NO_RULES)
         if before.attachments is node.attachments and before.listener == listener:
             return before
+        rivals = rivals_of(node.attachments, before.attachments, before.rivals) if node.is_l4 else NO_RIVALS
         made: dict[RouteId, tuple[Rule, ...] | None] = {}
-        for id_ in sorted(changed_keys(before.attachments, node.attachments)):
+        changed = changed_keys(before.attachments, node.attachments).union(moved(before.rivals, rivals))
+        for id_ in sorted(changed):
             attachment = node.attachments.get(id_)
-            made[id_] = self._rules(listener, attachment) if attachment else None
+            if attachment is not None:
+                names = names_of(id_, attachment, rivals) if node.is_l4 else attachment.hostnames
+                made[id_] = self._rules(listener, attachment, names) if names else ()
+            else:
+                made[id_] = None
             self._exchange(before.rules.get(id_, ()), made[id_] or ())
         same = before.listener if before.listener == listener else listener
-        return ListenerRules(same, node.attachments, replaced(before.rules, made))
+        return ListenerRules(same, node.attachments, replaced(before.rules, made), rivals)
 
     def leave(self, listener_id: str) -> None:
         """Remove the rules of a listener that no longer serves."""
@@ -188,7 +197,7 @@ class _Compilation:
         self.changes.update((rule.id, None) for rule in old)
         self.changes.update((rule.id, rule) for rule in new)
 
-    def _rules(self, listener: Listener, attachment: Attachment) -> tuple[Rule, ...]:
+    def _rules(self, listener: Listener, attachment: Attachment, hostnames: tuple[str, ...]) -> tuple[Rule, ...]:
         route = attachment.route
         key, kind = str(route.key), route.kind
         known = id(route), attachment.client_certificate
@@ -200,7 +209,7 @@ class _Compilation:
             Rule(
                 id=f"{listener.id}|{kind}|{key}|{body.index}",
                 listener=listener.id,
-                hostnames=attachment.hostnames,
+                hostnames=hostnames,
                 gateway=listener.gateway,
                 listener_name=listener.name,
                 route=key,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fastroute.graph.backend_id import showing
+from fastroute.graph.backend_id import PASSED, showing
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import BackendNode
 from fastroute.graph.protocol import Protocol
@@ -36,14 +36,24 @@ def changed_rows(
     for id_, (old, new) in nodes.items():
         for certificate in old.certificates if old else ():
             rows.backends[showing(id_, certificate)] = rows.endpoints[showing(id_, certificate)] = None
-        backend = _backend(new)
-        if new is None or backend is None:
+        if new is None:
             continue
         for certificate in new.certificates:
-            row = showing(id_, certificate)
-            rows.backends[row] = _showing(backend, certificates.get(certificate))
-            rows.endpoints[row] = new.fewer.get(certificate, new.endpoints)
+            backend = _backend_showing(new, certificate, certificates)
+            if backend is not None:
+                row = showing(id_, certificate)
+                rows.backends[row] = backend
+                rows.endpoints[row] = new.fewer.get(certificate, new.endpoints)
     return rows
+
+
+def _backend_showing(
+    node: BackendNode, certificate: str, certificates: Mapping[str, CertificateNode]
+) -> Backend | None:
+    if certificate == PASSED:
+        return _raw(node)
+    backend = _backend(node)
+    return None if backend is None else _showing(backend, certificates.get(certificate))
 
 
 def _showing(backend: Backend, node: CertificateNode | None) -> Backend:
@@ -53,11 +63,20 @@ def _showing(backend: Backend, node: CertificateNode | None) -> Backend:
     return replace(backend, tls=replace(backend.tls, client_certificate=node.certificate))
 
 
-def _backend(node: BackendNode | None) -> Backend | None:
-    """None: no rule forwards requests to it: what it speaks is not served, or its policy cannot be fulfilled."""
-    if node is None or node.transport is not Transport.TCP:
+def _backend(node: BackendNode) -> Backend | None:
+    """None: no rule forwards anything to it: what it speaks is not served, or its policy cannot be fulfilled."""
+    if node.protocol is Protocol.RAW:
+        backend = _raw(node)
+        if node.applied is None:
+            return backend
+        return replace(backend, tls=node.applied.tls) if node.applied.tls else None
+    if node.transport is not Transport.TCP:
         return None
     if node.applied is None:
         return SPOKEN.get(node.protocol)
     protocol = SPOKEN_IN_TLS.get(node.protocol)
     return Backend(protocol=protocol, tls=node.applied.tls) if protocol and node.applied.tls else None
+
+
+def _raw(node: BackendNode) -> Backend:
+    return Backend(protocol="raw", proxy_protocol=node.proxy_protocol)

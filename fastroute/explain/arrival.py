@@ -53,6 +53,8 @@ def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Ar
         if listener is None:
             continue
         greeted = listener if request.asked is None else find_listener(snapshot, place, request.asked)
+        if greeted is not None and greeted.scheme != request.scheme:
+            continue  # it takes no requests
         if greeted is listener:
             arrivals.append(Arrival(listener, find_rule(snapshot, listener, request)))
         elif greeted is not None:
@@ -61,7 +63,13 @@ def arrive(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> Ar
 
 
 def gets_tls(snapshot: Snapshot, here: Iterable[Listener], request: Request) -> bool:
-    """Whether a listener matches the server name (SNI) of the request, if it has one: otherwise the connection is
-    closed."""
+    """Whether a listener for requests matches the server name (SNI) of the request, if it has one: otherwise the
+    connection is closed, or its bytes are passed on."""
     name = request.asked
-    return name is None or any(find_listener(snapshot, one.place, name) is not None for one in here)
+    return name is None or any(one.scheme == request.scheme for one in greeting(snapshot, here, name))
+
+
+def greeting(snapshot: Snapshot, here: Iterable[Listener], name: str) -> list[Listener]:
+    """The listeners that match a server name, one at each place."""
+    found = (find_listener(snapshot, place, name) for place in dict.fromkeys(one.place for one in here))
+    return [one for one in found if one is not None]

@@ -61,7 +61,7 @@ def near_misses(
 def _outranked(snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None) -> Iterator[Considered]:
     for found in sorted(takers(snapshot, listener, request), key=precedence):
         if winner is not None and precedence(found) != precedence(winner):
-            yield _considered(found.rule, found.index, f"matches too, but {beaten_by(winner, found)}")
+            yield considered_rule(found.rule, f"matches too, but {beaten_by(winner, found)}", found.index)
 
 
 def beaten_by(winner: Found, loser: Found) -> str:
@@ -97,7 +97,7 @@ def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> I
         for index, match in enumerate(rule.matches):
             missing = [*wrong_host, *misses(match, request, rule.calls)]
             if missing:
-                near.append((len(missing), _considered(rule, index, "; ".join(missing))))
+                near.append((len(missing), considered_rule(rule, "; ".join(missing), index)))
     near.sort(key=lambda pair: pair[0])
     return (considered for _, considered in near[:AT_MOST])
 
@@ -106,7 +106,7 @@ def _wrong_host(hostnames: tuple[str, ...], request: Request) -> str:
     return f"hostname {', '.join(hostnames)} does not match {request.host}"
 
 
-def _considered(rule: Rule, index: int, reason: str) -> Considered:
+def considered_rule(rule: Rule, reason: str, index: int | None = None) -> Considered:
     return Considered(
         gateway=rule.gateway,
         listener=rule.listener_name,
@@ -126,7 +126,7 @@ def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: R
     served = {rule.route for rule in snapshot.rules.values() if rule.listener == listener.id}
     for parents in graph.parents.values():
         for parent in parents:
-            problem = _refusal(parent)
+            problem = refusal_of(parent)
             if problem is None or str(parent.route.key) in served:
                 continue
             taking = _first_taking(parent.route, request)
@@ -134,7 +134,7 @@ def _not_served(snapshot: Snapshot, graph: Graph, listener: Listener, request: R
                 yield _unserved(graph, parent, taking, problem)
 
 
-def _refusal(parent: ParentNode) -> Problem | None:
+def refusal_of(parent: ParentNode) -> Problem | None:
     problems = (*parent.problems, *parent.route.problems)
     return next((problem for problem in problems if problem.condition == "Accepted"), None)
 
@@ -184,11 +184,11 @@ def _unserved(graph: Graph, parent: ParentNode, taking: tuple[int, int], problem
         route=str(parent.route.key),
         rule=name,
         match=match,
-        reason=_not_served_because(problem),
+        reason=not_served_because(problem),
     )
 
 
-def _not_served_because(problem: Problem) -> str:
+def not_served_because(problem: Problem) -> str:
     status = "True" if problem.condition == "Conflicted" else "False"
     return f"not served: {problem.condition}={status}/{problem.reason}: {problem.message}"
 
@@ -199,7 +199,7 @@ def _not_served_because(problem: Problem) -> str:
 def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered, ...]:
     """Listeners that serve other requests, but not this one."""
     return tuple(
-        _listener_considered(
+        considered_listener(
             listener.gateway,
             listener.name,
             f"the listener, {listener.scheme.upper()} {listener.hostname or '*'}:{listener.spec_port}, {reason}",
@@ -211,7 +211,7 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
 def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tuple[Considered, ...]:
     """Listeners of that port that do not serve, with the reason from their status."""
     return tuple(
-        _listener_considered(str(node.gateway), listener.label, _not_served_because(problem))
+        considered_listener(str(node.gateway), listener.label, not_served_because(problem))
         for node in graph.holders
         if is_meant(str(node.gateway), gateways)
         for listener in node.listeners
@@ -220,5 +220,5 @@ def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tu
     )
 
 
-def _listener_considered(gateway: str, listener: str, reason: str) -> Considered:
-    return Considered(gateway=gateway, listener=listener, route=None, rule=None, match=None, reason=reason)
+def considered_listener(gateway: str, listener: str, reason: str, route: str | None = None) -> Considered:
+    return Considered(gateway=gateway, listener=listener, route=route, rule=None, match=None, reason=reason)

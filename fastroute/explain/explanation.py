@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fastroute.explain.arrival import Arrival, arrive, gets_tls, is_meant, listening, usual_port
+from fastroute.explain.arrival import Arrival, arrive, gets_tls, greeting, is_meant, listening, usual_port
 from fastroute.explain.considered import Considered, near_misses, passed_over, unserved_listeners
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
@@ -22,8 +22,8 @@ from fastroute.snapshot import Listener, Snapshot
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """`decision`: "forward", "redirect" or "respond" (answered by the gateway itself). Parts that do not apply are
-    None."""
+    """`decision`: "forward", "redirect" or "respond" (answered by the gateway itself); for what L4 listeners take,
+    "forward", "reset", "close" or "drop". Parts that do not apply are None."""
 
     decision: str
     status: int | None
@@ -54,7 +54,12 @@ def explain(
     if arrival is None:
         near = unserved_listeners(graph, port, gateways)
         if here:
-            near = (*passed_over(here, f"does not match the host {request.host}"), *near)
+            passing = [one for one in greeting(snapshot, here, request.asked or "") if one.scheme != request.scheme]
+            near = (
+                *passed_over(passing, "takes the connection by its server name, whatever is in it"),
+                *passed_over(here, f"does not match the host {request.host}"),
+                *near,
+            )
             status = 404 if gets_tls(snapshot, here, request) else None
             return Explanation(decision="respond", status=status, reason="no_listener", considered=near)
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]

@@ -3,6 +3,7 @@
 Shares are exact: weight / sum of weights, whether the reference resolves or is refused (HTTPBackendRef.weight).
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -46,17 +47,8 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, port: int) -> tuple[Share, ...]:
     """For the rule that was found; `request`: as changed by the rule's own filters; `port`: of the listener."""
     backends = found.rule.backends
-    whole = sum(backend.weight for backend in backends)
     shares = []
-    for backend, node in zip(backends, _nodes(graph, found.rule), strict=True):
-        part = Fraction(backend.weight, whole) if whole else Fraction(0)
-        share = Share(
-            backend=backend.label,
-            weight=backend.weight,
-            share=float(part),
-            fraction=str(part),
-            message=" ".join(concern.message for concern in node.concerns) or None,
-        )
+    for backend, node, share in _parts(graph, found.rule):
         if backend.status is None:
             endpoints = snapshot.endpoints.get(backend.backend, ())
             share = replace(share, tls=_encryption(snapshot, graph, backend, node))
@@ -67,6 +59,34 @@ def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, 
         replace(share, filters=_filters_of(share, backend, request, covered(found), port))
         for share, backend in zip(shares, backends, strict=True)
     )
+
+
+def l4_shares_of(snapshot: Snapshot, graph: Graph, rule: Rule) -> tuple[Share, ...]:
+    """The same for connections or datagrams: nothing answers what is refused, so no share has a status."""
+    shares = []
+    for backend, node, share in _parts(graph, rule):
+        endpoints = snapshot.endpoints.get(backend.backend, ())
+        if backend.status is not None:
+            share = replace(_refused(share, backend, node), status=None)
+        elif not endpoints:
+            share = replace(share, endpoints=(), reason="no_endpoint")
+        else:
+            tls = _encryption(snapshot, graph, backend, node)
+            share = replace(share, endpoints=tuple(map(endpoint_shown, endpoints)), tls=tls)
+        shares.append(share)
+    return tuple(shares)
+
+
+def _parts(graph: Graph, rule: Rule) -> Iterator[tuple[WeightedBackend, BackendRefNode, Share]]:
+    """Each backend with its node, and its share before it is known what happens to that."""
+    whole = sum(backend.weight for backend in rule.backends)
+    for backend, node in zip(rule.backends, _nodes(graph, rule), strict=True):
+        part = Fraction(backend.weight, whole) if whole else Fraction(0)
+        message = " ".join(concern.message for concern in node.concerns) or None
+        share = Share(
+            backend=backend.label, weight=backend.weight, share=float(part), fraction=str(part), message=message
+        )
+        yield backend, node, share
 
 
 def _encryption(snapshot: Snapshot, graph: Graph, backend: WeightedBackend, node: BackendRefNode) -> Encryption | None:

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph import conditions, ration
 from fastroute.graph.age import age
-from fastroute.graph.backend_id import TRANSPORTS, backend_id, find_port, is_over_http2, over_http2, parts_of
+from fastroute.graph.backend_id import (
+    TRANSPORTS,
+    as_raw,
+    backend_id,
+    find_port,
+    is_over_http2,
+    is_raw,
+    over_http2,
+    parts_of,
+)
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import CONCERNS, POLICIES
 from fastroute.graph.endpoint import Offer, Offers, count, eligible, first, offers_of
@@ -22,13 +31,15 @@ from fastroute.graph.variant import Claim, Need, Users, Variant, variants_of
 from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
+from fastroute.resources.proxy_protocol import VERSION, proxy_protocol
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.snapshot import Endpoint
 
 _NO_RATIONS = Rations()
 
 
 def _backend_ids(unit: Unit | None) -> Iterator[str]:
-    if unit and unit.node:
+    if unit and unit.node and ROUTES[unit.node.kind].is_served:
         for rule in unit.node.rules:
             yield from (one.id for one in rule.references if one.resolved)
 
@@ -115,7 +126,7 @@ def _ids_of(service: Service) -> Iterator[str]:
     for port in service.spec.ports:
         if (transport := TRANSPORTS.get(port.protocol)) is not None:
             id_ = backend_id(service.key, port.port, transport)
-            yield from (id_, over_http2(id_))
+            yield from (id_, over_http2(id_), as_raw(id_)) if transport is Transport.TCP else (id_,)
 
 
 def _find(id_: str, memo: Memo, stores: dict[Key, _Store]) -> tuple[_Store, ServicePort]:
@@ -162,13 +173,13 @@ def _moved(last: Mapping[str, Rations], now: Mapping[str, Rations]) -> Iterator[
 
 def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key, _Store]) -> BackendNode:
     store, port = _find(id_, memo, stores)
-    service = store.service.key
+    service, transport = store.service.key, TRANSPORTS[port.protocol]
     variants = variants_of(id_, memo.users[id_])
     cuts = _cuts(id_, variants, rations)
     most = max((cut.used for cut in cuts.values()), default=0) if len(cuts) == len(variants) else None
     offers = store.offered(port)
     offers = offers if most is None else tuple(first(offers, most))
-    refused = refused_of(offers, TRANSPORTS[port.protocol], memo.exclusion.forbidden) if store.suspect else ()
+    refused = refused_of(offers, transport, memo.exclusion.forbidden) if store.suspect else ()
     usable = _Usable(offers, frozenset(one.endpoint for one in refused))
     concerns = []
     if refused:
@@ -177,15 +188,22 @@ def _node(id_: str, memo: Memo, rations: Mapping[str, Rations], stores: dict[Key
     return BackendNode(
         id=id_,
         service=service,
-        transport=TRANSPORTS[port.protocol],
+        transport=transport,
         port=port.port,
         endpoints=usable.of(None),
-        protocol=Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port),
-        applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies),
+        protocol=_spoken(id_, port),
+        proxy_protocol=is_raw(id_) and transport is Transport.TCP and proxy_protocol(store.service) == VERSION,
+        applied=tls_for(service, port, memo.indexes[POLICIES], memo.policies) if transport is Transport.TCP else None,
         concerns=tuple(concerns),
         certificates=tuple(one.certificate for one in variants),
         fewer={shown: usable.of(cut.used) for shown, cut in cuts.items() if cut.used != most},
     )
+
+
+def _spoken(id_: str, port: ServicePort) -> Protocol:
+    if is_raw(id_):
+        return Protocol.RAW
+    return Protocol.HTTP2 if is_over_http2(id_) else protocol_of(port)
 
 
 class _Usable:

@@ -3,8 +3,11 @@
 "ns/name:80/h2" is a TCP port to which HTTP/2 is spoken, whatever its appProtocol: routes of some kinds need that, while
 others may use the same port.
 
+"ns/name:80/raw" is a TCP port to which connections of L4 routes pass bytes on.
+
 "ns/name:80/@infra/edge" is a TCP port to which a Gateway shows the certificate of Secret infra/edge, if TLS is used.
 Only Snapshots have such ids: the certificate depends on the listener, and the graph has a backend once for all of them.
+"ns/name:80/raw/@passthrough" is likewise one for listeners that pass TLS on unread: the gateway adds no TLS of its own.
 """
 
 import re
@@ -15,7 +18,9 @@ from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.meta import Key
 
 _HTTP2 = "h2"
-_ID = re.compile(rf"([^/]+)/([-a-z0-9.]+)(?::[0-9]+)?(?:/(?:{_HTTP2}|udp))?")
+_RAW = "raw"
+_ID = re.compile(rf"([^/]+)/([-a-z0-9.]+)(?::[0-9]+)?(?:/(?:{_HTTP2}|{_RAW}|udp))?")
+PASSED = "passthrough"  # instead of a certificate: TLS is the client's, and the gateway adds none
 TRANSPORTS: Mapping[str, Transport] = {one.name: one for one in Transport}  # by the protocol of a port
 
 
@@ -35,6 +40,15 @@ def over_http2(id_: str) -> str:
     'a/x:80/h2'
     """
     return f"{id_}/{_HTTP2}"
+
+
+def as_raw(id_: str) -> str:
+    """The id of the same port, to which bytes are passed on.
+
+    >>> as_raw("a/x:80")
+    'a/x:80/raw'
+    """
+    return f"{id_}/{_RAW}"
 
 
 def showing(id_: str, certificate: str | None) -> str:
@@ -62,6 +76,15 @@ def is_over_http2(id_: str) -> bool:
     return ":" in id_ and id_.endswith(f"/{_HTTP2}")
 
 
+def is_raw(id_: str) -> bool:
+    """Whether bytes or datagrams are passed on to it.
+
+    >>> is_raw("a/x:80/raw"), is_raw("a/x:53/udp"), is_raw("a/x:80"), is_raw("a/raw")
+    (True, True, False, False)
+    """
+    return ":" in id_ and id_.endswith((f"/{_RAW}", f"/{Transport.UDP}"))
+
+
 def parts_of(id_: str) -> tuple[Key, int, Transport]:
     """The Service and the port of a backend, whose id has a port.
 
@@ -70,7 +93,8 @@ def parts_of(id_: str) -> tuple[Key, int, Transport]:
     """
     service, _, port = id_.rpartition(":")
     number, _, rest = port.partition("/")
-    return Key(*service.split("/", 1)), int(number), Transport(rest) if rest not in ("", _HTTP2) else Transport.TCP
+    transport = Transport(rest) if rest not in ("", _HTTP2, _RAW) else Transport.TCP
+    return Key(*service.split("/", 1)), int(number), transport
 
 
 def service_of(id_: str) -> Key | None:

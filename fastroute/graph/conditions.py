@@ -15,10 +15,11 @@ from fastroute.graph.protocol import Protocol
 from fastroute.graph.ration import Cut
 from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
-from fastroute.place import Place
+from fastroute.place import Place, Transport
 from fastroute.resources.core import Service, ServicePort
 from fastroute.resources.gateway import GROUP, Listener
 from fastroute.resources.meta import Key
+from fastroute.resources.proxy_protocol import ANNOTATION, VERSION
 from fastroute.snapshot import Endpoint
 
 ACCEPTED = "Accepted"
@@ -77,8 +78,12 @@ def external_name(service: Key, field: str) -> Problem:
     return Problem(condition=RESOLVED_REFS, reason="BackendNotFound", message=intern(message), field=f"{field}.name")
 
 
-def unsupported_protocol(service: Key, port: int, protocol: str, field: str) -> Problem:
-    message = f"Port {port} of Service {service} speaks {protocol}, which is not served yet: only HTTP over TCP is."
+def unsupported_protocol(service: Key, port: ServicePort, transport: Transport, field: str) -> Problem:
+    """`transport`: of the ports that the kind of the route may refer to."""
+    message = (
+        f"Port {port.port} of Service {service} has protocol {port.protocol}, but a route of this kind needs a port "
+        f"with protocol {transport.name}."
+    )
     return Problem(
         condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
     )
@@ -99,6 +104,16 @@ WHY_NOT_SPOKEN = {
 def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
     named = shortened(port.app_protocol or "")
     message = f"Port {port.port} of Service {service} has appProtocol {named}, {WHY_NOT_SPOKEN[protocol]}."
+    return Problem(
+        condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
+    )
+
+
+def unsupported_proxy_protocol(service: Key, asked: str, field: str) -> Problem:
+    message = (
+        f"Service {service} has the annotation {ANNOTATION}: {shortened(asked)}, but {VERSION} is the only version of "
+        f"the PROXY protocol that is sent. Use {VERSION}, or remove the annotation."
+    )
     return Problem(
         condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
     )
@@ -205,8 +220,8 @@ def not_allowed_by_listeners(message: str, field: str, fix: str | None) -> Probl
 # --- Listeners
 
 
-def protocol_not_served(protocol: str, field: str) -> Problem:
-    message = f"Protocol {protocol} is not served yet: only HTTP and HTTPS are."
+def protocol_not_served(protocol: str, served: tuple[str, ...], field: str) -> Problem:
+    message = f"Protocol {protocol} is not served: only {', '.join(served[:-1])} and {served[-1]} are."
     fix = protocol_fix(protocol)
     field = f"{field}.protocol"
     return Problem(condition=ACCEPTED, reason="UnsupportedProtocol", message=message, field=field, fix=fix)
@@ -328,7 +343,7 @@ def parent_not_programmed(gateway: Key) -> Problem:
 
 
 def no_certificate_refs(field: str) -> Problem:
-    message = f"{field} is empty: an HTTPS listener needs a Secret with tls.crt and tls.key."
+    message = f"{field} is empty: a listener that ends TLS needs a Secret with tls.crt and tls.key."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCertificateRef", message=message, field=field)
 
 

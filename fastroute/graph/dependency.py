@@ -15,6 +15,7 @@ from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, Listene
 from fastroute.resources.core import ConfigMap, Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
+from fastroute.resources.proxy_protocol import proxy_protocol
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,7 +46,7 @@ class Index(Generic[K, V]):
         return {key for kind, key in dependencies if kind == self.kind}
 
 
-SERVICES = Index[Key, Service]("Service", attrgetter("spec"))
+SERVICES = Index[Key, Service]("Service", lambda service: (service.spec, proxy_protocol(service)))
 NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 CONFIG_MAPS = Index[Key, ConfigMap]("ConfigMap", lambda config_map: (config_map.data, config_map.omission))

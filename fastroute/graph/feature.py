@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fastroute.graph.edition import edition_of
 from fastroute.graph.route_stage import Features
 from fastroute.graph.route_stages import STAGES
+from fastroute.resources.route_kinds import ROUTES
 
 _OTHERS: Features = {
     "BackendTLSPolicy": None,
@@ -31,7 +32,7 @@ _OTHERS: Features = {
 }
 _ALL = {
     name: only
-    for features in (_OTHERS, *(stage.features for stage in STAGES.values()))
+    for features in (_OTHERS, *(stage.features for kind, stage in STAGES.items() if ROUTES[kind].is_served))
     for name, only in features.items()
 }
 SUPPORTED_FEATURES = tuple(sorted(_ALL))  # sorted as the API requires

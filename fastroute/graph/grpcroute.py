@@ -12,11 +12,11 @@ from fastroute.graph.backend_ref import Referrer
 from fastroute.graph.dependency import Reader
 from fastroute.graph.edition import Edition
 from fastroute.graph.filter_reference import references_of
-from fastroute.graph.httproute import build_rules, pattern_problems, unserved_spec
+from fastroute.graph.httproute import build_rules, pattern_problems
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
-from fastroute.graph.route_stage import Features, RouteStage
+from fastroute.graph.route_stage import Features, RouteStage, unserved_spec
 from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
 from fastroute.resources.web_origins import ANNOTATION, MOST_ORIGINS, MOST_TEXT, is_origin, web_origins
 from fastroute.visible import visible

@@ -18,7 +18,7 @@ from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import matched_path, path_error, replacement_problems
 from fastroute.graph.protocol import Protocol
 from fastroute.graph.regex import judge_pattern
-from fastroute.graph.route_stage import Features, RouteStage
+from fastroute.graph.route_stage import Features, RouteStage, unserved_spec
 from fastroute.graph.session import session_problems
 from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch, HTTPRule
 from fastroute.resources.httproute import HTTP_ROUTE, HTTPRoute
@@ -70,11 +70,6 @@ def _build_rule(referrer: Referrer, refs: tuple[HTTPBackendRef, ...], index: int
     field = f"spec.rules[{index}].backendRefs"
     nodes = [resolve_backend_ref(referrer, ref, f"{field}[{i}]", reader) for i, ref in enumerate(refs)]
     return RuleNode(index=index, backend_refs=tuple(nodes))
-
-
-def unserved_spec(use_default_gateways: str | None) -> Iterator[Problem]:
-    if use_default_gateways not in (None, "None"):
-        yield conditions.unsupported_value("default Gateways are not served yet.", "spec.useDefaultGateways")
 
 
 def _rule_problems(rule: HTTPRule, field: str) -> Iterator[Problem]:

@@ -15,10 +15,10 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.distinct import PORT_FAMILY
 from fastroute.graph.hostname import ANY
-from fastroute.graph.mode import mode_of, port_of
+from fastroute.graph.mode import ends_tls, mode_of, port_of
 from fastroute.graph.node import HolderId, ListenerNode, Problem, TransportPort
 from fastroute.graph.selector import mistake, selects
-from fastroute.graph.tls import TERMINATED, ResolvedTLS
+from fastroute.graph.tls import ResolvedTLS
 from fastroute.resources.gateway import GROUP, Gateway, Listener, ListenerNamespaces, RouteNamespaces
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES, names_by_protocol
@@ -55,7 +55,7 @@ def build_listener(
     port_offset = standing.port_offset
     fatal: list[Problem] = []
     if served is None and (conflict is None or standing.holder[0] == "Gateway"):
-        fatal.append(conditions.protocol_not_served(listener.protocol, field))
+        fatal.append(conditions.protocol_not_served(listener.protocol, tuple(SERVED_KINDS), field))
     elif served is not None and listener.port + port_offset > HIGHEST_PORT:
         message = (
             f"Port {listener.port} cannot be bound: with the port offset {port_offset} it is above {HIGHEST_PORT}."
@@ -74,7 +74,7 @@ def build_listener(
         hostname=(listener.hostname or ANY).lower(),
         supported_kinds=tuple((GROUP, kind) for kind in kinds),
         attachments={},
-        serves=not fatal and (resolved.tls is not None or listener.protocol != TERMINATED),
+        serves=not fatal and (resolved.tls is not None or not ends_tls(listener)),
         problems=(
             *fatal,
             *resolved.problems,

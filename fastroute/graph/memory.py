@@ -14,6 +14,7 @@ from fastroute.difference import replaced
 from fastroute.graph.age import Age
 from fastroute.graph.node import RouteId
 from fastroute.resources.http_rule import HTTPRule
+from fastroute.resources.l4_rule import L4Rule
 
 MOST_OF_ROUTE = 8 << 20  # bytes
 MOST_OF_NAMESPACE = 128 << 20
@@ -21,6 +22,7 @@ MOST_OF_NAMESPACE = 128 << 20
 _MATCH = 300
 _COPIES = 2  # of the text of a match
 _RULE = 900
+_NAME = 600  # estimated: a hostname of an L4 rule, which may have 253 characters
 _SHOWN = 22 << 10  # a pool key with a client certificate: measured with 1,500 of them
 
 
@@ -47,6 +49,15 @@ def footprint(rules: tuple[HTTPRule, ...]) -> Footprint:
         listener=len(rules) * _RULE + sum(len(encode(rule)) for rule in rules) - texts,
         hostname=len(matches) * _MATCH + _COPIES * texts,
         certificate=sum(map(_references, rules)) * _SHOWN,
+    )
+
+
+def l4_footprint(rules: tuple[L4Rule, ...]) -> Footprint:
+    encode = msgspec.json.Encoder().encode
+    return Footprint(
+        listener=len(rules) * _RULE + sum(len(encode(rule)) for rule in rules),
+        hostname=len(rules) * _NAME,
+        certificate=sum(len(rule.backend_refs) for rule in rules) * _SHOWN,
     )
 
 

@@ -22,6 +22,11 @@ def mode_of(listener: Listener) -> Mode:
     return MODES.get(listener.protocol, Mode.HTTP)
 
 
+def ends_tls(listener: Listener) -> bool:
+    """Whether it needs certificates."""
+    return mode_of(listener) is Mode.TERMINATE
+
+
 def port_of(listener: Listener) -> TransportPort:
     """Only listeners with the same one can conflict."""
     return mode_of(listener).transport, listener.port

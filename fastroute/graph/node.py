@@ -24,6 +24,7 @@ from fastroute.graph.protocol import Protocol
 from fastroute.place import Place, Transport
 from fastroute.resources.gateway import Gateway, GatewayClass, Listener, ListenerSet, ParentReference, Route
 from fastroute.resources.http_rule import HTTPRule
+from fastroute.resources.l4_rule import L4Rule
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.route_kinds import ROUTES, hostnames_of
@@ -85,9 +86,11 @@ class BackendNode(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     endpoints: tuple[Endpoint, ...]  # those to use now: ready, or serving while terminating if none is ready; sorted
     protocol: Protocol = Protocol.HTTP1
+    proxy_protocol: bool = False  # connections begin with the address of the client
     applied: Applied | None = None  # None: no policy applies
     concerns: tuple[Concern, ...] = ()
-    # Ids of the certificates that the Gateways of its routes show to it; "": one shows none. Sorted.
+    # Ids of the certificates that the Gateways of its routes show to it; "": one shows none; PASSED: see backend_id.py.
+    # Sorted.
     certificates: tuple[str, ...] = ("",)
     fewer: Mapping[str, tuple[Endpoint, ...]] = {}  # by certificate, if not all of `endpoints` are used with it
 
@@ -174,6 +177,11 @@ class RouteNode(msgspec.Struct, frozen=True, kw_only=True):
         return ROUTES[self.kind].http_rules(self.source)
 
     @property
+    def l4_rules(self) -> tuple[L4Rule, ...]:
+        """Likewise for connections and datagrams."""
+        return ROUTES[self.kind].l4_rules(self.source)
+
+    @property
     def accepted(self) -> bool:
         return not any(problem.condition == "Accepted" for problem in self.problems)
 
@@ -184,7 +192,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteNode
     parent_ref: int  # index in spec.parentRefs; the first, if several select this listener
     hostnames: tuple[str, ...]
-    client_certificate: str | None = None  # of the Gateway
+    client_certificate: str | None = None  # of the Gateway; PASSED: the listener passes TLS on (backend_id.py)
     secured: frozenset[str] = frozenset()  # ids of the backends to which it is shown: a BackendTLSPolicy applies
     serves: bool = True  # the listener
 
@@ -209,6 +217,11 @@ class ListenerNode(msgspec.Struct, frozen=True, kw_only=True):
         """The name in logs and metrics: the listener's name; for a listener of a ListenerSet, "ns/set/name"."""
         kind, key = self.holder
         return self.source.name if kind == "Gateway" else f"{key}/{self.source.name}"
+
+    @property
+    def is_l4(self) -> bool:
+        """Whether its routes are for connections or datagrams, not for requests."""
+        return self.mode is not Mode.HTTP and self.source.protocol != "HTTPS"
 
     @property
     def transport(self) -> Transport:

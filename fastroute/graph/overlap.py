@@ -13,7 +13,7 @@ import msgspec
 from fastroute.graph import conditions
 from fastroute.graph.hostname import ANY, WILDCARD
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
-from fastroute.graph.tls import TERMINATED
+from fastroute.graph.tls import SECURE
 from fastroute.listed import listed
 
 MOST_NAMED = 5  # maximum number of other listeners in a message
@@ -64,7 +64,7 @@ def _found(listeners: Iterable[ListenerNode]) -> _Names:
 
 
 def _is_secure(listener: ListenerNode) -> bool:
-    return listener.source.protocol == TERMINATED and listener.serves
+    return listener.source.protocol == SECURE and listener.serves
 
 
 def _wider(hostname: str) -> Iterator[str]:

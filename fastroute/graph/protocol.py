@@ -18,6 +18,7 @@ class Protocol(Enum):
     TLS = "TLS"
     HTTP2_TLS = "HTTP/2 over TLS"
     OTHER = "a protocol that is not HTTP"
+    RAW = "bytes or datagrams"  # to the ports of L4 routes, whatever their appProtocol
 
 
 NAMES: Mapping[str, Protocol] = {

@@ -12,7 +12,8 @@ import msgspec
 
 from fastroute.graph import conditions
 from fastroute.graph.admission import Refusal
-from fastroute.graph.backend_ref import secured_backends
+from fastroute.graph.backend_id import PASSED
+from fastroute.graph.backend_ref import passed_backends, secured_backends
 from fastroute.graph.dependency import GRANTS, NAMESPACES, Reader
 from fastroute.graph.fix import NAME_LABEL, allowed_routes
 from fastroute.graph.grant import EMPTY
@@ -26,6 +27,7 @@ from fastroute.nearest import nearest
 from fastroute.resources.gateway import GROUP, ParentReference, Route
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import ReferenceGrant
+from fastroute.snapshot import Mode
 
 ListenerId = tuple[HolderId, str]  # the object that contains the listener, and the listener's name
 
@@ -54,7 +56,7 @@ def attach(route: RouteNode, reader: Reader) -> Attached:
     """One ParentNode for each parentRef to a managed parent; the listeners that an accepted route attaches to."""
     parents: list[ParentNode] = []
     attachments: dict[ListenerId, Attachment] = {}
-    secured: frozenset[str] | None = None
+    shown = _Shown(route, reader)
     for index, ref in enumerate(route.source.spec.parent_refs):
         id_ = parent_id(route.source, ref)
         holder = reader.holder(id_) if id_ else None
@@ -72,20 +74,37 @@ def attach(route: RouteNode, reader: Reader) -> Attached:
                 problems=() if problem is None else (problem,),
             )
         )
-        if met and holder.client_certificate and secured is None:
-            secured = secured_backends(route, reader)
-        serving = {listener.source.name for listener in holder.listeners if listener.serves}
-        for name, hostnames in met.items():
-            attachment = Attachment(
-                route=route,
-                parent_ref=index,
-                hostnames=hostnames,
-                client_certificate=holder.client_certificate,
-                secured=secured if secured and holder.client_certificate else frozenset(),
-                serves=name in serving,
-            )
-            attachments.setdefault((holder.id, name), attachment)
+        for listener in holder.listeners if met else ():
+            name = listener.source.name
+            if name in met:
+                certificate = PASSED if listener.mode is Mode.PASSTHROUGH else holder.client_certificate
+                attachment = Attachment(
+                    route=route,
+                    parent_ref=index,
+                    hostnames=met[name],
+                    client_certificate=certificate,
+                    secured=shown.of(certificate),
+                    serves=listener.serves,
+                )
+                attachments.setdefault((holder.id, name), attachment)
     return Attached(tuple(parents), attachments)
+
+
+class _Shown:
+    """The backends of a route to which a certificate is shown."""
+
+    def __init__(self, route: RouteNode, reader: Reader) -> None:
+        self._route, self._reader = route, reader
+        self._known: dict[bool, frozenset[str]] = {}  # whether it is PASSED
+
+    def of(self, certificate: str | None) -> frozenset[str]:
+        if certificate is None:
+            return frozenset()
+        passed = certificate == PASSED
+        if passed not in self._known:
+            find = passed_backends if passed else secured_backends
+            self._known[passed] = find(self._route, self._reader)
+        return self._known[passed]
 
 
 def _judge(
@@ -211,7 +230,7 @@ def _attachable(listener: ListenerNode) -> tuple[str, ...]:
 def _refusal(route: RouteNode, listener: ListenerNode, admission: Admission) -> str:
     name = listener.source.name
     if not _attachable(listener):
-        return f"listener {name} has protocol {listener.source.protocol}, which is not served yet"
+        return f"listener {name} has protocol {listener.source.protocol}, which is not served"
     if not admission.kind:
         return f"listener {name} does not allow {route.kind}"
     namespaces = listener.source.allowed_routes.namespaces

@@ -6,10 +6,9 @@ The schemas do not list the valid values of these fields, so a wrong value is fo
 from collections.abc import Iterable
 
 from fastroute.nearest import nearest
-from fastroute.resources.route_kinds import ALL_ROUTES
+from fastroute.resources.route_kinds import ROUTES
 
 PROTOCOLS = ("HTTP", "HTTPS", "TLS", "TCP", "UDP")
-ROUTES = tuple(kind.name for kind in ALL_ROUTES)
 
 
 def protocol_fix(written: str) -> str | None:

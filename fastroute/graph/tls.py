@@ -18,6 +18,7 @@ from fastroute.graph.credential import NO_CREDENTIAL, Credential, resolve_certif
 from fastroute.graph.dependency import Dependencies, Reader
 from fastroute.graph.frontend import NO_FRONTEND, Frontend, Validation, resolve_frontend
 from fastroute.graph.frontend_conditions import of_gateway
+from fastroute.graph.mode import ends_tls
 from fastroute.graph.node import HolderId, Problem
 from fastroute.listed import listed, shortened
 from fastroute.resources.gateway import Gateway, Listener, ListenerSet, ListenerTLSConfig
@@ -25,7 +26,7 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import ListenerTLS
 
 PREFIX = "fastroute.dev/"  # prefix of fastroute's keys in tls.options
-TERMINATED = "HTTPS"  # the protocol whose TLS is terminated here
+SECURE = "HTTPS"  # the protocol whose listeners have requests inside of TLS
 VERSIONS = ("1.2", "1.3")
 CIPHERS = frozenset(  # OpenSSL names; forward secret and authenticated (RFC 9325); those of TLS 1.3 begin with TLS_
     {
@@ -43,7 +44,8 @@ CIPHERS = frozenset(  # OpenSSL names; forward secret and authenticated (RFC 932
 
 
 class ResolvedTLS(msgspec.Struct, frozen=True):
-    """The result for a listener. Without `tls` an HTTPS listener cannot be served, and `problems` has the reason."""
+    """The result for a listener. Without `tls` a listener that ends TLS cannot be served, and `problems` has the
+    reason."""
 
     tls: ListenerTLS | None = None
     problems: tuple[Problem, ...] = ()
@@ -55,7 +57,7 @@ NONE = ResolvedTLS()
 def resolve_tls(holder: HolderId, listener: Listener, index: int, reader: Reader, vault: Vault) -> ResolvedTLS:
     """`holder`: the Gateway or ListenerSet with the listener; `index`: position of the listener in it."""
     field = f"spec.listeners[{index}].tls"
-    if listener.protocol != TERMINATED:
+    if not ends_tls(listener):
         return NONE
     config = listener.tls or ListenerTLSConfig()
     if not config.certificate_refs:
@@ -71,7 +73,8 @@ def resolve_tls(holder: HolderId, listener: Listener, index: int, reader: Reader
     mistakes = list(_option_problems(config.options, field))
     options: dict[str, Any] = _options(config.options) if not mistakes else {}
     mistakes.extend(_useless_ciphers(options, {node.signs for node in served.values()}, field))
-    tls = ListenerTLS(certificates=tuple(served), **options) if served and not mistakes else None
+    inside: dict[str, Any] = {} if listener.protocol == SECURE else {"protocol": "raw", "alpn": ()}
+    tls = ListenerTLS(certificates=tuple(served), **inside, **options) if served and not mistakes else None
     return ResolvedTLS(tls, (*mistakes, *problems))
 
 
@@ -159,7 +162,7 @@ def verifying(
 
 def _verifying(listener: Listener, resolved: ResolvedTLS, validation: Validation) -> ResolvedTLS:
     clients, problems = validation.clients, validation.problems
-    if listener.protocol != TERMINATED or (clients is None and not problems):
+    if listener.protocol != SECURE or (clients is None and not problems):
         return resolved
     tls = None
     if resolved.tls is not None and clients is not None:

@@ -13,7 +13,7 @@ from fastroute.graph.change import kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.edition import edition_of
 from fastroute.graph.entries import entries
-from fastroute.graph.memory import NOTHING, Footprint, Storage, Use, footprint, store
+from fastroute.graph.memory import NOTHING, Footprint, Storage, Use, footprint, l4_footprint, store
 from fastroute.graph.node import RouteId, RouteNode
 from fastroute.graph.price import Item, price_list
 from fastroute.graph.route import Attached, ListenerId, attach, limited, parent_ids
@@ -128,7 +128,9 @@ def _items_of(node: RouteNode, old: Unit) -> tuple[Item, ...]:
 def _footprint_of(node: RouteNode, old: Unit) -> Footprint:
     if old.node is node:
         return old.footprint
-    return footprint(node.http_rules) if node.accepted else NOTHING
+    if not node.accepted:
+        return NOTHING
+    return l4_footprint(node.l4_rules) if node.l4_rules else footprint(node.http_rules)
 
 
 def _keep_attached(old: Attached, new: Attached) -> Attached:

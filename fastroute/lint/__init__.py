@@ -5,7 +5,6 @@ in statuses. `fastroute check` prints them, and fails because of them with `--st
 """
 
 from fastroute.lint.nothing import nothing_served
-from fastroute.lint.parent import routes_not_served
 from fastroute.lint.table import LINTS, lint
 
-__all__ = ["LINTS", "lint", "nothing_served", "routes_not_served"]
+__all__ = ["LINTS", "lint", "nothing_served"]

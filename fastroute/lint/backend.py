@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from fastroute.graph.backend_id import is_over_http2
+from fastroute.graph.backend_id import is_over_http2, is_raw
 from fastroute.graph.conditions import TOO_MANY_ENDPOINTS, written
 from fastroute.graph.endpoint import slice_owner
 from fastroute.graph.finding import Finding, warning
@@ -15,8 +15,8 @@ from fastroute.graph.protocol import is_unknown
 from fastroute.graph.reach import LINK_LOCAL, METADATA, kind_of
 from fastroute.listed import listed
 from fastroute.resources.core import SERVICE_NAME_LABEL
+from fastroute.resources.endpoints import EndpointAddress, Endpoints, EndpointSubset
 from fastroute.resources.meta import Key
-from fastroute.resources.unserved import EndpointAddress, Endpoints, EndpointSubset
 from fastroute.resources.world import Resources
 
 
@@ -28,7 +28,8 @@ def _ports(graph: Graph) -> Iterator[BackendNode]:
 def backends_without_endpoints(resources: Resources, graph: Graph) -> Iterator[Finding]:
     for backend in _ports(graph):
         if not backend.endpoints and not any(one.reason == TOO_MANY_ENDPOINTS for one in backend.concerns):
-            message = f"Port {backend.port} has no ready endpoint: its share of the requests is answered with 503."
+            share = "is refused" if is_raw(backend.id) else "of the requests is answered with 503"
+            message = f"Port {backend.port} has no ready endpoint: its share {share}."
             yield warning("Service", resources.services[backend.service], "NoEndpoints", message, "spec.ports")
 
 
@@ -60,7 +61,7 @@ def addresses_not_used(resources: Resources, graph: Graph) -> Iterator[Finding]:
 def unknown_app_protocols(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Ports that routes use and whose appProtocol is an unknown prefixed name: they are served as HTTP/1.1."""
     for backend in graph.backends.values():
-        if is_over_http2(backend.id):
+        if is_over_http2(backend.id) or is_raw(backend.id):
             continue
         service = resources.services[backend.service]
         for index, port in enumerate(service.spec.ports):

@@ -80,19 +80,23 @@ def addresses_as_hostnames(resources: Resources, graph: Graph) -> Iterator[Findi
     for route in graph.routes.values():
         for index, name in enumerate(route.hostnames):
             if _is_address(name):
-                yield _address_as_hostname(route.kind, route.source, name, f"spec.hostnames[{index}]")
+                field = f"spec.hostnames[{index}]"
+                yield _address_as_hostname(route.kind, route.source, name, field, of_tls=bool(route.l4_rules))
     for holder in graph.holders:
         for index, listener in enumerate(holder.listeners):
             if _is_address(listener.hostname):
                 field = f"spec.listeners[{index}].hostname"
-                yield _address_as_hostname(holder.id[0], holder.source, listener.hostname, field)
+                of_tls = listener.is_l4
+                yield _address_as_hostname(holder.id[0], holder.source, listener.hostname, field, of_tls=of_tls)
 
 
-def _address_as_hostname(kind: str, source: Resource, name: str, field: str) -> Finding:
+def _address_as_hostname(kind: str, source: Resource, name: str, field: str, *, of_tls: bool) -> Finding:
     message = (
         f"{name} is an IP address, but the API allows only host names: it is compared as text with the Host of "
         f"requests. Omit the hostname to match requests for any host, including IP addresses."
     )
+    if of_tls:
+        message = f"{name} is an IP address, which no client of TLS sends as a server name: it matches no connection."
     return warning(kind, source, "HostnameIsAddress", message, field)
 
 

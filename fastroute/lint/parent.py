@@ -1,4 +1,4 @@
-"""Lints of parents: parents that do not exist or are not served, and routes of kinds that are not served."""
+"""Lints of parents: parents that do not exist or are not served."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,6 @@ from fastroute.graph.route import parent_id
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.route_kinds import ROUTES
-from fastroute.resources.unserved import UNSERVED_ROUTES
 from fastroute.resources.world import Resources
 
 PARENTS = ("Gateway", "ListenerSet")
@@ -44,23 +43,6 @@ def _other_parent(id_: HolderId, resources: Resources) -> str | None:
         return f"namespace: {homes[0]}"
     near = nearest(key.name, (other.name for other in known if other.namespace == key.namespace))
     return f"name: {near}" if near else None
-
-
-def routes_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
-    """Routes of kinds that are not served, with managed parents. Routes of other controllers are not reported."""
-    if not any(map(resources.routes, UNSERVED_ROUTES)):
-        return
-    ours = {holder.id for holder in graph.holders}
-    for kind in UNSERVED_ROUTES:
-        for route in resources.routes(kind).values():
-            for index, ref in enumerate(route.spec.parent_refs):
-                id_ = parent_id(route, ref)
-                if id_ in ours:
-                    message = (
-                        f"{kind.name}s are not served: {ref.kind} {id_[1]} sends no traffic to this route, and "
-                        f"its status is not written."
-                    )
-                    yield warning(kind.name, route, "RouteKindNotServed", message, f"spec.parentRefs[{index}]")
 
 
 def _exists(id_: HolderId, resources: Resources) -> bool:

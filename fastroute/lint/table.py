@@ -22,6 +22,7 @@ from fastroute.lint.gateway import (
     sets_without_gateways,
 )
 from fastroute.lint.grant import grants_for_unknown_kinds, grants_to_gateway, grants_with_core_group, unused_grants
+from fastroute.lint.l4 import names_of_others, zero_weights_of_l4
 from fastroute.lint.match import (
     addresses_as_hostnames,
     headers_not_forwarded,
@@ -30,7 +31,7 @@ from fastroute.lint.match import (
     queries_not_sent,
     shadowed_matches,
 )
-from fastroute.lint.parent import missing_parents, routes_not_served
+from fastroute.lint.parent import missing_parents
 from fastroute.lint.rule import headers_changed_twice, marks_not_changed, rules_without_backends, zero_weights
 from fastroute.lint.session import cookies_not_kept, cookies_that_clash
 from fastroute.resources.world import Resources
@@ -47,14 +48,15 @@ LINTS: tuple[Lint, ...] = (
     certificates_for_other_names,
     infrastructure_without_objects,
     missing_parents,
-    routes_not_served,
     policies_not_served,
     hostnames_outside_listeners,
     shadowed_matches,
+    names_of_others,
     rules_without_backends,
     headers_changed_twice,
     marks_not_changed,
     zero_weights,
+    zero_weights_of_l4,
     backends_without_endpoints,
     endpoints_not_read,
     endpoints_refused_in_clusters,

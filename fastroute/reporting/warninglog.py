@@ -1,16 +1,16 @@
 """WarningLog: logs warnings that no status can report: each once, and again when the cause is fixed.
 
-They are: a Gateway that --gateway names but that does not exist or has a GatewayClass of another controller; a route of
-a kind that is not supported, with a served Gateway as its parent; and a policy that is not supported and targets an
-object that is served. (The other warnings of `check` concern likely mistakes in manifests and are not repeated here.)
+They are: a Gateway that --gateway names but that does not exist or has a GatewayClass of another controller; and a
+policy that is not supported and targets an object that is served. (The other warnings of `check` concern likely
+mistakes in manifests and are not repeated here.)
 
-There may be thousands of such routes and policies, and a change of any object may concern them. So they are searched
-beside the passes, in lots, and at most a tenth of the time.
+There may be thousands of such policies, and a change of any object may concern them. So they are searched beside the
+passes, in lots, and at most a tenth of the time.
 """
 
 import logging
 from collections.abc import Iterable
-from itertools import chain, islice
+from itertools import islice
 from typing import NoReturn
 
 import trio
@@ -18,7 +18,6 @@ import trio
 from fastroute.graph.finding import Finding
 from fastroute.graph.node import Graph
 from fastroute.graph.targeted import policies_not_served
-from fastroute.lint import routes_not_served
 from fastroute.reporting.problemlog import ProblemLog
 from fastroute.resources.meta import Key
 from fastroute.resources.problem import ManifestProblem
@@ -62,7 +61,7 @@ class WarningLog:
     async def _search(self) -> None:
         assert self._served is not None
         problems: list[ManifestProblem] = []
-        findings = map(_problem, chain(routes_not_served(*self._served), policies_not_served(*self._served)))
+        findings = map(_problem, policies_not_served(*self._served))
         while lot := list(islice(findings, LOT)):
             problems += lot
             if len(lot) == LOT:

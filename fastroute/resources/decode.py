@@ -31,6 +31,7 @@ from fastroute.resources.document import (
     scalar,
     written,
 )
+from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.lookalike import is_gateway_api, lookalike
 from fastroute.resources.meta import Key, Origin, Resource
@@ -43,10 +44,9 @@ from fastroute.resources.policy import (
     unusable_policy,
 )
 from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
-from fastroute.resources.route_kinds import ALL_ROUTES
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import unknown_fields
-from fastroute.resources.shapes import SHAPES
-from fastroute.resources.unserved import Endpoints
+from fastroute.resources.shapes import SHAPES, shape_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (GROUP, "GatewayClass"): Kind(GatewayClass, ("v1", "v1beta1"), cluster=True),
     (GROUP, "Gateway"): Kind(Gateway, ("v1", "v1beta1")),
     (GROUP, "ListenerSet"): Kind(ListenerSet, ("v1",)),
-    **{(GROUP, route.name): Kind(route.type, route.versions) for route in ALL_ROUTES},
+    **{(GROUP, route.name): Kind(route.type, route.versions) for route in ROUTES.values()},
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
     (GROUP, "BackendTLSPolicy"): Kind(BackendTLSPolicy, ("v1", "v1alpha3")),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
@@ -201,7 +201,7 @@ def _entry(value: Any, source: _Source) -> Entry | None:
         fix = f"{group}/{kind.versions[0]}".lstrip("/")
         fault = Fault(("apiVersion",), f"must be {fix} for {value['kind']}, got {value['apiVersion']}", fix)
         return _broken((fault,), source, value, key)
-    shape = SHAPES[group, value["kind"]]
+    shape = shape_of(group, value["kind"], version)
     faults = tuple(islice(shape.faults(value, source.text.pause), MOST_FAULTS))
     if not faults:
         resource, faults = _typed(kind, value, source)

@@ -215,3 +215,7 @@ class BackendObjectReference(Typed, frozen=True):
     port: int | None = None
     group: str = ""
     kind: str = "Service"
+
+
+class BackendRef(BackendObjectReference, frozen=True):
+    weight: int = 1

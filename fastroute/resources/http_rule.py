@@ -6,7 +6,7 @@ The stages after the graph know only these types, not the kind of the route that
 
 from typing import Any, ClassVar
 
-from fastroute.resources.gateway import BackendObjectReference
+from fastroute.resources.gateway import BackendObjectReference, BackendRef
 from fastroute.resources.meta import Typed
 
 
@@ -104,13 +104,7 @@ class HTTPFilter(Typed, frozen=True):
     extension_ref: LocalObjectReference | None = None
 
 
-class HTTPBackendRef(Typed, frozen=True):
-    name: str
-    namespace: str | None = None
-    port: int | None = None
-    group: str = ""
-    kind: str = "Service"
-    weight: int = 1
+class HTTPBackendRef(BackendRef, frozen=True):
     filters: tuple[HTTPFilter, ...] = ()
 
 

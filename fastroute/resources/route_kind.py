@@ -6,11 +6,16 @@ from typing import Any, NamedTuple
 
 from fastroute.resources.gateway import Route
 from fastroute.resources.http_rule import HTTPRule
+from fastroute.resources.l4_rule import L4Rule
 from fastroute.resources.route_rules import Ruled
 from fastroute.resources.schema import Record
 
 
 def no_http_rules(route: Any) -> tuple[HTTPRule, ...]:
+    return ()
+
+
+def no_l4_rules(route: Any) -> tuple[L4Rule, ...]:
     return ()
 
 
@@ -24,6 +29,7 @@ class RouteKind(NamedTuple):
     versions: tuple[str, ...]  # that can be read, the best first
     shape: Record  # of its spec
     rules: Ruled = ()  # over several fields
+    older: Mapping[str, Record] = MappingProxyType({})  # the shape by version, where it differs from `shape`
     defaults: Mapping[str, Any] = MappingProxyType({})  # of fields that are kept as plain mappings
     is_needed: bool = False  # nothing can be served without it: the start waits for the permission to read it
     is_served: bool = False  # False: its references are resolved, but no route is accepted
@@ -32,3 +38,4 @@ class RouteKind(NamedTuple):
     has_web_origins: bool = False  # the annotation of web_origins.py
     # What the route says about HTTP requests: these rules are priced, compared with others, linted and explained.
     http_rules: Callable[[Any], tuple[HTTPRule, ...]] = no_http_rules
+    l4_rules: Callable[[Any], tuple[L4Rule, ...]] = no_l4_rules  # what it says about connections and datagrams

@@ -10,11 +10,14 @@ from fastroute.resources.grpcroute import GRPC_ROUTE
 from fastroute.resources.httproute import HTTP_ROUTE
 from fastroute.resources.meta import Resource
 from fastroute.resources.route_kind import RouteKind
-from fastroute.resources.unserved import UNSERVED_ROUTES
+from fastroute.resources.tcproute import TCP_ROUTE
+from fastroute.resources.tlsroute import TLS_ROUTE
+from fastroute.resources.udproute import UDP_ROUTE
 
-ROUTES: Mapping[str, RouteKind] = {kind.name: kind for kind in (HTTP_ROUTE, GRPC_ROUTE)}  # those with a status
+ROUTES: Mapping[str, RouteKind] = {
+    kind.name: kind for kind in (HTTP_ROUTE, GRPC_ROUTE, TLS_ROUTE, TCP_ROUTE, UDP_ROUTE)
+}
 BY_TYPE: Mapping[type[Resource], RouteKind] = {kind.type: kind for kind in ROUTES.values()}
-ALL_ROUTES = (*ROUTES.values(), *UNSERVED_ROUTES)
 
 
 def hostnames_of(kind: str, route: Any) -> tuple[str, ...]:

@@ -86,9 +86,10 @@ def _within_request(timeouts: Any) -> bool:
     return request == 0 or milliseconds(timeouts.backend_request) <= request
 
 
+_UNIQUE_NAMES = unique("name must be unique among the rules of a route", lambda rule: rule.name)
 _RULES = (
     must(f"all rules together must have at most {MOST_MATCHES} matches", _matches_in_all),
-    unique("name must be unique among the rules of a route", lambda rule: rule.name),
+    _UNIQUE_NAMES,
 )
 _RULE = (
     must(
@@ -266,5 +267,10 @@ HTTP_RULES: Ruled = (
             *((f"{filters}[].cors.{field}", _WILDCARD) for field in ("allowOrigins", "allowMethods", "allowHeaders")),
         )
     ),
+)
+L4_RULES: Ruled = (
+    ("spec.parentRefs", _PARENT_REFS),
+    ("spec.rules", (_UNIQUE_NAMES,)),
+    ("spec.rules[].backendRefs[]", _BACKEND_REF),
 )
 GRPC_RULES: Ruled = (*_BOTH, ("spec.rules[].matches[].method", _GRPC_METHOD_MATCH), *_FILTERS_OF_BOTH)

@@ -1,10 +1,10 @@
 """Shapes of HTTPRoute and GRPCRoute, with their filters."""
 
-from fastroute.resources.schema import Anything, Flag, List, Record, Text, Whole
+from fastroute.resources.schema import Flag, List, Record, Text, Whole
 from fastroute.resources.shape import (
     ANY,
     BACKEND_OBJECT_REF,
-    BACKEND_OBJECT_REF_FIELDS,
+    BACKEND_REF_FIELDS,
     DURATION,
     HEADER_NAME,
     HEADER_VALUE,
@@ -162,12 +162,11 @@ def _header_matches(value: Text) -> List:
 
 
 def _backend_refs(filters: List) -> List:
-    weight = {"weight": Whole(least=0, most=1_000_000)}
-    fields = {**BACKEND_OBJECT_REF_FIELDS, **weight, "filters": filters}
+    fields = {**BACKEND_REF_FIELDS, "filters": filters}
     return List(most=16, of=Record(required=("name",), fields=fields))
 
 
-def _route(rules: List | Anything) -> Record:
+def _route(rules: List) -> Record:
     return Record(
         fields={
             "parentRefs": List(most=32, of=PARENT_REF),
@@ -240,4 +239,3 @@ GRPC_SPEC = _route(
         ),
     )
 )
-UNSERVED_SPEC = _route(Anything())  # for kinds whose rules are not read (unserved.py)

@@ -218,6 +218,8 @@ def _amount(least: int, most: int | None, noun: str) -> str:
     nouns = noun if (least if most is None else most) == 1 else _PLURAL[noun]
     if most is None:
         return f"at least {least} {nouns}"
+    if least == most:
+        return f"exactly {least} {nouns}"
     return f"{least} to {most} {nouns}" if least else f"at most {most} {nouns}"
 
 

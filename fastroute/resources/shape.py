@@ -135,4 +135,5 @@ BACKEND_OBJECT_REF_FIELDS: dict[str, Any] = {
     "namespace": LABEL_NAME,
     "port": PORT,
 }
+BACKEND_REF_FIELDS: dict[str, Any] = {**BACKEND_OBJECT_REF_FIELDS, "weight": Whole(least=0, most=1_000_000)}
 BACKEND_OBJECT_REF = Record(required=("name",), fields=BACKEND_OBJECT_REF_FIELDS)

@@ -13,7 +13,7 @@ from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SER
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.policy_shapes import BACKEND_TLS_POLICY
-from fastroute.resources.route_kinds import ALL_ROUTES
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
 
@@ -21,7 +21,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "GatewayClass"): kind("spec", cluster=True, spec=GATEWAY_CLASS),
     (GROUP, "Gateway"): kind("spec", spec=GATEWAY),
     (GROUP, "ListenerSet"): kind("spec", spec=LISTENER_SET),
-    **{(GROUP, route.name): kind("spec", spec=route.shape) for route in ALL_ROUTES},
+    **{(GROUP, route.name): kind("spec", spec=route.shape) for route in ROUTES.values()},
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),
     (GROUP, "BackendTLSPolicy"): kind("spec", spec=BACKEND_TLS_POLICY),
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),
@@ -33,3 +33,14 @@ SHAPES: dict[tuple[str, str], Record] = {
         "addressType", addressType=Text(choices=("IPv4", "IPv6", "FQDN")), endpoints=ENDPOINTS, ports=ENDPOINT_PORTS
     ),
 }
+_OLDER: dict[tuple[str, str], Record] = {  # by kind and version
+    (route.name, version): kind("spec", spec=shape)
+    for route in ROUTES.values()
+    for version, shape in route.older.items()
+}
+
+
+def shape_of(group: str, name: str, version: str) -> Record:
+    """The shape of a kind that is read, in one of its versions."""
+    older = _OLDER.get((name, version)) if group == GROUP else None
+    return older or SHAPES[group, name]

@@ -7,13 +7,16 @@ import msgspec
 
 from fastroute.difference import Revision
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.route_kind import RouteKind
-from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.tcproute import TCPRoute
+from fastroute.resources.tlsroute import TLSRoute
+from fastroute.resources.udproute import UDPRoute
 
 _NONE: Mapping[Key, Any] = Revision()
 

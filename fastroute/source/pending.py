@@ -21,12 +21,12 @@ from math import inf
 from typing import Any, NamedTuple
 
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
 from fastroute.resources.route_kinds import BY_TYPE
-from fastroute.resources.unserved import Endpoints
 from fastroute.source.debts import Charge, Debts, Lane, Payer
 
 WHOLE = 100  # units of size
@@ -277,9 +277,7 @@ def size(resource: Resource | None) -> int:
 
 
 def _size_of_route(route: Route) -> int:
-    kind = BY_TYPE.get(type(route))
-    if kind is None:  # of a kind that is not served
-        return 1
+    kind = BY_TYPE[type(route)]
     rules: tuple[Any, ...] = getattr(route.spec, "rules", ())
     parts = sum(len(getattr(rule, part, ())) for rule in rules for part in PARTS)
     parents = max(1, len(route.spec.parent_refs))  # its rules are built once for each listener

@@ -21,12 +21,12 @@ import msgspec
 
 from fastroute.difference import replaced
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.problem import ManifestProblem
-from fastroute.resources.route_kinds import ALL_ROUTES, BY_TYPE
-from fastroute.resources.unserved import Endpoints
+from fastroute.resources.route_kinds import BY_TYPE, ROUTES
 from fastroute.resources.world import Resources
 from fastroute.source.debts import Charge
 from fastroute.source.pending import Changed, Pending, size
@@ -36,7 +36,7 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     GatewayClass: "gateway_classes",
     Gateway: "gateways",
     ListenerSet: "listener_sets",
-    **{route.type: route.field for route in ALL_ROUTES},
+    **{route.type: route.field for route in ROUTES.values()},
     ReferenceGrant: "reference_grants",
     BackendTLSPolicy: "backend_tls_policies",
     UnservedPolicy: "unserved_policies",

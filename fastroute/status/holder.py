@@ -7,8 +7,8 @@ from fastroute.graph.conditions import ACCEPTED, INSECURE_FRONTEND, PROGRAMMED, 
 from fastroute.graph.credential import client_certificate_ref
 from fastroute.graph.entries import entries
 from fastroute.graph.frontend import insecure_ports
+from fastroute.graph.mode import ends_tls
 from fastroute.graph.node import GatewayNode, Holder, ListenerNode, ListenerSetNode
-from fastroute.graph.tls import TERMINATED
 from fastroute.listed import listed
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.snapshot import Outcome
@@ -154,7 +154,7 @@ def _set_accepted(node: ListenerSetNode, listeners: list[dict[str, Any]], genera
 
 
 def _is_valid(entry: dict[str, Any], listener: ListenerNode) -> bool:
-    has_certificate = listener.tls is not None or listener.source.protocol != TERMINATED
+    has_certificate = listener.tls is not None or not ends_tls(listener.source)
     return has_certificate and bool(state(entry, ACCEPTED)["status"] == "True")
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastroute.graph.address import is_wildcard
 from fastroute.graph.conditions import ACCEPTED, CONFLICTED, OVERLAPPING, PROGRAMMED, RESOLVED_REFS
+from fastroute.graph.mode import ends_tls
 from fastroute.graph.node import Holder, ListenerNode, ListenerSetNode
-from fastroute.graph.tls import TERMINATED
 from fastroute.snapshot import Bound, Failed, Outcome
 from fastroute.status.condition import Condition, condition, foreign_conditions, joined, judged
 
@@ -42,9 +42,9 @@ def listener_status(
 
 
 def _references(node: ListenerNode) -> str:
-    if node.source.tls is None or node.source.protocol == TERMINATED:
+    if node.source.tls is None or ends_tls(node.source):
         return "Every reference of the listener is resolved."
-    return f"References are not checked: protocol {node.source.protocol} is not served yet."
+    return "The listener passes TLS on unread: certificateRefs are not used."
 
 
 def _failure(holder: Holder, node: ListenerNode, outcome: Outcome | None) -> str | None:

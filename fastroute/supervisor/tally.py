@@ -8,8 +8,7 @@ another series, the count of that moment is the zero of the new series.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -24,71 +23,26 @@ from fastroute.ext.reactor.counters import (
     MIRROR_REASONS,
     OTHER_SLOT,
     OVERFLOW_CODE,
+    TRAFFIC,
     CounterMap,
 )
 from fastroute.metrics import OTHER
+from fastroute.supervisor.admission import Admission
+from fastroute.supervisor.flows import FlowTally, Labels
 from fastroute.supervisor.slots import NAMELESS, SlotBook, owner
 
-Cell = TypeVar("Cell")
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 
 RETRY_REASONS = ("connect", "reused", "refused", "status", "timeout", "closed")  # label values of retries_total
 ENDED_REASONS = ("body_too_slow", "upstream_too_slow", "buffers_full", "connections_full")  # of ended_total
 
 
-class Admission(Generic[Cell]):
-    """The series of a family that are exposed separately: the first ones that counted something, up to a bound.
-
-    A further series gets the place of another one if its namespace has fewer than the namespace with the most. From
-    then on, the other one counts as `other`, for ever.
-    """
-
-    def __init__(self, bound: int, owner: Callable[[Cell], str]) -> None:
-        self._bound, self._owner = bound, owner
-        self._admitted: dict[Cell, str] = {}  # with the owners
-        self._shares: Counter[str] = Counter()
-        self._displaced: set[Cell] = set()
-        self._largest: tuple[str, int] | None = None  # the namespace with the most; None: not known
-
-    def __call__(self, cell: Cell) -> bool:
-        """Whether `cell`, which has counted something, is exposed separately."""
-        if cell not in self._admitted and cell not in self._displaced:
-            owner = self._owner(cell)
-            if len(self._admitted) < self._bound or self._make_room(owner):
-                self._admitted[cell] = owner
-                self._shares[owner] += 1
-                self._largest = None
-        return cell in self._admitted
-
-    def expel(self, cell: Cell) -> bool:
-        """Removes the series of `cell`; returns whether it was exposed."""
-        self._displaced.discard(cell)
-        owner = self._admitted.pop(cell, None)
-        if owner is None:
-            return False
-        self._largest = None
-        self._shares[owner] -= 1
-        if not self._shares[owner]:
-            del self._shares[owner]
-        return True
-
-    def _make_room(self, owner: str) -> bool:
-        if self._largest is None:
-            self._largest = max(self._shares.items(), key=itemgetter(1), default=("", 0))
-        largest, most = self._largest
-        if self._shares.get(owner, 0) + 1 >= most:
-            return False
-        cell = next(cell for cell in reversed(self._admitted) if self._admitted[cell] == largest)
-        self.expel(cell)
-        self._displaced.add(cell)
-        return True
-
-
 Used = Callable[[CounterMap], Iterable[tuple[int, int, int]]]  # (slot, code, count) of what was counted
 
 
 class RequestTally:
-    """http_requests_total: by (slot, status code); or grpc_requests_total, by (slot, status of gRPC)."""
+    """http_requests_total: by (slot, status code); grpc_requests_total, by (slot, status of gRPC); or what was passed
+    on unread, by (slot, code in TRAFFIC)."""
 
     def __init__(
         self,
@@ -219,6 +173,8 @@ class Tally(Collector):
         self._maps, self._reasons, self._workers = maps, reasons, workers
         self._requests = RequestTally(maps, series, self._owner_of)
         self._calls = RequestTally(maps, series, self._owner_of, CounterMap.used_calls)
+        self._traffic = RequestTally(maps, series, self._owner_of, CounterMap.used_traffic)
+        self._flows = FlowTally(maps, series, self._flow_labels)
         self._durations = HistogramTally(maps, series, lambda slot: owner(self.book.durations.owners[slot]))
         self.book = SlotBook(maps[0].requests, maps[0].histograms, self._rebase_requests, self._durations.rebase)
 
@@ -226,13 +182,21 @@ class Tally(Collector):
         """The namespace of a series of requests."""
         return owner(self.book.requests.owners.get(slot, NAMELESS))
 
+    def _flow_labels(self, slot: int) -> Labels:
+        series = self.book.requests.owners.get(slot, NAMELESS)
+        return series.gateway, series.listener, series.route, series.backend
+
     def _rebase_requests(self, slot: int) -> None:
         self._requests.rebase(slot)
         self._calls.rebase(slot)
+        self._traffic.rebase(slot)
+        self._flows.rebase(slot)
 
     def collect(self) -> Iterator[Metric]:
         yield self._request_family(metrics.REQUESTS, self._requests)
         yield self._request_family(metrics.CALLS, self._calls)
+        yield from self._traffic_families()
+        yield self._flow_family()
         yield self._duration_family()
         yield self._own_family(metrics.CONNECT, CONNECT_SLOT)
         yield self._own_family(metrics.HANDSHAKE, HANDSHAKE_SLOT)
@@ -249,6 +213,28 @@ class Tally(Collector):
             family.add_metric((*owners.get(slot, NAMELESS), _code(code)), count)
         for code, count in other.items():
             family.add_metric((*(OTHER,) * 6, _code(code)), count)
+        return family
+
+    def _traffic_families(self) -> Iterator[Metric]:
+        named, other = self._traffic.counts()
+        owners = self.book.requests.owners
+        for what, codes in _TRAFFIC:
+            family = _counter(what)
+            for (slot, code), count in named.items():
+                if code in codes:
+                    family.add_metric((*owners.get(slot, NAMELESS), *codes[code]), count)
+            for code, count in other.items():
+                if code in codes:
+                    family.add_metric((*(OTHER,) * 6, *codes[code]), count)
+            yield family
+
+    def _flow_family(self) -> Metric:
+        family = _gauge(metrics.UDP_FLOWS)
+        named, other = self._flows.flows()
+        for labels, count in named.items():
+            family.add_metric(labels, count)
+        if other is not None:
+            family.add_metric((OTHER,) * 4, other)
         return family
 
     def _duration_family(self) -> Metric:
@@ -327,10 +313,17 @@ _COUNTERS = (
     (metrics.LOG_DROPPED, "log_dropped"),
 )
 
+# The families of what was passed on unread: the further labels by code.
+_TRAFFIC: tuple[tuple[metrics.Family, dict[int, tuple[str, ...]]], ...] = (
+    (metrics.TCP_CONNECTIONS, {TRAFFIC["connections"]: ()}),
+    (metrics.TCP_BYTES, {TRAFFIC[direction]: (direction,) for direction in ("received", "sent")}),
+)
+
 _LABELLED = (
     (metrics.RETRIES, {reason: f"retries_{reason}" for reason in RETRY_REASONS}),
     (metrics.ENDED, {name: f"ended_{name}" for name in ENDED_REASONS}),
     (metrics.REFUSED, {"per_client": "refused_client"}),
+    (metrics.UDP_DATAGRAMS, {"received": "udp_received", "sent": "udp_sent"}),
     (metrics.MIRROR_FAILURES, {reason: f"mirror_{reason}" for reason in MIRROR_REASONS}),
     (metrics.HTTP2_FAILURES, {reason: f"http2_{reason}" for reason in HTTP2_REASONS}),
     (metrics.HANDSHAKES, {"full": "tls_full", "resumed": "tls_resumed"}),

@@ -14,6 +14,7 @@ import sys
 import trio
 
 from fastroute.ext.memory.graveyard import spread_frees
+from fastroute.ext.reactor.splicing import open_pipe
 from fastroute.worker.anchors import system_anchors
 from fastroute.worker.confinement import confine
 from fastroute.worker.control import ControlStream
@@ -34,6 +35,7 @@ def main() -> None:
 async def _serve(fd: int) -> None:
     with ControlStream(trio.socket.from_stdlib_socket(socket.socket(fileno=fd))) as control:
         anchors = system_anchors()
+        open_pipe()  # a confined worker cannot
         await control.send(confine())
         await serve(control, anchors)
 

@@ -69,13 +69,21 @@ _SIOCOUTQNSD = 0x894B  # bytes that were not sent, as SIOCOUTQ (TIOCOUTQ): bytes
 _QUESTIONS = (termios.FIONREAD, termios.TIOCOUTQ, _SIOCOUTQNSD, termios.FIONBIO, termios.TCGETS, termios.FIOCLEX)
 # Without F_SETOWN and F_SETSIG, with which a descriptor sends any signal to another process of this user.
 _FLAGS = (fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC)
+_SPLICE_MOVE_NONBLOCK = 1 | 2
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_TCP = [socket.SOCK_STREAM | one | other for one in (0, socket.SOCK_NONBLOCK) for other in (0, socket.SOCK_CLOEXEC)]
+_TYPES = [
+    transport | one | other
+    for transport in (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    for one in (0, socket.SOCK_NONBLOCK)
+    for other in (0, socket.SOCK_CLOEXEC)
+]
 
 RULES = (
     Rule("ioctl", (one_of(1, *_QUESTIONS),), errno.ENOTTY),
     Rule("fcntl", (one_of(1, *_FLAGS),)),
-    Rule("socket", (one_of(0, *_FAMILIES), one_of(1, *_TCP)), errno.EACCES),
+    # Between sockets and the pipe that was opened before: not at a position of a file.
+    Rule("splice", (one_of(1, 0), one_of(3, 0), one_of(5, _SPLICE_MOVE_NONBLOCK))),
+    Rule("socket", (one_of(0, *_FAMILIES), one_of(1, *_TYPES)), errno.EACCES),
     Rule("mmap", (without(2, mmap.PROT_EXEC),), errno.EACCES),
     Rule("mprotect", (without(2, mmap.PROT_EXEC),), errno.EACCES),
     Rule("prlimit64", (one_of(0, 0),)),

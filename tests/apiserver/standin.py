@@ -24,6 +24,9 @@ CUSTOM = {
     "listenersets": "ListenerSet",
     "httproutes": "HTTPRoute",
     "grpcroutes": "GRPCRoute",
+    "tlsroutes": "TLSRoute",
+    "tcproutes": "TCPRoute",
+    "udproutes": "UDPRoute",
     "referencegrants": "ReferenceGrant",
     "backendtlspolicies": "BackendTLSPolicy",
 }

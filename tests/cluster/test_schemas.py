@@ -22,11 +22,13 @@ from cluster.programs import RELEASES, crds
 from cluster.scratch import scratch
 from fastroute.resources.document import MalformedError, parse
 from fastroute.resources.gateway import GROUP
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import Flag, List, Map, Record, Text, Whole
-from fastroute.resources.shapes import SHAPES
+from fastroute.resources.shapes import SHAPES, shape_of
 
 HIGHEST = {"int32": 2**31 - 1}  # by format
-READ = ("GatewayClass", "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "ReferenceGrant", "BackendTLSPolicy")
+READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy")
+OLDER = tuple((kind.name, version) for kind in ROUTES.values() for version in kind.versions if "alpha" in version)
 
 
 def gateway(more: str) -> str:
@@ -91,11 +93,14 @@ CASES = [case for case in cases() if is_asked(case)]
 
 # Rules of the CRDs that fastroute does not have: the reason by the rule's message.
 WHOLE = "a condition refuses the whole feature to which the rule belongs"
+FIRST = "both schemas refuse the value first"
 NOT_JUDGED = {
     "Value is immutable": "a file has no earlier object",
     "field is immutable": "a file has no earlier object",
-    "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": "both schemas refuse the value first",
+    "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": FIRST,
     "Must not have port for Backend reference": "v1.6.3 accepts it, and the reference is InvalidKind in both releases",
+    "Hostnames must be valid based on RFC-1123": FIRST,
+    "Wildcards on hostnames must be the first label, and the rest of hostname must be valid based on RFC-1123": FIRST,
     "ClusterTrustBundle references must not specify namespace": WHOLE,
     "filters may only be set when protocol is HTTP or HTTPS": WHOLE,
     "Routability must be empty, Cluster, or an implementation-specific prefixed path; k8s.io and its subdomains are "
@@ -162,14 +167,16 @@ def rules(schema: dict[str, Any]) -> Iterator[str]:
 
 
 @functools.cache
-def specs(version: str) -> dict[str, dict[str, Any]]:
-    """The v1 schema of the spec of each kind that fastroute reads."""
+def specs(version: str, api: str = "v1") -> dict[str, dict[str, Any]]:
+    """The schema of the spec of each kind that fastroute reads and that has this version of the API."""
     found = {}
     for path in sorted((crds(version) / "experimental").glob("*.yaml")):
         for one in yaml.load_all(path.read_text(), yaml.CSafeLoader):
             if one and one.get("kind") == "CustomResourceDefinition" and one["spec"]["names"]["kind"] in READ:
-                [schema] = [each["schema"] for each in one["spec"]["versions"] if each["name"] == "v1"]
-                found[one["spec"]["names"]["kind"]] = schema["openAPIV3Schema"]["properties"]["spec"]
+                for each in one["spec"]["versions"]:
+                    if each["name"] == api:
+                        schema = each["schema"]["openAPIV3Schema"]
+                        found[one["spec"]["names"]["kind"]] = schema["properties"]["spec"]
     return found
 
 
@@ -259,6 +266,13 @@ def test_the_bounds_are_those_of_the_crds(version: str, kind: str) -> None:
     theirs = dict(their_bounds(specs(version)[kind], "spec"))
     differing = {where: (ours.get(where), theirs[where]) for where in theirs if ours.get(where) != theirs[where]}
     assert {where: each for where, each in differing.items() if not is_meant(where, version)} == {}
+
+
+@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize(("kind", "api"), OLDER)
+def test_the_bounds_of_deprecated_versions_are_those_of_the_crds(version: str, kind: str, api: str) -> None:
+    ours = dict(bounds(shape_of(GROUP, kind, api).fields["spec"], "spec"))
+    assert ours == dict(their_bounds(specs(version, api)[kind], "spec"))
 
 
 @pytest.mark.parametrize("kind", READ)

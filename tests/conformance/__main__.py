@@ -1,7 +1,8 @@
 """`make conformance`: builds the suite of a release, runs it against fastroute, reports what failed and why.
 
-An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml. The suite runs in
-its default mode: it tests core and the extended features in our GatewayClass's `status.supportedFeatures`.
+An unfiltered run writes the suite's own report, unedited, to docs/conformance/RELEASE-PROFILES.yaml; RELEASE-all.yaml
+has all profiles. The suite runs in its default mode: it tests core and the extended features in our GatewayClass's
+`status.supportedFeatures`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import fastroute
 from conformance.summary import outcomes, text
 
 RELEASES = ("v1.6.3", "v1.7.0")
-PROFILES = "GATEWAY-HTTP"
+PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
 # Addresses for GatewayStaticAddresses: one that is in the pool, one that is not available (RFC 5737).
 USABLE, UNUSABLE = "127.0.1.200", "192.0.2.9"
 TIMEOUT = "40m"
@@ -52,6 +53,28 @@ spec:
   parentRefs: [{name: edge}]
   rules: [{backendRefs: [{name: echo, port: 80}]}]
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [echo.example.com]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: bytes, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 80}]}]
+---
 apiVersion: v1
 kind: Service
 metadata: {name: echo, namespace: rights}
@@ -64,7 +87,10 @@ spec:
   targetRefs: [{group: "", kind: Service, name: echo}]
   validation: {hostname: echo, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
 """
-JUDGED_AT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights/grpcroutes/calls"
+JUDGED_AT = tuple(
+    f"/apis/gateway.networking.k8s.io/v1/namespaces/rights/{where}"
+    for where in ("grpcroutes/calls", "tlsroutes/bytes", "tcproutes/bytes", "udproutes/bytes")
+)
 
 
 def main() -> int:
@@ -131,8 +157,8 @@ def _judge(cluster: Cluster, arguments: argparse.Namespace, logs: Path) -> int:
 
 def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> None:
     """Uses the rights that the suite does not need, so that they are in the audit log: restarts fastroute on the same
-    objects after restarting the API server without WatchList, creates a GRPCRoute and a BackendTLSPolicy, and edits
-    labels."""
+    objects after restarting the API server without WatchList, creates a BackendTLSPolicy and routes of all kinds, and
+    edits labels."""
     if WITHOUT_STREAMS not in cluster.flags:
         cluster.kill()
         cluster.flags.append(WITHOUT_STREAMS)
@@ -140,7 +166,8 @@ def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> Non
     cluster.api.apply_text(JUDGED)
     gateway = start()
     try:
-        eventually(lambda: bool(cluster.api.request("GET", JUDGED_AT).get("status", {}).get("parents")), 30)
+        for where in JUDGED_AT:
+            eventually(lambda at=where: bool(cluster.api.request("GET", at).get("status", {}).get("parents")), 30)
         for team in ("one", "two"):
             labels = {"spec": {"infrastructure": {"labels": {"team": team}}}}
             cluster.api.patch("Gateway", "rights", "edge", labels)
@@ -172,7 +199,8 @@ def _run_suite(cluster: Cluster, arguments: argparse.Namespace, log: Path) -> in
 def _report(arguments: argparse.Namespace) -> list[str]:
     """The suite writes a report only if all of these flags are given."""
     arguments.report.mkdir(parents=True, exist_ok=True)
-    name = f"{arguments.api}-{arguments.profiles.replace(',', '-').lower()}.yaml"
+    profiles = "all" if arguments.profiles == PROFILES else arguments.profiles.replace(",", "-").lower()
+    name = f"{arguments.api}-{profiles}.yaml"
     return [
         f"-report-output={arguments.report / name}",
         "-organization=fastroute",

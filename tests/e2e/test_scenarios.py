@@ -3,9 +3,11 @@
 One `fastroute serve` runs them all; its manifests are replaced. NAME.req.yaml is a list of requests: `path`; `host`,
 `port` (the listener's), `tls`, `method`, `headers` where they matter. `answers` counts the responses on one connection
 by source: an echo server's `namespace/service`, a status of the gateway itself, or `refused` if the connection is
-refused. `pods` is the number of pods that answered, `echo` what the backend must have received (`path`, `host`, or a
-header's values, null for none), `response` the header fields that the response must have. The steps of one world
-(NAME.1-…, NAME.2-…) are applied in order, and then in reverse.
+refused. `via` is `tcp` or `tls` for a listener that does not read requests: each has a connection of its own, and
+`reset` or `close` counts those that end without a response. `pods` is the number of pods that answered, `echo` what
+the backend must have received (`path`, `host`, or a header's values, null for none), `response` the header fields that
+the response must have. The steps of one world (NAME.1-…, NAME.2-…) are applied in order, and then in reverse. `via:
+udp` is only for the comparison with `explain` (tests/e2e/test_udp.py sends datagrams).
 
 A marker shows when a world is served: a separate listener that redirects to the name of the world.
 """
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import h11
 import msgspec
 import pytest
 import trio
@@ -57,6 +60,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     port: int = 80
     method: str = "GET"
     tls: bool = False
+    via: str = ""
     pods: int | None = None
     headers: dict[str, str] = {}
     echo: dict[str, Any] = {}
@@ -108,8 +112,11 @@ async def test_world(world: str, file: Path, gateway: Gateway, tmp_path: Path) -
         for step in [*steps, *steps[-2::-1]]:
             await put(file, step.name, step.text, gateway)
             for asked in step.asked:
+                if asked.via == "udp":
+                    continue
                 answers = await ask(asked, gateway)
-                assert counted(answers) == Counter({str(who): n for who, n in asked.answers.items()}), (
+                none = next((who for who in ("reset", "close") if who in asked.answers), "refused")
+                assert counted(answers, none) == Counter({str(who): n for who, n in asked.answers.items()}), (
                     step.name,
                     asked,
                 )
@@ -147,7 +154,9 @@ def write(file: Path, name: str, text: str) -> None:
 
 
 async def ask(asked: Asked, gateway: Gateway) -> list[Answer | None]:
-    """As many responses as are expected; None: the connection was refused."""
+    """As many responses as are expected; None: the connection was refused, or ended without a response."""
+    if asked.via:
+        return [await apart(asked, gateway) for _ in range(sum(asked.answers.values()))]
     async with gateway.client(asked.port, asked.host if asked.tls else None) as client:
         return [await one(client, asked) for _ in range(sum(asked.answers.values()))]
 
@@ -159,9 +168,18 @@ async def one(client: Client, asked: Asked) -> Answer | None:
         return None  # trio: all attempts to connect failed
 
 
-def counted(answers: list[Answer | None]) -> Counter[str]:
-    """The number of responses of each source."""
-    return Counter(answer.source if answer else "refused" for answer in answers)
+async def apart(asked: Asked, gateway: Gateway) -> Answer | None:
+    """On a connection of its own."""
+    async with gateway.client(asked.port, asked.host if asked.via == "tls" else None) as client:
+        try:
+            return await one(client, asked)
+        except (trio.BrokenResourceError, h11.RemoteProtocolError):
+            return None
+
+
+def counted(answers: list[Answer | None], none: str = "refused") -> Counter[str]:
+    """The number of responses of each source. `none`: what it means that there is none."""
+    return Counter(answer.source if answer else none for answer in answers)
 
 
 def check_details(asked: Asked, answers: list[Answer | None]) -> None:

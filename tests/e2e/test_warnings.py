@@ -9,33 +9,33 @@ from load import until
 
 from fastroute import __version__
 
-TCP_ROUTE = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {{namespace: infra, name: db}}
+POLICY = """
+apiVersion: example.com/v1
+kind: RatePolicy
+metadata: {{namespace: infra, name: slow}}
 spec:
-  parentRefs: [{{name: edge}}]
+  targetRef: {{group: gateway.networking.k8s.io, kind: Gateway, name: edge}}
 """
 
 
-async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(tmp_path):
+async def test_a_missing_gateway_and_a_policy_that_is_not_served_are_logged_once(tmp_path):
     log, folder = tmp_path / "log", tmp_path / "manifests"
     folder.mkdir()
     options = ("--gateway", "infra/edge", "--gateway", "infra/late", "--log-level", "info", "--log-format", "json")
     with log.open("wb") as file:
         async with serving(folder, *options, stderr=file, stdout=subprocess.DEVNULL) as served:
-            served.world.write("tcp", TCP_ROUTE)
-            await _told(log, "TCPRoutes are not served")
+            served.world.write("policy", POLICY)
+            await _told(log, "Policies of kind RatePolicy")
             late = GATEWAY.replace("name: edge", "name: late").replace("port: 80", "port: 81")
             served.world.write("late", late, allowed="{from: Same}")
             await _told(log, "is served now")
-            served.world.remove("tcp")
+            served.world.remove("policy")
             await _told(log, "fixed")
     said = [json.loads(line)["message"] for line in log.read_text().splitlines()]
-    where = f"{folder}/tcp.yaml:1: TCPRoute infra/db: spec.parentRefs[0]"
+    where = f"{folder}/policy.yaml:2: RatePolicy infra/slow: spec.targetRef"
     unserved = (
-        f"{where}: TCPRoutes are not served: Gateway infra/edge sends no traffic to this route, and "
-        f"its status is not written."
+        f"{where}: Policies of kind RatePolicy (example.com) are not served: Gateway infra/edge is served as if this "
+        f"one did not exist."
     )
     expected = [
         "--gateway names infra/late, which does not exist: it is not served",
@@ -43,7 +43,7 @@ async def test_a_missing_gateway_and_a_route_that_is_not_served_are_logged_once(
         "Gateway infra/late, which --gateway names, is served now",
         f"fixed: {unserved}",
     ]
-    assert [message for message in said if "--gateway" in message or "TCPRoute" in message] == expected
+    assert [message for message in said if "--gateway" in message or "RatePolicy" in message] == expected
 
 
 async def _told(log, words):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fastroute.compiler.compile import compile_snapshot
+from fastroute.explain.connection import REFUSALS, explain_connection, parse_target
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import parse_url
 from fastroute.graph.build import build_graph
@@ -31,6 +32,7 @@ class Asked(msgspec.Struct):
     port: int = 80
     method: str = "GET"
     tls: bool = False
+    via: str = ""
     pods: int | None = None
     headers: dict[str, str] = {}
 
@@ -43,6 +45,11 @@ def test_what_is_told_is_what_is_answered(name: str) -> None:
     snapshot = compile_snapshot(graph).snapshot
     for asked in msgspec.yaml.decode((GOLDEN / f"{name}.req.yaml").read_bytes(), type=list[Asked]):
         answered = {who: Fraction(times, sum(asked.answers.values())) for who, times in asked.answers.items()}
+        if asked.via:
+            target = parse_target(f"{asked.via}://{asked.host}:{asked.port}")
+            told = explain_connection(snapshot, graph, target)
+            assert parts_of_connections(told, REFUSALS[asked.via]) == answered, asked
+            continue
         url = f"{'https' if asked.tls else 'http'}://{asked.host}{asked.path}"
         request, _ = parse_url(asked.method, url, tuple(asked.headers.items()))
         told = explain(snapshot, graph, request, asked.port)
@@ -65,4 +72,15 @@ def parts_foretold(told: Explanation) -> dict[str | int, Fraction]:
     parts: Counter[str | int] = Counter()
     for share in told.backends or ():
         parts[share.status or share.backend.rpartition(":")[0]] += Fraction(share.fraction)  # type: ignore[assignment]
+    return {who: part for who, part in parts.items() if part}  # type: ignore[misc]
+
+
+def parts_of_connections(told: Explanation, refusal: str) -> dict[str | int, Fraction]:
+    """The same for connections and datagrams. `refusal`: of those without a backend."""
+    if told.decision != "forward":
+        return {"refused" if told.reason == "not_listening" else told.decision: Fraction(1)}
+    parts: Counter[str | int] = Counter()
+    for share in told.backends or ():
+        who = share.backend.rpartition(":")[0] if share.reason is None else refusal
+        parts[who] += Fraction(share.fraction)  # type: ignore[assignment]
     return {who: part for who, part in parts.items() if part}  # type: ignore[misc]

@@ -33,6 +33,8 @@ FIELDS = [
     "request_id",
     "route_kind",
     "upstream_protocol",
+    "tls_version",
+    "tls_server_name",
     "grpc_status",
 ]
 REQUEST = {
@@ -57,6 +59,8 @@ REQUEST = {
     "client": b"10.0.0.7",
     "request_id": b"7f0c",
     "upstream_minor": 1,
+    "tls_version": b"TLSv1.3",
+    "tls_server_name": b"example.com",
     "grpc_status": None,
 }
 TEXTS = [name for name, value in REQUEST.items() if isinstance(value, bytes) or name == "reason"]
@@ -102,7 +106,7 @@ def test_a_line_has_every_field_in_its_order(path):
         b'"duration_us":950,"upstream":"127.0.0.1:8080","upstream_duration_us":0,"gateway":"infra/gw",'
         b'"listener":"proxy","route":"infra/fruits","rule":"0","backend":"bananas/banana-echo:80",'
         b'"client":"10.0.0.7","request_id":"7f0c","route_kind":"HTTPRoute","upstream_protocol":"HTTP/1.1",'
-        b'"grpc_status":null}\n'
+        b'"tls_version":"TLSv1.3","tls_server_name":"example.com","grpc_status":null}\n'
     )
     assert list(lines_of(path)[0]) == FIELDS
 

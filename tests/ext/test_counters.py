@@ -60,13 +60,22 @@ def test_a_seventeenth_status_code_counts_as_overflow(counters):
 
 
 def test_calls_are_counted_beside_requests_and_histograms(counters):
-    """Their series are the last part of the memory."""
+    """Their series are behind those."""
     counters.observe(HISTOGRAMS - 1, 1)
     for series, status in [(0, 2), (REQUESTS - 1, 0), (REQUESTS - 1, 0), (REQUESTS, 14)]:
         counters.count_call(series, status)
     assert counters.used_calls() == [(0, 2, 1), (0, 14, 1), (REQUESTS - 1, 0, 2)]
     assert counters.used_requests() == []
     assert counters.histogram(HISTOGRAMS - 1)[:2] == (1, 1)
+
+
+def test_traffic_is_counted_beside_calls(counters):
+    """Its series are the last part of the memory."""
+    counters.count_call(REQUESTS - 1, 0)
+    for series, what, by in [(0, 2, 5), (REQUESTS - 1, 1, 1), (REQUESTS - 1, 1, 1), (REQUESTS, 3, 2**53)]:
+        counters.count_traffic(series, what, by)
+    assert counters.used_traffic() == [(0, 2, 5), (0, 3, 2**53), (REQUESTS - 1, 1, 2)]
+    assert counters.used_calls() == [(REQUESTS - 1, 0, 1)]
 
 
 def test_what_has_no_slot_counts_as_other(counters):

@@ -265,6 +265,8 @@ async def test_what_the_backend_gets(transport: str) -> None:
             "request_id": line["request_id"],
             "route_kind": "HTTPRoute",
             "upstream_protocol": "HTTP/1.1",
+            "tls_version": None if transport == "plain" else "TLSv1.3",
+            "tls_server_name": None if transport == "plain" else "a",
             "grpc_status": None,
         }
         assert line["request_id"].encode() in report[0]

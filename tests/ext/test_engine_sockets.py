@@ -82,7 +82,7 @@ async def test_a_socket_that_was_given_back_is_no_business_of_the_engine_and_may
             assert rig.engine.statistics().turns - before < 5
 
 
-async def test_a_udp_socket_at_the_same_port_is_another_place_and_is_only_held():
+async def test_a_udp_socket_at_the_same_port_is_another_place():
     with shared() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         port = tcp.getsockname()[1]
         udp.bind(("127.0.0.1", port))
@@ -95,6 +95,7 @@ async def test_a_udp_socket_at_the_same_port_is_another_place_and_is_only_held()
             udp.sendto(b"a", udp.getsockname())
             await quiet(0.1)
             assert rig.engine.statistics().turns - before < 5
+            assert rig.local("no_listener") == 1
             rig.engine.unlisten(loopback(port, Transport.UDP))
             assert rig.engine.statistics().listeners == 2
             with pytest.raises(OSError, match=str(errno.EBADF)):
@@ -111,14 +112,16 @@ async def test_a_socket_of_the_other_transport_is_refused():
             assert rig.engine.statistics().listeners == 1
 
 
-async def test_a_drain_closes_udp_sockets_too():
+async def test_a_drain_closes_udp_sockets_a_second_later():
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
-        async with running() as rig:
+        async with running(held=True) as rig:
             for _ in range(3):
                 rig.engine.listen(socket.dup(udp.fileno()), loopback(1, Transport.UDP))
             rig.engine.drain()
             await settled(rig)
-            assert (rig.engine.statistics().listeners, rig.engine.statistics().drained) == (0, True)
+            assert (rig.engine.statistics().listeners, rig.engine.statistics().drained) == (3, True)
+            await rig.passes(1.1)
+            assert rig.engine.statistics().listeners == 0
 
 
 async def test_what_waits_in_the_queue_is_served_before_the_socket_is_closed():

@@ -30,7 +30,6 @@ from fastroute.publication import RuleSlots
 from fastroute.snapshot import (
     HeaderModifier,
     HeaderValue,
-    ListenerTLS,
     Mode,
     PathMatch,
     Rewrite,
@@ -151,20 +150,6 @@ def test_tcp_and_udp_on_one_port_are_two_places() -> None:
     tcp, udp = (tables.socket_index(loopback(8080, transport)) for transport in Transport)
     assert sorted((tcp, udp)) == [0, 1]
     assert tables.find(tcp, "GET", "/a", "h")[0] is not None
-
-
-@pytest.mark.parametrize(
-    ("mode", "tls"),
-    [
-        (Mode.RAW, None),
-        (Mode.PASSTHROUGH, None),
-        (Mode.TERMINATE, ListenerTLS(certificates=(), protocol="raw")),
-    ],
-)
-def test_a_listener_whose_mode_is_not_served_is_refused(mode: Mode, tls: ListenerTLS | None) -> None:
-    builder = TableBuilder(Upstreams(), None, 1)
-    with pytest.raises(ValueError, match=f"mode {mode} is not served"):
-        builder.put_listener(msgspec.structs.replace(a_listener(), mode=mode, tls=tls))
 
 
 def test_a_listener_that_changes_keeps_its_rules() -> None:

@@ -14,7 +14,7 @@ from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.group cimport Group, group_add, group_new, group_take, group_unref, group_widen
 from fastroute.ext.routing.hosts cimport HostTable, hosts_get, hosts_put
 from fastroute.ext.routing.router cimport (
-    Decision, Listener, Routes, find_rule, groups_of, listener_new, listener_unref, routes_new, routes_put,
+    MODE_HTTP, Decision, Listener, Routes, find_rule, groups_of, listener_new, listener_unref, routes_new, routes_put,
     routes_unref,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match, rule_unref
@@ -50,7 +50,7 @@ cdef Routes *build(World *world) except NULL:
     cdef Listener *listener
     cdef uint32_t home, i
     for home in range(world.listeners_count):
-        listener = listener_new(label, label, world.listeners[home].hostname, <uint16_t> (home + 1), NULL)
+        listener = listener_new(label, label, world.listeners[home].hostname, <uint16_t> (home + 1), NULL, MODE_HTTP)
         for i in range(world.rules_count):
             if world.homes[i] == home:
                 add_group(world, listener, home, world.hostnames[i], world.rules[i].calls)

@@ -176,10 +176,12 @@ def test_a_stanza_lists_the_kind_too() -> None:
 
 
 def test_no_stanza_helps_a_protocol_that_is_not_served() -> None:
-    tls = make(Gateway, "infra", "gw", {"gatewayClassName": "fastroute", "listeners": [listener(protocol="TLS")]})
+    tls = make(
+        Gateway, "infra", "gw", {"gatewayClassName": "fastroute", "listeners": [listener(protocol="example.com/own")]}
+    )
     (found,) = problems(world(tls, route("r", "red")), "NotAllowedByListeners")
     assert found.fix is None
-    assert "TLS, which is not served yet" in found.message
+    assert "protocol example.com/own, which is not served" in found.message
 
 
 def test_a_grant_taken_away_is_offered_again() -> None:

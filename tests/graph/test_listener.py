@@ -111,7 +111,7 @@ def test_admission_by_kind(kinds: list[Any], supported: list[str], vain: bool, e
     assert node.serves
 
 
-@pytest.mark.parametrize("protocol", ["TLS", "TCP", "UDP", "example.com/odd"])
+@pytest.mark.parametrize("protocol", ["DTLS", "SCTP", "example.com/odd"])
 def test_protocols_that_are_not_served(protocol: str) -> None:
     graph = build_graph(
         world(gateway("gw", "infra", listener(protocol=protocol, kinds=[{"kind": "X"}]))), GraphSettings()

@@ -158,7 +158,7 @@ def test_inside_a_set_the_first_one_goes_on() -> None:
 
 
 def test_a_listener_that_is_not_accepted_takes_nothing() -> None:
-    early = listener_set("early", "red", listener("raw", 81, "TCP"))
+    early = listener_set("early", "red", listener("raw", 81, "HTTP", filters={"requests": []}))
     graph = built(edge(), early, listener_set("late", "red", listener("x", 81)))
     assert clashes(graph.listener_sets[Key("red", "late")]) == [""]
 

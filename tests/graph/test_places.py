@@ -1,8 +1,6 @@
-"""TCP and UDP on one port: two places in the graph and the snapshot. No configuration serves UDP yet, so the tests let
-the graph serve it."""
+"""TCP and UDP on one port: two places in the graph and the snapshot."""
 
 from typing import Any
-from unittest import mock
 
 import pytest
 from graph.test_distinct import EDIT, OPEN, edited
@@ -14,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastroute.compiler.compile import compile_snapshot
-from fastroute.graph import listener as listeners
 from fastroute.graph.backend_ref import Referrer, resolve_backend_ref
 from fastroute.graph.build import build_graph
 from fastroute.graph.dependency import CONCERNS, POLICIES, SERVICES, Reader
@@ -33,11 +30,6 @@ from fastroute.snapshot import ListenerTLS, Mode
 TCP, UDP = Transport.TCP, Transport.UDP
 
 
-@pytest.fixture
-def _udp_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "SERVED_KINDS", {**listeners.SERVED_KINDS, "UDP": ("UDPRoute",)})
-
-
 def problems(graph: Graph) -> list[str]:
     return [one.reason for node in graph.holders for each in node.listeners for one in each.problems]
 
@@ -50,13 +42,6 @@ def born(day: int) -> dict[str, str]:
     return {"creationTimestamp": f"2026-01-0{day}T00:00:00Z"}
 
 
-def test_udp_is_not_served_by_any_configuration() -> None:
-    graph = build_graph(world(CLASS, dns("udp", 1, "UDP")), SHARED)
-    assert problems(graph) == ["UnsupportedProtocol"]
-    assert compile_snapshot(graph).snapshot.listeners == {}
-
-
-@pytest.mark.usefixtures("_udp_is_served")
 def test_two_gateways_may_have_one_port_with_different_transports() -> None:
     graph = build_graph(world(CLASS, dns("tcp", 1, "HTTP"), dns("udp", 2, "UDP"), dns("late", 3, "UDP")), SHARED)
     assert problems(graph) == ["PortUnavailable"]
@@ -70,7 +55,6 @@ def test_two_gateways_may_have_one_port_with_different_transports() -> None:
     ]
 
 
-@pytest.mark.usefixtures("_udp_is_served")
 def test_listeners_of_one_gateway_and_of_its_sets_conflict_only_with_their_transport() -> None:
     spec = {"allowedListeners": {"namespaces": {"from": "All"}}}
     pair = listener("web", 53), listener("dns", 53, "UDP")
@@ -81,7 +65,6 @@ def test_listeners_of_one_gateway_and_of_its_sets_conflict_only_with_their_trans
     assert problems(graph) == []
 
 
-@pytest.mark.usefixtures("_udp_is_served")
 def test_both_count_for_the_limit_of_ports() -> None:
     both = gateway("g", "infra", listener("web", 53), listener("dns", 53, "UDP"), meta={"uid": "g", **born(1)})
     resources = world(CLASS, both, old_gateway("young", 5, 90))
@@ -93,7 +76,6 @@ def test_both_count_for_the_limit_of_ports() -> None:
     assert [one.serves for one in graph.gateways[Key("infra", "g")].listeners] == [True, False]
 
 
-@pytest.mark.usefixtures("_udp_is_served")
 def test_an_endpoint_is_the_gateway_itself_only_with_its_transport() -> None:
     graph = build_graph(world(CLASS, dns("udp", 1, "UDP")), SHARED)
     address = SHARED.addressing.bind[0]
@@ -108,13 +90,12 @@ def test_a_snapshot_with_udp_is_the_one_of_a_graph_from_nothing(edits: list[Any]
     resources = world(CLASS, gateway("gw", "infra", spec=OPEN))
     graph = build_graph(resources, TWO_PORTS)
     compiled = compile_snapshot(graph)
-    with mock.patch.object(listeners, "SERVED_KINDS", {**listeners.SERVED_KINDS, "UDP": ("UDPRoute",)}):
-        for edit in edits:
-            resources = edited(resources, edit)
-            graph = build_graph(resources, TWO_PORTS, graph)
-            compiled = compile_snapshot(graph, previous=compiled)
-            assert compiled.snapshot == compile_snapshot(build_graph(resources, TWO_PORTS)).snapshot
-            assert len({one.place[::2] for one in compiled.snapshot.listeners.values()}) <= 2
+    for edit in edits:
+        resources = edited(resources, edit)
+        graph = build_graph(resources, TWO_PORTS, graph)
+        compiled = compile_snapshot(graph, previous=compiled)
+        assert compiled.snapshot == compile_snapshot(build_graph(resources, TWO_PORTS)).snapshot
+        assert len({one.place[::2] for one in compiled.snapshot.listeners.values()}) <= 2
 
 
 @pytest.mark.parametrize(
@@ -171,6 +152,6 @@ def test_a_reference_resolves_to_a_port_of_the_transport_of_its_route(
     transport: Transport, port: int, id_: str, reason: str | None
 ) -> None:
     reader = Reader({SERVICES: {BOTH.key: BOTH}, POLICIES: {}, CONCERNS: {}})
-    referrer = Referrer("UDPRoute", "infra", frozenset(Protocol), transport)
+    referrer = Referrer("UDPRoute", "infra", frozenset({Protocol.HTTP1}), transport)
     node = resolve_backend_ref(referrer, HTTPBackendRef(name="dns", port=port), "spec", reader)
     assert (node.id, node.problem.reason if node.problem else None) == (id_, reason)

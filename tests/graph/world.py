@@ -7,12 +7,15 @@ import msgspec
 
 from fastroute import difference
 from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
-from fastroute.resources.unserved import Endpoints, TCPRoute, TLSRoute, UDPRoute
+from fastroute.resources.tcproute import TCPRoute
+from fastroute.resources.tlsroute import TLSRoute
+from fastroute.resources.udproute import UDPRoute
 from fastroute.resources.world import Resources
 from fastroute.source.store import UNORDERED
 

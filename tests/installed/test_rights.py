@@ -9,6 +9,7 @@ from cluster.account import rights
 from cluster.echo import echo, eventually, ready_addresses
 from deploy.audit import asked, granted, judged
 
+from fastroute.resources.route_kinds import ROUTES
 from installed.release import NAMESPACE, Release, audit_log, balancer
 
 WORLD = """
@@ -37,6 +38,28 @@ spec:
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
+metadata: {name: echo, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: echo, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  hostnames: [echo.example.com]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: echo, namespace: rights}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: echo, port: 8080}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
 metadata: {name: echo, namespace: rights}
 spec:
   parentRefs: [{name: edge}]
@@ -95,7 +118,8 @@ def resolves(release: Release) -> str:
 
 def live(release: Release) -> None:
     """Exercises every right: objects are created, changed, refused, refused again, and deleted."""
-    for kind in ("gateways", "listenersets", "httproutes", "grpcroutes", "backendtlspolicies"):
+    routes = (kind.plural for kind in ROUTES.values())
+    for kind in ("gateways", "listenersets", *routes, "backendtlspolicies"):
         name = {"gateways": "edge", "listenersets": "more", "backendtlspolicies": "secured"}.get(kind, "echo")
         eventually(lambda where=f"{ROOT}/{kind}/{name}": release.api.request("GET", where).get("status"))
     eventually(lambda: len(services(release)) == 1)

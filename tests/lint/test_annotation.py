@@ -8,12 +8,16 @@ from graph.world import gateway, make, ref, route, service
 
 from fastroute.resources.grpcroute import GRPCRoute
 from fastroute.resources.meta import Resource
+from fastroute.resources.proxy_protocol import ANNOTATION as PROXY_PROTOCOL
 from fastroute.resources.web_origins import ANNOTATION
 
 from .judged import found
 
 ORIGIN = "https://app.example.com"
-READ = "has no effect. The only annotation that fastroute reads is fastroute.dev/grpc-web-origins, on a GRPCRoute."
+READ = (
+    "has no effect. The only annotations that fastroute reads are fastroute.dev/grpc-web-origins, on a GRPCRoute, and "
+    "fastroute.dev/proxy-protocol, on a Service."
+)
 
 
 def call_route(name: str) -> Any:
@@ -35,6 +39,8 @@ def annotated(one: Resource, name: str) -> Any:
         ),
         (annotated(service("s", "red"), "fastroute.dev/x"), READ),
         (annotated(gateway(), "fastroute.dev/x"), READ),
+        (annotated(service("s", "red"), "fastroute.dev/proxy-protocl"), f"Did you mean {PROXY_PROTOCOL}?"),
+        (annotated(gateway(), PROXY_PROTOCOL), "only on objects of kind Service, not of kind Gateway."),
     ],
 )
 def test_an_annotation_without_effect(one: Any, said: str) -> None:
@@ -46,7 +52,12 @@ def test_an_annotation_without_effect(one: Any, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "one", [call_route(ANNOTATION), annotated(service("s", "red"), "example.com/grpc-web-origins")]
+    "one",
+    [
+        call_route(ANNOTATION),
+        annotated(service("s", "red"), PROXY_PROTOCOL),
+        annotated(service("s", "red"), "example.com/grpc-web-origins"),
+    ],
 )
 def test_annotations_that_have_an_effect_or_belong_to_others(one: Any) -> None:
     assert found("UnknownAnnotation", one) == []

@@ -8,7 +8,7 @@ from resources.manifests import ENDPOINTS
 
 from fastroute.graph import ration
 from fastroute.resources.decode import decode
-from fastroute.resources.unserved import Endpoints
+from fastroute.resources.endpoints import Endpoints
 
 from .judged import fields, found
 

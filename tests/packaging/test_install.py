@@ -188,7 +188,7 @@ def test_what_a_wheel_says_about_itself(wheel: Path) -> None:
     assert urls == PROJECT["urls"]
     assert urls.keys() == {"Homepage", "Source", "Issues", "Changelog", "Security"}
     assert urls["Homepage"] == chart["home"]
-    assert urls["Source"] in (ROOT / "docs/conformance/v1.7.0-gateway-http-gateway-grpc.yaml").read_text()
+    assert urls["Source"] in (ROOT / "docs/conformance/v1.7.0-all.yaml").read_text()
 
 
 def test_the_classifiers_name_the_supported_pythons() -> None:

@@ -68,7 +68,7 @@ def test_a_listener_that_moves_is_said_again(caplog: pytest.LogCaptureFixture) -
         ),
         ([GATEWAY], {"gateways": frozenset({"a/b"})}, "nothing to serve: --gateway does not include Gateway infra/web"),
         (
-            [GATEWAY.replace("protocol: HTTP", "protocol: TCP")],
+            [GATEWAY.replace("protocol: HTTP", "protocol: a.example/own")],
             {},
             "nothing to serve: no listener of Gateway infra/web can serve",
         ),

@@ -1,4 +1,4 @@
-"""The warnings, logged once, about Gateways that --gateway names and about routes of unsupported kinds."""
+"""The warnings, logged once, about Gateways that --gateway names and about policies that are not supported."""
 
 import logging
 
@@ -12,20 +12,20 @@ from fastroute.reporting.problemlog import AT_MOST
 from fastroute.reporting.warninglog import LOT, WarningLog
 from fastroute.settings import GraphSettings
 
-TCP = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {name: db, namespace: infra}
+POLICY = """
+apiVersion: example.com/v1
+kind: RatePolicy
+metadata: {name: slow, namespace: infra}
 spec:
-  parentRefs: [{name: web}]
+  targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: web}
 """
 THEIRS = GATEWAY.replace("gatewayClassName: fastroute", "gatewayClassName: nginx")
 ABSENT = "--gateway names infra/web, which does not exist: it is not served"
 FOREIGN = "--gateway names infra/web, whose class nginx does not belong to this controller: it is not served"
 THERE = "Gateway infra/web, which --gateway names, is served now"
 UNSERVED = (
-    "world.yaml:1: TCPRoute infra/db: spec.parentRefs[0]: TCPRoutes are not served: Gateway infra/web sends "
-    "no traffic to this route, and its status is not written."
+    "world.yaml:2: RatePolicy infra/slow: spec.targetRef: Policies of kind RatePolicy (example.com) are not served: "
+    "Gateway infra/web is served as if this one did not exist."
 )
 WARNING, INFO = logging.WARNING, logging.INFO
 
@@ -73,25 +73,25 @@ def test_of_gateways_that_are_there_nothing_is_said(caplog: pytest.LogCaptureFix
     assert [text.split()[2] for _, text in Told(caplog, "b/b", "a/b", "a/a").by()] == ["a/a,", "a/b,", "b/b,"]
 
 
-def test_a_route_of_a_kind_that_is_not_served_is_told_once_and_when_it_is_gone(
+def test_a_policy_that_is_not_served_is_told_once_and_when_it_is_gone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     told = Told(caplog)
     for manifests, expected in (
-        ([TCP], []),
-        ([TCP, GATEWAY], [(WARNING, UNSERVED)]),
-        ([TCP, GATEWAY], []),
+        ([POLICY], []),
+        ([POLICY, GATEWAY], [(WARNING, UNSERVED)]),
+        ([POLICY, GATEWAY], []),
         ([GATEWAY], [(INFO, f"fixed: {UNSERVED}")]),
-        ([TCP, THEIRS], []),
+        ([POLICY, THEIRS], []),
     ):
         assert told.by(*manifests) == expected
 
 
-def of_two_teams(count: int) -> str:
-    objects = [TCP.replace("name: db", f"name: a{number}") for number in range(count)]
-    return "---".join([*objects, TCP.replace("name: db", "name: z").replace("infra}", "z-team}")]).replace(
-        "name: web}", "name: web, namespace: infra}"
-    )
+def of_two_teams(count: int) -> list[str]:
+    """Their Gateways, and policies: `count` of one team, one of the other."""
+    policies = [POLICY.replace("name: slow", f"name: a{number}") for number in range(count)]
+    other = [text.replace("namespace: infra", "namespace: z-team") for text in (GATEWAY, POLICY)]
+    return [GATEWAY, other[0], "---".join([*policies, other[1]])]
 
 
 async def test_thousands_of_warnings_are_searched_in_lots(
@@ -105,7 +105,7 @@ async def test_thousands_of_warnings_are_searched_in_lots(
         await trio.lowlevel.checkpoint()
 
     monkeypatch.setattr("fastroute.reporting.warninglog.step_aside", counted)
-    resources = world(GATEWAY, of_two_teams(500))
+    resources = world(*of_two_teams(500))
     log = WarningLog(())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.run)
@@ -114,13 +114,13 @@ async def test_thousands_of_warnings_are_searched_in_lots(
         nursery.cancel_scope.cancel()
     assert steps == 501 // LOT
     assert len(caplog.messages) == AT_MOST + 1
-    assert "TCPRoute z-team/z" in caplog.text, "the namespaces take turns"
+    assert "RatePolicy z-team/slow" in caplog.text, "the namespaces take turns"
 
 
 async def test_a_bug_in_the_search_ends_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastroute.reporting.warninglog.routes_not_served", None)
+    monkeypatch.setattr("fastroute.reporting.warninglog.policies_not_served", None)
     resources = world(GATEWAY)
     log = WarningLog(())
     async with trio.open_nursery() as nursery:

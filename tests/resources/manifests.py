@@ -146,7 +146,7 @@ metadata:
     team: apples
 """
 
-UNSERVED = """\
+L4_ROUTE = """\
 apiVersion: gateway.networking.k8s.io/v1
 kind: KIND
 metadata:
@@ -160,6 +160,8 @@ spec:
         - name: apples
           port: 8080
 """
+TCP_ROUTE, UDP_ROUTE = (L4_ROUTE.replace("KIND", kind) for kind in ("TCPRoute", "UDPRoute"))
+TLS_ROUTE = L4_ROUTE.replace("KIND", "TLSRoute").replace("  rules:", "  hostnames: [fruits.example.com]\n  rules:")
 
 ENDPOINTS = """\
 apiVersion: v1
@@ -197,7 +199,9 @@ EVERY_KIND = {
     "ListenerSet": LISTENER_SET,
     "HTTPRoute": HTTP_ROUTE,
     "GRPCRoute": GRPC_ROUTE,
-    **{kind: UNSERVED.replace("KIND", kind) for kind in ("TCPRoute", "TLSRoute", "UDPRoute")},
+    "TCPRoute": TCP_ROUTE,
+    "TLSRoute": TLS_ROUTE,
+    "UDPRoute": UDP_ROUTE,
     "ReferenceGrant": REFERENCE_GRANT,
     "BackendTLSPolicy": BACKEND_TLS_POLICY,
     "Service": SERVICE,

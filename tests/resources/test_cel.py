@@ -10,6 +10,7 @@ from resources.manifests import (
     LISTENER_SET,
     SECRET,
     SERVICE,
+    TLS_ROUTE,
     resource,
     said,
 )
@@ -346,6 +347,8 @@ RULES = [
     *(("endpoints[0].addresses[0]: must not be an unspecified, link-local or multicast address",
        (ENDPOINT_SLICE, "[127.0.0.1]", "[10.0.0.1]"), (ENDPOINT_SLICE, "[127.0.0.1]", f"[{address}]"))
       for address in ("169.254.169.254", "0.0.0.0", "224.0.0.1")),
+    ("spec.hostnames[0]: must be a host name, not an IP address",
+     (TLS_ROUTE, "fruits.example.com", "10.0.0.256"), (TLS_ROUTE, "fruits.example.com", "10.0.0.1")),
     ("data[tls.crt]: must be base64 (use stringData for plain text)",
      (SECRET, "aGVsbG8=", '"aGVs\\nbG8="'), (SECRET, "aGVsbG8=", "aGVsbG8")),
 ]  # fmt: skip

@@ -200,11 +200,28 @@ def test_other_kinds_are_skipped(version, caplog):
     assert caplog.messages == [f"x.yaml:1: skipped {version} Gateway"]
 
 
-def test_of_a_route_that_is_not_served_only_its_parents_are_read():
-    broken = EVERY_KIND["TCPRoute"].replace("- backendRefs:", "- nobodyKnows:")
-    assert resource(broken).spec.parent_refs[0].name == "web"
-    [fault] = said(broken.replace("- name: web", "- name: 7"))
-    assert fault.startswith("x.yaml:8:7: TCPRoute infra/fruits: spec.parentRefs[0].name: must be a string, got 7")
+TWO_RULES = "    - {name: a, backendRefs: [{name: b, port: 1}]}\n    - backendRefs:"
+NO_HOSTNAMES = "  hostnames: [fruits.example.com]\n"
+
+
+@pytest.mark.parametrize("kind", ["TCPRoute", "TLSRoute", "UDPRoute"])
+def test_only_a_deprecated_version_has_several_rules_in_an_l4_route(kind):
+    text = EVERY_KIND[kind].replace("    - backendRefs:", TWO_RULES)
+    older = text.replace("/v1\n", "/v1alpha2\n", 1)
+    line = 10 if kind == "TLSRoute" else 9
+    assert said(text) == [f"x.yaml:{line}:3: {kind} infra/fruits: spec.rules: must have exactly 1 item, got 2"]
+    assert len(resource(older).spec.rules) == 2
+    [fault] = said(older.replace("- backendRefs", "- name: a\n      backendRefs"))
+    assert "spec.rules[1]: name must be unique among the rules of a route" in fault
+
+
+@pytest.mark.parametrize(("version", "allowed"), [("v1", False), ("v1alpha3", False), ("v1alpha2", True)])
+def test_only_a_deprecated_version_has_tls_routes_without_hostnames_or_with_addresses(version, allowed):
+    text = EVERY_KIND["TLSRoute"].replace("/v1\n", f"/{version}\n", 1)
+    assert bool(said(text.replace(NO_HOSTNAMES, ""))) is not allowed
+    assert bool(said(text.replace("fruits.example.com", "10.0.0.1"))) is not allowed
+    assert bool(said(text.replace("fruits.example.com", "'10.0.0.1', a.example.com"))) is not allowed
+    assert said(text.replace("fruits.example.com", "10.0.0.256")) == []
 
 
 def test_lists_are_unpacked():

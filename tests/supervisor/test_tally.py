@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, listener, rule
 
 from fastroute.ext.message.reason import REASONS
-from fastroute.ext.reactor.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT
+from fastroute.ext.reactor.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT, TRAFFIC
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
 from fastroute.supervisor.tally import Tally, WorkerSample
@@ -90,6 +90,25 @@ def test_an_ended_series_of_calls_leaves_its_counts_to_other(maps):
     samples = scrape(tally)
     [found] = [(dict(key[1:])["route"], value) for key, value in samples.items() if "grpc_requests" in key[0]]
     assert found == ("other", 1)
+
+
+def test_connections_and_their_bytes_are_counted_by_backend(maps):
+    tally = tally_of(maps)
+    slots = tally.book.assign(rule("a/one", "a/x:80"))
+    for one in maps:
+        one.count_traffic(slots.targets[0], TRAFFIC["connections"], 1)
+        one.count_traffic(slots.targets[0], TRAFFIC["received"], 2**40)
+    maps[0].count_traffic(slots.targets[0], TRAFFIC["sent"], 7)
+    found = {}
+    for key, value in scrape(tally).items():
+        if key[0].startswith("fastroute_tcp_"):
+            labels = dict(key[1:])
+            found[key[0], labels["route"], labels["backend"], labels.get("direction")] = value
+    assert found == {
+        ("fastroute_tcp_connections_total", "a/one", "a/x:80", None): 2,
+        ("fastroute_tcp_bytes_total", "a/one", "a/x:80", "received"): 2**41,
+        ("fastroute_tcp_bytes_total", "a/one", "a/x:80", "sent"): 7,
+    }
 
 
 def labels_of_requests(tally):

@@ -31,6 +31,10 @@ from fastroute.worker import confinement
 
 SECRET, FOLDER, PARENT = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 LISTENING = socket.create_server(("127.0.0.1", 0))
+PIPE = os.pipe()
+NEAR, FAR = socket.socketpair()
+SCRIPT = os.open(__file__, os.O_RDONLY)
+SPLICED = 1 | 2  # SPLICE_F_MOVE, SPLICE_F_NONBLOCK
 libc = ctypes.CDLL(None, use_errno=True)
 NICENESS = os.getpriority(os.PRIO_PROCESS, PARENT)
 PTRACE_SEIZE = 0x4206  # does not stop the process
@@ -75,6 +79,13 @@ def talk():
         served, _ = LISTENING.accept()
         served.sendall(b"x")
         assert client.recv(1) == b"x"
+
+
+def splice():
+    """Splices from a socket to another one, through a pipe that was opened before."""
+    NEAR.send(b"x" * 100)
+    assert os.splice(FAR.fileno(), PIPE[1], 1000, flags=SPLICED) == 100
+    assert os.splice(PIPE[0], NEAR.fileno(), 1000, flags=SPLICED) == 100
 
 
 def import_module():
@@ -138,15 +149,17 @@ ATTEMPTS = {
     "open a netlink socket": raw(socket.AF_NETLINK, socket.SOCK_RAW),
     "open a packet socket": raw(socket.AF_PACKET, socket.SOCK_RAW),
     "open a raw socket": raw(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
-    "send a datagram": raw(socket.AF_INET, socket.SOCK_DGRAM),
     "open a socket of another protocol": raw(socket.AF_INET6, socket.SOCK_SEQPACKET),
     "type into a terminal": lambda: fcntl.ioctl(0, termios.TIOCSTI, b"x"),
     # the kernel
     "make an io_uring": lambda: call(IO_URING_SETUP, 1, None),
     "make a file of memory": lambda: os.memfd_create("x"),
     "become dumpable": lambda: call("prctl", 4, 1, 0, 0, 0),
+    "splice from a position of a file": lambda: os.splice(SCRIPT, PIPE[1], 1, offset_src=0, flags=SPLICED),
     # what a worker needs
     "connect and talk": talk,
+    "open a UDP socket": raw(socket.AF_INET, socket.SOCK_DGRAM),
+    "splice": splice,
     "read a module": Path(os.__file__).read_text,
     "import a missing module": import_module,
     "print a traceback": print_traceback,

@@ -28,7 +28,7 @@ REFUSED = {
             *("write a file", "append to a file", "write to the Python installation"),
             *("map code", "turn memory into code"),
             *("open a Unix socket", "open a netlink socket", "open a packet socket", "open a raw socket"),
-            *("send a datagram", "open a socket of another protocol"),
+            "open a socket of another protocol",
         ),
         "EACCES",
     ),
@@ -36,6 +36,7 @@ REFUSED = {
         (
             *("signal main", "signal its group", "let a descriptor signal main", "limit main"),
             "become dumpable",
+            "splice from a position of a file",
         ),
         "EPERM",
     ),
@@ -53,7 +54,7 @@ REFUSED = {
     ),
 }
 WORKS = {
-    **dict.fromkeys(("connect and talk", "read a module", "print a traceback"), "done"),
+    **dict.fromkeys(("connect and talk", "splice", "open a UDP socket", "read a module", "print a traceback"), "done"),
     "import a missing module": "ImportError",
     "abort": "SIGABRT",
     "crash with a fault": "SIGSEGV",

@@ -1,0 +1,107 @@
+"""The slab and the table of flows; see flow.pxd."""
+
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp, memset
+
+from fastroute.ext.memory.bytemap cimport bytes_hash, process_seed
+from fastroute.ext.reactor.batch cimport batch_free
+
+
+cdef int flows_start(Flows *flows) noexcept nogil:
+    cdef uint32_t size = 64
+    if flows.buckets is not NULL:
+        return 0
+    while size < flows.most:
+        size *= 2
+    flows.buckets = <uint32_t *> calloc(size, sizeof(uint32_t))
+    flows.mask = size - 1
+    flows.seed = process_seed()
+    return -1 if flows.buckets is NULL else 0
+
+
+cdef void flows_free(Flows *flows) noexcept nogil:
+    cdef uint32_t i
+    for i in range(flows.chunks_count):
+        free(flows.chunks[i])
+    free(flows.chunks)
+    free(flows.buckets)
+    for i in range(flows.places_count):
+        if flows.places[i] is not NULL:
+            free(flows.places[i].sockets)
+            free(flows.places[i])
+    free(flows.places)
+    batch_free(flows.batch)
+    memset(flows, 0, sizeof(Flows))
+
+
+cdef uint32_t *bucket_of(const Flows *flows, const FlowKey *key) noexcept nogil:
+    return &flows.buckets[<uint32_t> bytes_hash(<const char *> key, sizeof(FlowKey), flows.seed) & flows.mask]
+
+
+cdef Flow *flow_find(const Flows *flows, const FlowKey *key) noexcept nogil:
+    cdef uint32_t index = bucket_of(flows, key)[0]
+    cdef Flow *flow
+    while index != 0:
+        flow = flow_at(flows, index)
+        if memcmp(&flow.key, key, sizeof(FlowKey)) == 0:
+            return flow
+        index = flow.chain
+    return NULL
+
+
+cdef int grow(Flows *flows) noexcept nogil:
+    """Adds one chunk of free slots. Slot 0 is never used. Returns 0, or -1 if out of memory."""
+    cdef Flow **chunks = <Flow **> realloc(flows.chunks, (flows.chunks_count + 1) * sizeof(Flow *))
+    cdef Flow *chunk
+    cdef uint32_t i, index
+    if chunks is NULL:
+        return -1
+    flows.chunks = chunks
+    chunk = <Flow *> calloc(FLOWS_CHUNK, sizeof(Flow))
+    if chunk is NULL:
+        return -1
+    chunks[flows.chunks_count] = chunk
+    for i in range(FLOWS_CHUNK, 0, -1):
+        index = flows.chunks_count * FLOWS_CHUNK + i - 1
+        chunk[i - 1].index = index
+        if index != 0:
+            chunk[i - 1].chain = flows.free
+            flows.free = index
+    flows.chunks_count += 1
+    return 0
+
+
+cdef Flow *flow_take(Flows *flows, const FlowKey *key) noexcept nogil:
+    cdef uint32_t *bucket = bucket_of(flows, key)
+    cdef uint32_t index, generation
+    cdef Flow *flow
+    if flows.free == 0 and grow(flows) < 0:
+        return NULL
+    index = flows.free
+    flow = flow_at(flows, index)
+    flows.free = flow.chain
+    generation = flow.generation + 1
+    memset(flow, 0, sizeof(Flow))
+    flow.key = key[0]
+    flow.index = index
+    flow.generation = generation
+    flow.fd = -1
+    flow.burst = 1
+    flow.chain = bucket[0]
+    bucket[0] = index
+    flows_append(flows, &flows.used, flow, age_of)
+    flows.count += 1
+    return flow
+
+
+cdef void flow_give(Flows *flows, Flow *flow) noexcept nogil:
+    cdef uint32_t *link = bucket_of(flows, &flow.key)
+    while link[0] != flow.index:
+        link = &flow_at(flows, link[0]).chain
+    link[0] = flow.chain
+    flows_remove(flows, &flows.used, flow, age_of)
+    flow.generation += 1
+    flow.chain = flows.free
+    flows.free = flow.index
+    flows.count -= 1

@@ -1,0 +1,29 @@
+"""UDPRoute: passes datagrams on."""
+
+from operator import attrgetter
+
+from fastroute.resources.gateway import Route
+from fastroute.resources.l4_rule import L4Spec
+from fastroute.resources.l4_shapes import OLDER, SPEC
+from fastroute.resources.route_kind import RouteKind
+from fastroute.resources.route_rules import L4_RULES
+
+
+class UDPRoute(Route, frozen=True, kw_only=True):
+    spec: L4Spec
+
+
+UDP_ROUTE = RouteKind(
+    name="UDPRoute",
+    type=UDPRoute,
+    field="udp_routes",
+    plural="udproutes",
+    versions=("v1", "v1alpha2"),
+    shape=SPEC,
+    older=OLDER,
+    rules=L4_RULES,
+    is_served=True,
+    protocols=("UDP",),
+    l4_rules=attrgetter("spec.rules"),
+    has_hostnames=False,
+)

@@ -1,0 +1,137 @@
+"""What flows of datagrams may cost: time of a turn, memory, and which of them give way."""
+
+import os
+import random
+import socket
+from collections import OrderedDict
+
+import pytest
+import trio
+from datagrams import UdpRig, answering, clients, echo, silent, to, udp, udp_rule
+from rig import GET, PATIENCE, quiet, soon
+
+from fastroute.ext.engine.confinement import SANITIZED
+from fastroute.settings import Limits
+
+DNS = "apps/dns:53"
+
+
+@pytest.fixture
+def still():
+    """A rig whose turns the test makes, with a clock that advances by a millisecond at each look."""
+    rig = UdpRig("127.0.0.1", None)
+    rig.engine.hold_clock(look=0.001)
+    yield rig
+    rig.close()
+
+
+def flood(rig: UdpRig, count: int, size: int = 10) -> socket.socket:
+    """A client that has sent so many datagrams."""
+    one = socket.socket(type=socket.SOCK_DGRAM)
+    for i in range(count):
+        one.sendto(i.to_bytes(4, "big") + bytes(size - 4), rig.place[1:])
+    return one
+
+
+@pytest.mark.parametrize(("count", "size", "most"), [(200, 10, 64), (6, 65_507, 6)])
+def test_a_turn_passes_on_a_bounded_number_of_datagrams(still: UdpRig, count: int, size: int, most: int) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as endpoint, flood(still, count, size):
+        endpoint.setblocking(False)
+        endpoint.bind(("127.0.0.1", 0))
+        still.serve(udp_rule(to(DNS)))
+        still.endpoints(DNS, endpoint.getsockname()[1])
+        got = []
+        while len(got) < count:
+            before = still.counted[0]
+            still.engine.turn()
+            assert still.counted[0] - before <= most
+            while True:
+                try:
+                    got.append(endpoint.recv(65_536))
+                except BlockingIOError:
+                    break
+        assert [int.from_bytes(one[:4], "big") for one in got] == list(range(count))
+
+
+def test_a_turn_passes_on_a_bounded_number_of_answers(still: UdpRig) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as endpoint, flood(still, 1):
+        endpoint.bind(("127.0.0.1", 0))
+        still.serve(udp_rule(to(DNS)))
+        still.endpoints(DNS, endpoint.getsockname()[1])
+        while still.engine.turn() or not still.counted[0]:
+            pass
+        _, peer = endpoint.recvfrom(100)
+        for _ in range(200):
+            endpoint.sendto(b"a", peer)
+        turns = 0
+        while still.counted[1] < 200:
+            before = still.counted[1]
+            still.engine.turn()
+            assert still.counted[1] - before <= 64
+            turns += 1
+        assert turns >= 4
+
+
+async def test_a_flood_of_new_flows_does_not_hold_up_requests() -> None:
+    """Each datagram begins a flow, and ends another one. The request is answered while datagrams still wait."""
+    async with udp(udp_rule(to(DNS)), limits=Limits(max_flows=50)) as rig, answering(silent) as [endpoint]:
+        rig.endpoints(DNS, endpoint.port)
+        port = rig.listen()
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await quiet()
+            with clients(rig.place, 150) as many:
+                raw = [socket.socket(fileno=os.dup(one.socket.fileno())) for one in many]
+                for one in raw:
+                    one.sendto(b"a", rig.place[1:])
+                await stream.send_all(GET)
+                with trio.fail_after(PATIENCE):
+                    assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 404")
+                await soon(lambda: rig.counted[0] == 150)
+                for one in raw:
+                    one.close()
+        assert rig.flows == 50
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_flows_give_way_in_the_order_of_their_last_use(seed: int) -> None:
+    """Compared with an ordered dictionary."""
+    choose = random.Random(seed)
+    held: OrderedDict[int, int] = OrderedDict()
+    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=8)) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, 16) as many:
+            for i in range(300):
+                index = min(choose.randrange(16), choose.randrange(16))
+                await many[index].ask(b"%d" % i)
+                peer = endpoint.got[-1][1][1]
+                if index in held:
+                    assert held.pop(index) == peer
+                elif len(held) == 8:
+                    held.popitem(last=False)
+                held[index] = peer
+                assert rig.flows == len(held)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer needs memory of its own")
+async def test_a_flow_needs_less_than_half_a_kilobyte() -> None:
+    """Without an endpoint, because sockets are memory of the kernel; the record is the same."""
+
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def send(count: int, address: str) -> None:
+        for port in range(20_000, 20_000 + count):
+            with socket.socket(type=socket.SOCK_DGRAM) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind((address, port))
+                one.sendto(b"a", rig.place[1:])
+
+    async with udp(udp_rule()) as rig:
+        send(100, "127.0.1.0")
+        await soon(lambda: rig.flows == 100)
+        before = resident()
+        for i in range(100):
+            send(100, f"127.0.2.{i}")
+            await soon(lambda total=100 * i + 200: rig.flows == total)
+        assert (resident() - before) / 10_000 < 512
