@@ -23,17 +23,21 @@ import select
 import selectors
 import socket
 import ssl
+import struct
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.certificate import client_tls
+from bench.certificate import Pems, chain, client_tls
 from bench.process import keep_on, proxy_and_load_core, set_urgent
+from bench.soak.frames import conversation, fields, frame
 from fastroute import snapshot
 from fastroute.settings import Limits
 from fastroute.text import Table, write_page
@@ -67,12 +71,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 64
     secure: bool = False
     leaves: bool = False  # a client closes its connection after the first bytes of the response
+    each: int = 0  # bytes of responses after which a client does the same; 0: never
+    framed: bool = False  # clients speak HTTP/2
+    sealed: bool = False  # backends use TLS, with a chain of nine certificates with RSA keys of 4,096 bits,
+    closes: bool = False  # and close each connection after an answer
     filters: tuple[Any, ...] = ()
     retry: snapshot.Retry | None = None
     limits: Limits = Limits()
 
 
 MIRRORS = (snapshot.Mirror(backend="b"),) * 16
+WINDOWS = frame(8, 0, 0, struct.pack("!I", 2**31 - 65_536)) + frame(4, 0, 0, struct.pack("!HI", 4, 2**31 - 1))
+MANY_GETS, GETS = (conversation([(fields("GET", "/"), b"")] * count) + WINDOWS for count in (100, 16))
+LARGE = OK[:17] + b"Content-Length: %d\r\n\r\n" % (len(BLOCK) * 64) + BLOCK * 64
 WIDE = Limits(max_connections_per_client=100_000, max_handshakes=4096)
 CASES = {
     "small exchanges": Case(more=GET * 20),
@@ -104,6 +115,15 @@ CASES = {
     ),
     "new connections": Case(first=GET[:-2] + b"Connection: close\r\n\r\n"),
     "handshakes": Case(clients=500, leaves=True, limits=WIDE),
+    "HTTP/2, small exchanges": Case(first=MANY_GETS, each=3000, framed=True),
+    "HTTP/2, small exchanges, TLS": Case(first=MANY_GETS, each=3000, framed=True, secure=True),
+    "HTTP/2, large answers": Case(first=GETS, each=len(LARGE) * 15, answer=LARGE, framed=True),
+    "HTTP/2, large answers, TLS": Case(first=GETS, each=len(LARGE) * 15, answer=LARGE, framed=True, secure=True),
+    "HTTP/2, one-byte chunks": Case(
+        first=GETS, each=400_000 * 15, answer=CHUNKED + DRIP * 40 + b"0\r\n\r\n", framed=True
+    ),
+    "TLS to backends, handshakes": Case(more=GET, sealed=True, closes=True, clients=200),
+    "TLS to backends, large answers": Case(more=GET, answer=LARGE, sealed=True),
     "relief": Case(
         first=GET + LONG_GET[:-100], answer=b"", clients=600, limits=Limits(max_buffered=4 << 20, max_connections=65536)
     ),
@@ -148,8 +168,7 @@ class Control:
         return (self.took[-1] - self.took[len(self.took) // 2]) * 1e3
 
 
-def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
-    """Runs until the time is up, and writes the Result to `memory`."""
+def rig_of(case: Case, backend: int) -> Any:
     from https import SHOWN  # type: ignore[import-not-found]  # from tests/
     from rig import Rig, listener, rule  # type: ignore[import-not-found]  # from tests/
 
@@ -162,7 +181,17 @@ def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
         [listener(rig.port, tls=tls if secure else None)], rule("b", filters=case.filters, retry=case.retry)
     )
     rig.certificates.commit()
+    if case.sealed:
+        _, root = sealing()
+        tls_to = snapshot.BackendTLS(server_name=NAME, trust_anchors=root)
+        rig.upstreams.speak("b", snapshot.Backend(tls=tls_to))
     rig.put("b", backend)
+    return rig
+
+
+def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
+    """Runs until the time is up, and writes the Result to `memory`."""
+    rig = rig_of(case, backend)
     ports.send(rig.port)
     poll = select.poll()
     poll.register(rig.engine.fileno(), select.POLLIN)
@@ -203,6 +232,7 @@ class Side(msgspec.Struct):
     connection: Any
     output: memoryview
     later: bytes = b""
+    received: int = 0
 
     def send(self) -> bool:
         """Sends what its socket accepts. False: nothing is left."""
@@ -215,19 +245,42 @@ class Side(msgspec.Struct):
         return True
 
 
-def received(connection: Any, *, leaves: bool = False) -> bytes:
-    """One read; EOFError at the end, or if the peer `leaves` after the first bytes."""
+def received(connection: Any) -> bytes:
+    """One read; EOFError at the end."""
     data: bytes = connection.recv(262_144)
-    if not data or leaves:
-        raise EOFError
+    leave_if(not data)
     return data
+
+
+def leave_if(is_over: bool) -> None:
+    """EOFError if the connection is over."""
+    if is_over:
+        raise EOFError
 
 
 _WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+@cache
+def sealing() -> tuple[Pems, bytes]:
+    """The certificates of backends, and their root. Called first in the parent of the processes that use them."""
+    return chain(NAME)
+
+
+def server_tls() -> ssl.SSLContext:
+    """A context of a backend; with it each handshake is a full one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(sealing()[0].chain + sealing()[0].key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    context.num_tickets = 0
+    return context
+
+
 def run_backend(case: Case, ports: Any) -> None:
     """Answers each head; discards all other bytes."""
+    context = server_tls() if case.sealed else None
     chosen = selectors.DefaultSelector()
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listening.setblocking(False)
@@ -237,8 +290,10 @@ def run_backend(case: Case, ports: Any) -> None:
         for key, events in chosen.select():
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
-                    one = listening.accept()[0]
+                    one: Any = listening.accept()[0]
                     one.setblocking(False)
+                    if context:
+                        one = context.wrap_socket(one, server_side=True, do_handshake_on_connect=False)
                     chosen.register(one, selectors.EVENT_READ, Side(one, memoryview(b"")))
                 continue
             side: Side = key.data
@@ -247,9 +302,11 @@ def run_backend(case: Case, ports: Any) -> None:
                     heads = received(side.connection).count(b"\r\n\r\n")
                     if heads:
                         side.output = memoryview(bytes(side.output) + case.answer * heads)
+                had = len(side.output)
                 wanted = side.send()
+                leave_if(case.closes and had > 0 and not wanted)
             except _WAITS:
-                wanted = True
+                wanted = bool(side.output)
             except (OSError, EOFError):
                 chosen.unregister(side.connection)
                 side.connection.close()
@@ -266,6 +323,8 @@ def hello() -> bytes:
 
 def run_clients(case: Case, port: int) -> None:
     context = client_tls()
+    if case.framed:
+        context.set_alpn_protocols(["h2"])
     first = hello() if case.leaves else case.first
     chosen = selectors.DefaultSelector()
 
@@ -285,7 +344,8 @@ def run_clients(case: Case, port: int) -> None:
             side = key.data
             try:
                 if events & selectors.EVENT_READ:
-                    received(side.connection, leaves=case.leaves)
+                    side.received += len(received(side.connection))
+                    leave_if(case.leaves or 0 < case.each <= side.received)
                 if events & selectors.EVENT_WRITE and not side.send():
                     chosen.modify(side.connection, selectors.EVENT_READ, side)
             except _WAITS:
@@ -299,6 +359,8 @@ def run_clients(case: Case, port: int) -> None:
 
 def measure(case: Case, core: int, load_core: int) -> Result:
     memory = mmap.mmap(-1, 4096)
+    if case.sealed:
+        sealing()
     ours, theirs = multiprocessing.Pipe()
     made: list[BaseProcess] = []
 

@@ -49,7 +49,6 @@ from fastroute.ext.reactor.reactor cimport (
     end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
-from fastroute.ext.reactor.waiting cimport waiting_next
 from fastroute.ext.routing.router cimport is_secure
 from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
 from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
@@ -172,16 +171,11 @@ cdef void begin_secured(Reactor r, Connection *c) noexcept nogil:
         read_request(r, c)
 
 
-cdef bint downstream_shake(Reactor r) noexcept nogil:
-    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
-    if c is NULL:
-        return False
-    read_clock(r)
+cdef void downstream_shake(Reactor r, Connection *c) noexcept nogil:
     if handshake_resume(r, c):
         begin_secured(r, c)
     elif handshake_has_more(c):
         queue(r, c)
-    return True
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:

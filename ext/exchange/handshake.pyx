@@ -14,7 +14,7 @@ from fastroute.ext.reactor.counters cimport (
 from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, handshake_note, lend_readable, ship
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
-from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
+from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd, waiting_must
 from fastroute.ext.routing.router cimport Listener, find_listener
 from fastroute.ext.tls.hello cimport HELLO_MOST, Hello, hello_read
 from fastroute.ext.tls.tls cimport (
@@ -23,7 +23,6 @@ from fastroute.ext.tls.tls cimport (
 )
 
 cdef enum:
-    AT_ONCE = 1000          # microseconds of handshakes in one turn, after which further ones wait
     # Bytes of memory for output of all handshakes that the clients have not read: in the buffers, and in libssl for
     # long chains. What libssl needs for short ones is limited by the number of handshakes.
     UNREAD_MOST = 16777216
@@ -36,11 +35,11 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 
 cdef bint handshake_advance(Reactor r, Connection *c) noexcept nogil:
     if c.state == STATE_HANDSHAKE and not c.failed:
-        if c.grouped:
+        if c.tls.waiting.present:
             if c.ended:         # a client that has left costs no signature
                 handshake_fail(r, c, TLS_CLOSED)
             return False
-        if c.readable and must_wait(r):
+        if c.readable and waiting_must(&r.waiting):
             waiting_add(&r.waiting, &r.slab, c)
             return False
     return proceed(r, c)
@@ -56,11 +55,7 @@ cdef bint handshake_resume(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef bint handshake_has_more(const Connection *c) noexcept nogil:
-    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.grouped))
-
-
-cdef inline bint must_wait(Reactor r) noexcept nogil:
-    return r.waiting.flows.count != 0 or r.waiting.spent >= AT_ONCE
+    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.tls.waiting.present))
 
 
 cdef bint proceed(Reactor r, Connection *c) noexcept nogil:
@@ -113,7 +108,7 @@ cdef bint read_name(Reactor r, Connection *c, uint32_t size) noexcept nogil:
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
     """The handshake that is closed for a new one. In a flood, most of them wait."""
-    if r.waiting.flows.count > r.handshakes // 2:
+    if r.waiting.clients > r.handshakes // 2:
         return waiting_crowd(&r.waiting, &r.slab)
     return slab_at(&r.slab, r.shaking.first)
 

@@ -126,9 +126,6 @@ cdef struct Connection:
     Link rest                   # list of all idle upstream connections by age (resting.pxd)
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream
-    uint8_t grouped             # it is in a group (groups.pxd)
-    uint16_t group              # its number
-    Link group_link             # list of the group
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     Link timer_link             # list of the slot
@@ -155,6 +152,7 @@ cdef struct Connection:
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
     PoolKey *key                # holds a reference
+    uint16_t payer              # the namespace of the route that requested it (owner.pxd)
     uint8_t coding              # Coding of the body of the request
     Mirror *mirror              # owned; NULL: not a mirror
     uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
