@@ -23,7 +23,7 @@ from fastroute.ext.memory.buffer cimport (
     buffer_bytes, buffer_consume, buffer_free, buffer_reserve, buffer_size,
 )
 from fastroute.ext.memory.random cimport random_next
-from fastroute.ext.message.content cimport content_omit
+from fastroute.ext.message.content cimport content_is_whole, content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2
@@ -261,9 +261,12 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
 
 
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
-    """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends."""
+    """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends. Some clients send the
+    end of a request after its content, and fail if the stream is reset before that."""
+    cdef bint is_whole = content_is_whole(&c.exchange.request_body)
     close_exchange(r, c)
     if c.layer == LAYER_STREAM:
+        c.stream.whole = is_whole
         if verdict == VERDICT_RESET:
             break_down(r, c)
         else:
