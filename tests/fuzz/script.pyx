@@ -51,13 +51,14 @@ cdef void script_read(Input *input, Script *client, Script *backend) noexcept no
     cdef uint8_t kind = choice(input, KINDS)
     cdef uint8_t flags = choice(input, 255)
     cdef uint8_t stream = choice(input, 255)
-    cdef uint32_t size = min(<uint32_t> choice(input, 255), <uint32_t> (input.end - input.at))
+    cdef uint32_t size = choice(input, 255)
     cdef const uint8_t *payload = input.at
     cdef bint of_backend = kind >= CLIENT_KINDS
     cdef Script *script = backend if of_backend else client
     cdef const char *fields
-    cdef uint32_t whole = size
+    cdef uint32_t whole
     cdef uint8_t[FRAME_HEAD] head
+    size = whole = min(size, <uint32_t> (input.end - payload))
     input.at += size
     if of_backend:
         kind -= CLIENT_KINDS
