@@ -96,11 +96,14 @@ class Handshakes:
 
 
 def flood(port: int) -> None:
-    """Keeps BACKENDS requests in progress; runs without end."""
+    """Keeps BACKENDS requests in progress."""
     with selectors.DefaultSelector() as selector:
         while True:
             while len(selector.get_map()) < BACKENDS:
-                one = socket.create_connection(("127.0.0.1", port), 5)
+                try:
+                    one = socket.create_connection(("127.0.0.1", port), 5)
+                except ConnectionRefusedError:
+                    return  # the measurement is over
                 one.sendall(request("flooding"))
                 selector.register(one, selectors.EVENT_READ)
             for key, _ in selector.select(0.05):
@@ -114,6 +117,7 @@ def answer(listening: socket.socket, context: ssl.SSLContext | None) -> None:
 
     def serve(one: socket.socket) -> None:
         with contextlib.suppress(OSError), one:
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream = one if context is None else context.wrap_socket(one, server_side=True)
             while stream.recv(4096):
                 stream.sendall(OK if context else KEPT)

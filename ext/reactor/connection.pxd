@@ -59,7 +59,6 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     Link link                   # list of the parent's streams (Parent.streams)
     uint8_t over                # nothing can be sent any more: reset, or the parent has ended
     uint8_t said_end            # the end of what the gateway sends was framed
-    uint8_t whole               # the peer owes at most its end: the content that it declared has arrived
     uint16_t fault              # upstream: LocalReason for which its parent was not established
     uint32_t credit             # bytes that were taken and not announced to the peer yet
     uint32_t untaken            # bytes sent for which the peer has not opened the window again
@@ -78,6 +77,7 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     uint8_t bodiless            # no content may be sent
     uint8_t waits               # its answer waits until the batch of the parent has room
     uint8_t refused             # the peer has not processed it
+    uint8_t whole               # the peer owes at most its end: the content that it declared has arrived
 
 cdef struct Parent:             # what a connection that carries streams owns (parent.pxd); one block of memory
     void *state                 # of the protocol
