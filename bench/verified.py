@@ -3,10 +3,10 @@ all at the same time.
 
 A worker serves routes of three namespaces. `flooding` has a TLS backend with a chain of nine certificates with RSA
 keys of 4,096 bits. It computes its part of each handshake, waits until BACKENDS of them are ready, and then sends all
-of them at once: the gateway must verify all chains. Each request needs a new connection. Meanwhile two victims
-measure: a request on a kept connection to a plain backend, and a request to a TLS backend of their own that closes
-each connection. Reported are the median, the 99th percentile and the maximum in milliseconds, in quiet and in the
-flood. The limit is a delay of 50 ms.
+of them at once: the gateway must verify all chains, and sign with an RSA key of 4,096 bits that it shows to backends.
+Each request needs a new connection. Meanwhile two victims measure: a request on a kept connection to a plain backend,
+and a request to a TLS backend of their own that closes each connection. Reported are the median, the 99th percentile
+and the maximum in milliseconds, in quiet and in the flood. The limit is a delay of 50 ms.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.certificate import Pems, chain, self_signed
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bench.certificate import Pems, chain, secret_document, self_signed
 from bench.flood import line
 from bench.served import serving
 from bench.soak.world import policy, server_tls
@@ -71,6 +73,7 @@ class Handshakes:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         context.num_tickets = 0  # each handshake is a full one
+        context.verify_mode = ssl.CERT_REQUIRED  # so the gateway signs with its own key, too
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
 
     def run(self) -> None:
@@ -171,7 +174,9 @@ def prepared(folder: Path) -> Iterator[tuple[int, Handshakes]]:
         threading.Thread(target=answer, args=(listening, context), daemon=True).start()
     ports = {one: one.getsockname()[1] for one in (slow.listening, plain, secure)}
     teams = team("plain", ports[plain]) + team("secure", ports[secure], own.chain)
-    (folder / "world.yaml").write_text(GATEWAY + team("flooding", ports[slow.listening], root) + teams)
+    gateway = GATEWAY.replace("  listeners:", "  tls: {backend: {clientCertificateRef: {name: own}}}\n  listeners:")
+    shown = secret_document("own", self_signed("gateway.example", rsa.generate_private_key(65537, 4096)))
+    (folder / "world.yaml").write_text(gateway + shown + team("flooding", ports[slow.listening], root) + teams)
     with serving(folder / "world.yaml") as served:
         yield served.port, slow
 

@@ -55,7 +55,7 @@ async def mutant(channel: Any) -> None:
 
 
 async def leave(channel: Any) -> None:
-    await channel.link.leave(channel.id - random.choice((0, 2)))
+    await channel.link.leave(max(0, channel.id - random.choice((0, 2))))
     await channel.send(ANSWERS["plain"][0][0])
 
 
