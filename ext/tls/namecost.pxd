@@ -1,0 +1,14 @@
+# What the name constraints of CAs cost: libcrypto compares each of them with each name of each certificate below it.
+
+from fastroute.ext.tls.openssl cimport X509, X509_STORE_CTX
+
+
+cdef enum:
+    # Bytes of the certificates that a peer shows, times bytes of all name constraints: the comparisons take at most about
+    # 5 ms, whatever the lengths of the names are.
+    COMPARED_MOST = 33554432
+
+# Bytes of the name constraints of a certificate.
+cdef unsigned int constraints_of(const X509 *certificate) noexcept nogil
+# Whether the verification would compare too much. Counts all trust anchors, although a chain has only some of them.
+cdef bint are_names_costly(const X509_STORE_CTX *chain) noexcept nogil
