@@ -1,5 +1,5 @@
-"""CA certificates with name constraints: each of them is compared with each name of a certificate, in one step of the
-engine. If that could take long, the certificate is refused before it is verified."""
+"""Certificates whose names are expensive: each name is parsed several times, and compared with each name constraint of
+a CA, in one step of the engine. If that could take long, the certificate is refused before it is verified."""
 
 import datetime
 from functools import cache
@@ -28,12 +28,13 @@ class Pair(NamedTuple):
 
 
 @cache
-def pair(constraints: int, names: int) -> Pair:
-    """A CA with so many excluded names, and a certificate for HOST and so many other names."""
+def pair(constraints: int, names: int, *, short: bool = False) -> Pair:
+    """A CA with so many excluded names, and a certificate for HOST and so many other names. `short`: empty ones."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     subjects = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in ("root", "leaf")]
     excluded = [x509.DNSName(f"{LONG}{number:04x}") for number in range(constraints)]
-    shown = [x509.DNSName(HOST), *(x509.DNSName(f"x.{LONG}{number + constraints:04x}") for number in range(names))]
+    others = ("" if short else f"x.{LONG}{number + constraints:04x}" for number in range(names))
+    shown = [x509.DNSName(HOST), *map(x509.DNSName, others)]
     extensions = (
         (x509.BasicConstraints(ca=True, path_length=None), x509.NameConstraints(None, excluded)),
         (x509.SubjectAlternativeName(shown),),
@@ -67,6 +68,17 @@ async def test_a_backend(constraints: int, names: int, status: int) -> None:
         if status != 200:
             assert rig.lines()[0]["reason"] == "upstream_certificate_invalid"
             assert "too expensive" in str(rig.engine.tls_faults())
+
+
+@pytest.mark.parametrize(("names", "status"), [(1500, 200), (2500, 502), (30_000, 502)])
+async def test_a_backend_with_many_short_names(names: int, status: int) -> None:
+    root, leaf = pair(1, names, short=True)
+    async with backends(secured(showing(leaf), answering)) as [backend], running(rule("b")) as rig:
+        rig.upstreams.speak("b", tls_to(trust_anchors=root))
+        rig.put("b", backend.port)
+        client = await connect(rig.port)
+        await client.send(GET)
+        assert (await client.response())[0] == status
 
 
 @pytest.mark.parametrize(("constraints", "names", "status"), [(1, 1, 200), (50, 30, 200), (3000, 30, 0)])
