@@ -51,11 +51,14 @@ def switched(head: bytes) -> bytes:
 
 
 class Backend:
-    """Serves requests on a connection until it ends; never raises."""
+    """Serves requests on a connection until it ends, or for `patience` seconds; never raises."""
+
+    def __init__(self, patience: float = 30) -> None:
+        self._patience = patience
 
     async def serve(self, stream: Any) -> None:
         try:
-            with trio.move_on_after(30):
+            with trio.move_on_after(self._patience):
                 while await self._answer_one(stream):
                     pass
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):

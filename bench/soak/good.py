@@ -5,6 +5,7 @@ They run in a process of their own together with their backends, so that the oth
 """
 
 import json
+import math
 import ssl
 import sys
 import time
@@ -196,9 +197,10 @@ def _quantiles(seconds: list[float]) -> list[float]:
 async def run(chosen: Chosen) -> dict[str, object]:
     good = Good(chosen.port, chosen.secure_port)
     tls = server_tls(chosen.pems)
+    plain = Backend(math.inf).serve
     served = {
-        "cherries": Backend().serve,
-        "good-tls": secured(Backend().serve, tls),
+        "cherries": plain,
+        "good-tls": secured(plain, tls),
         "good-calls": Http2Backend().serve,
     }
     async with trio.open_nursery() as nursery:

@@ -74,7 +74,7 @@ class Http2Clients:
             if ask.status != 200 and (ask.status != 502 or method == "GET"):
                 self._fault(f"HTTP/2 {method} {path}: {ask.status}, reset {ask.reset}")
             elif ask.status == 200 and not ask.body:
-                self._fault(f"HTTP/2 {method} {path}: no content")
+                self._fault(f"HTTP/2 {method} {path}: no content, reset {ask.reset}")
 
         async with session(await self._open()) as link, trio.open_nursery() as nursery:
             for _ in range(random.randrange(1, STREAMS)):

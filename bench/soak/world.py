@@ -83,7 +83,7 @@ metadata: {{name: r, namespace: infra}}
 spec:
   parentRefs: [{{name: gw}}]
   rules:
-  - timeouts: {{request: 1s}}
+  - timeouts: {{request: 15s}}
     filters:
     - type: RequestHeaderModifier
       requestHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}], add: [{{name: X-A, value: b}}], remove: [x-c]}}
@@ -113,7 +113,7 @@ def forwarding(path: str, name: str) -> str:
     """A rule that sends the requests below a path to a team."""
     return f"""
   - matches: [{{path: {{type: PathPrefix, value: /{path}}}}}]
-    timeouts: {{request: 1s}}
+    timeouts: {{request: 15s}}
     backendRefs: [{{name: s, namespace: {name}, port: 80}}]"""
 
 
