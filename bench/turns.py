@@ -8,8 +8,9 @@ in wall time, which is the value of `fastroute_worst_turn_seconds`, the 99.9th p
 bytes that the engine received from clients. A turn waits up to 2.2 ms for more events, so its wall time is more than
 its CPU time. The CPU time of a thread includes interrupts, and memory that the host of a virtual machine must provide
 first. So after each turn the thread does a fixed amount of similar work (copies through a socket) that takes about as
-long. NOISE is by how much the longest of these took longer than the median. The limit is 3 ms of CPU time plus NOISE;
-exit code 1 above it.
+long. NOISE is by how much the longest of these took longer than the median. The limit is 3 ms of CPU time plus NOISE,
+and 3.5 ms more with TLS to backends, because a turn has one step of a handshake that cannot be divided; exit code 1
+above it.
 """
 
 import argparse
@@ -47,6 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 SECONDS = 4.0
 WARM = 0.7  # seconds before a measurement, in which pools and caches are filled
 LIMIT = 3.0  # milliseconds
+STEP = 3.5  # milliseconds more for one step of a handshake with a backend, which cannot be divided
 NAME = "a.example.com"
 GET = b"GET / HTTP/1.1\r\nHost: a.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -387,6 +389,10 @@ def measure(case: Case, core: int, load_core: int) -> Result:
     return msgspec.json.decode(memory[:].rstrip(b"\0"), type=Result)
 
 
+def is_met(case: Case, found: Result) -> bool:
+    return found.cpu <= LIMIT + found.noise + (STEP if case.sealed else 0)
+
+
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m bench.turns", description=__doc__)
     words.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -405,12 +411,12 @@ def main() -> int:
             f"{one.noise:.2f}",
             str(one.turns),
             f"{one.received / 2**20:.0f}",
-            "met" if one.cpu <= LIMIT + one.noise else "EXCEEDED",
+            "met" if is_met(CASES[name], one) else "EXCEEDED",
         )
         for name, one in found.items()
     )
     write_page([Table(("CASE", "CPU MS", "WALL MS", "99.9 % MS", "NOISE MS", "TURNS", "RECEIVED MIB", "LIMIT"), rows)])
-    return 0 if all(one.cpu <= LIMIT + one.noise for one in found.values()) else 1
+    return 0 if all(is_met(CASES[name], one) for name, one in found.items()) else 1
 
 
 if __name__ == "__main__":
