@@ -9,8 +9,8 @@ A turn is a sequence of steps: an event, a visit, a deadline, some connections t
 read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
 that, and late in a turn it reads less (`portion`), for an end within LONGEST, which most turns meet. A handshake step
 cannot be divided: libssl computes a signature at once, which takes 4 ms with the largest key of the gateway, and verifies
-all certificates of a backend or a client at once, which takes 2 ms with the longest chain of the largest allowed keys
-(tls/keycost). So a turn has at most one step of a handshake that takes longer than AT_ONCE: all others wait after it
+all certificates of a backend or a client at once, which takes a few milliseconds with the largest keys and the most names
+that are allowed (tls/keycost, tls/namecost). So a turn has at most one step of a handshake that takes longer than AT_ONCE: all others wait after it
 (reactor/waiting), and events that have arrived meanwhile come before the next one.
 
 The search for connections to end and handshakes that wait have parts of BUDGET for themselves, in which no other step

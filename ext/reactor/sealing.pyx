@@ -56,10 +56,15 @@ cdef int greet(Reactor r, Connection *u) noexcept nogil:
 cdef int answer(Reactor r, Connection *u) noexcept nogil:
     """Reads once, and continues the handshake with it. Returns like sealing_advance."""
     cdef long size = receive_sealed(r, u, r.sealed, READ_MOST)
+    cdef uint64_t begun
     cdef int outcome
-    if size < 0:
-        return -1
-    outcome = shake(r, u, <uint32_t> size) if size else 0
+    if size <= 0:
+        return -1 if size < 0 else 0
+    read_clock(r)
+    begun = r.now
+    outcome = shake(r, u, <uint32_t> size)
+    read_clock(r)
+    waiting_charge(&r.waiting, u, r.now - begun, r.milliseconds)    # not the ClientHello: then others could wait for ever
     if outcome == 0 and u.readable:
         queue(r, u)
     return outcome
@@ -68,19 +73,12 @@ cdef int answer(Reactor r, Connection *u) noexcept nogil:
 cdef int shake(Reactor r, Connection *u, uint32_t size) noexcept nogil:
     """Passes the bytes in `Reactor.sealed` to libssl, and its output to the backend. Returns like sealing_advance."""
     cdef int progress = PROGRESS_FULL
-    cdef bint sent = True
-    cdef uint64_t begun
-    read_clock(r)
-    begun = r.now
     r.pipe.input = r.sealed
     r.pipe.input_size = size
-    while progress == PROGRESS_FULL and sent:
+    while progress == PROGRESS_FULL:
         progress = tls_handshake(u.tls)
-        sent = send_sealed(r, u)
-    read_clock(r)
-    waiting_charge(&r.waiting, u, r.now - begun, r.milliseconds)
-    if not sent:
-        return -1
+        if not send_sealed(r, u):
+            return -1
     if progress == PROGRESS_WAIT:
         return 0
     if progress != PROGRESS_DONE or buffer_append(&u.tls.input, r.pipe.input, r.pipe.input_size) < 0:
