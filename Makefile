@@ -1,5 +1,5 @@
 # The targets call the scripts in .ci/, which have the documentation. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
-.PHONY: demo test check fmt build bench fuzz cluster conformance interop h2spec image lock wheels release clean
+.PHONY: demo test check fmt build bench fuzz soak cluster conformance interop h2spec image lock wheels release clean
 demo: ; @.ci/prepare run && .ci/build && .venv/bin/fastroute demo $(ARGS)
 test: ; @.ci/prepare test && .ci/build && .ci/test
 check: ; @.ci/prepare test && .ci/build && .ci/check
@@ -7,6 +7,7 @@ fmt: ; @.ci/prepare test && .venv/bin/ruff format . && .venv/bin/ruff check --fi
 build: ; @.ci/prepare run && .ci/build
 bench: ; @.ci/prepare test && .ci/build && .venv/bin/python -m bench $(ARGS)
 fuzz: ; @.ci/prepare test && .ci/fuzz $(or $(MINUTES),1) $(TARGET)
+soak: ; @.ci/prepare test && .ci/sanitize -m bench.soak --minutes $(or $(MINUTES),10) $(ARGS)
 cluster: ; @.ci/prepare test && .ci/build && .ci/cluster cluster $(ARGS)
 conformance: ; @.ci/prepare test && .ci/build && .ci/cluster conformance $(if $(API),--api $(API)) $(if $(PROFILES),--profiles $(PROFILES)) $(if $(TEST),--test $(TEST)) $(ARGS)
 interop: ; @.ci/prepare test && .ci/build && INTEROP_RESULTS=1 .ci/cluster pytest tests/http2/interop

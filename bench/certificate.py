@@ -43,6 +43,28 @@ def self_signed(host: str = HOST, key: rsa.RSAPrivateKey | None = None) -> Pems:
     return Pems(signed.public_bytes(pem), private)
 
 
+def chain(host: str = HOST, bits: int = 4096, length: int = 9) -> tuple[Pems, bytes]:
+    """A certificate for `host` behind `length - 1` CAs, and their root. All have one RSA key."""
+    own = rsa.generate_private_key(65537, bits)
+    now = datetime.now(UTC)
+    made: list[bytes] = []
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA {number}")]) for number in range(length)]
+    for number in range(length + 1):
+        builder = x509.CertificateBuilder().issuer_name(names[max(number - 1, 0)]).public_key(own.public_key())
+        builder = builder.serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=30))
+        if number < length:
+            builder = builder.subject_name(names[number])
+            builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        else:
+            builder = builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        made.append(builder.sign(own, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    pem = serialization.Encoding.PEM
+    private = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Pems(b"".join(reversed(made[1:])), private), made[0]
+
+
 def secret(name: str, pems: Pems | None = None, namespace: str = NAMESPACE) -> dict[str, Any]:
     """Without `pems` with a new certificate for HOST."""
     chain, key = pems or self_signed()

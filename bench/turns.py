@@ -8,8 +8,9 @@ in wall time, which is the value of `fastroute_worst_turn_seconds`, the 99.9th p
 bytes that the engine received from clients. A turn waits up to 2.2 ms for more events, so its wall time is more than
 its CPU time. The CPU time of a thread includes interrupts, and memory that the host of a virtual machine must provide
 first. So after each turn the thread does a fixed amount of similar work (copies through a socket) that takes about as
-long. NOISE is by how much the longest of these took longer than the median. The limit is 3 ms of CPU time plus NOISE;
-exit code 1 above it.
+long. NOISE is by how much the longest of these took longer than the median. The limit is 3 ms of CPU time plus NOISE,
+and 3.5 ms more with TLS to backends, because a turn has one step of a handshake that cannot be divided; exit code 1
+above it.
 """
 
 import argparse
@@ -23,17 +24,21 @@ import select
 import selectors
 import socket
 import ssl
+import struct
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.certificate import client_tls
+from bench.certificate import Pems, chain, client_tls
 from bench.process import keep_on, proxy_and_load_core, set_urgent
+from bench.soak.frames import conversation, fields, frame
 from fastroute import snapshot
 from fastroute.settings import Limits
 from fastroute.text import Table, write_page
@@ -43,6 +48,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 SECONDS = 4.0
 WARM = 0.7  # seconds before a measurement, in which pools and caches are filled
 LIMIT = 3.0  # milliseconds
+STEP = 3.5  # milliseconds more for one step of a handshake with a backend, which cannot be divided
 NAME = "a.example.com"
 GET = b"GET / HTTP/1.1\r\nHost: a.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -67,12 +73,19 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 64
     secure: bool = False
     leaves: bool = False  # a client closes its connection after the first bytes of the response
+    each: int = 0  # bytes of responses after which a client does the same; 0: never
+    framed: bool = False  # clients speak HTTP/2
+    sealed: bool = False  # backends use TLS, with a chain of nine certificates with RSA keys of 4,096 bits,
+    closes: bool = False  # and close each connection after an answer
     filters: tuple[Any, ...] = ()
     retry: snapshot.Retry | None = None
     limits: Limits = Limits()
 
 
 MIRRORS = (snapshot.Mirror(backend="b"),) * 16
+WINDOWS = frame(8, 0, 0, struct.pack("!I", 2**31 - 65_536)) + frame(4, 0, 0, struct.pack("!HI", 4, 2**31 - 1))
+MANY_GETS, GETS = (conversation([(fields("GET", "/"), b"")] * count) + WINDOWS for count in (100, 16))
+LARGE = OK[:17] + b"Content-Length: %d\r\n\r\n" % (len(BLOCK) * 64) + BLOCK * 64
 WIDE = Limits(max_connections_per_client=100_000, max_handshakes=4096)
 CASES = {
     "small exchanges": Case(more=GET * 20),
@@ -104,6 +117,15 @@ CASES = {
     ),
     "new connections": Case(first=GET[:-2] + b"Connection: close\r\n\r\n"),
     "handshakes": Case(clients=500, leaves=True, limits=WIDE),
+    "HTTP/2, small exchanges": Case(first=MANY_GETS, each=3000, framed=True),
+    "HTTP/2, small exchanges, TLS": Case(first=MANY_GETS, each=3000, framed=True, secure=True),
+    "HTTP/2, large answers": Case(first=GETS, each=len(LARGE) * 15, answer=LARGE, framed=True),
+    "HTTP/2, large answers, TLS": Case(first=GETS, each=len(LARGE) * 15, answer=LARGE, framed=True, secure=True),
+    "HTTP/2, one-byte chunks": Case(
+        first=GETS, each=400_000 * 15, answer=CHUNKED + DRIP * 40 + b"0\r\n\r\n", framed=True
+    ),
+    "TLS to backends, handshakes": Case(more=GET, sealed=True, closes=True, clients=200),
+    "TLS to backends, large answers": Case(more=GET, answer=LARGE, sealed=True),
     "relief": Case(
         first=GET + LONG_GET[:-100], answer=b"", clients=600, limits=Limits(max_buffered=4 << 20, max_connections=65536)
     ),
@@ -148,8 +170,7 @@ class Control:
         return (self.took[-1] - self.took[len(self.took) // 2]) * 1e3
 
 
-def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
-    """Runs until the time is up, and writes the Result to `memory`."""
+def rig_of(case: Case, backend: int) -> Any:
     from https import SHOWN  # type: ignore[import-not-found]  # from tests/
     from rig import Rig, listener, rule  # type: ignore[import-not-found]  # from tests/
 
@@ -162,7 +183,17 @@ def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
         [listener(rig.port, tls=tls if secure else None)], rule("b", filters=case.filters, retry=case.retry)
     )
     rig.certificates.commit()
+    if case.sealed:
+        _, root = sealing()
+        tls_to = snapshot.BackendTLS(server_name=NAME, trust_anchors=root)
+        rig.upstreams.speak("b", snapshot.Backend(tls=tls_to))
     rig.put("b", backend)
+    return rig
+
+
+def run_engine(case: Case, backend: int, memory: mmap.mmap, ports: Any) -> None:
+    """Runs until the time is up, and writes the Result to `memory`."""
+    rig = rig_of(case, backend)
     ports.send(rig.port)
     poll = select.poll()
     poll.register(rig.engine.fileno(), select.POLLIN)
@@ -203,6 +234,7 @@ class Side(msgspec.Struct):
     connection: Any
     output: memoryview
     later: bytes = b""
+    received: int = 0
 
     def send(self) -> bool:
         """Sends what its socket accepts. False: nothing is left."""
@@ -215,19 +247,42 @@ class Side(msgspec.Struct):
         return True
 
 
-def received(connection: Any, *, leaves: bool = False) -> bytes:
-    """One read; EOFError at the end, or if the peer `leaves` after the first bytes."""
+def received(connection: Any) -> bytes:
+    """One read; EOFError at the end."""
     data: bytes = connection.recv(262_144)
-    if not data or leaves:
-        raise EOFError
+    leave_if(not data)
     return data
+
+
+def leave_if(is_over: bool) -> None:
+    """EOFError if the connection is over."""
+    if is_over:
+        raise EOFError
 
 
 _WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+@cache
+def sealing() -> tuple[Pems, bytes]:
+    """The certificates of backends, and their root. Called first in the parent of the processes that use them."""
+    return chain(NAME)
+
+
+def server_tls() -> ssl.SSLContext:
+    """A context of a backend; with it each handshake is a full one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(sealing()[0].chain + sealing()[0].key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    context.num_tickets = 0
+    return context
+
+
 def run_backend(case: Case, ports: Any) -> None:
     """Answers each head; discards all other bytes."""
+    context = server_tls() if case.sealed else None
     chosen = selectors.DefaultSelector()
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     listening.setblocking(False)
@@ -237,8 +292,10 @@ def run_backend(case: Case, ports: Any) -> None:
         for key, events in chosen.select():
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
-                    one = listening.accept()[0]
+                    one: Any = listening.accept()[0]
                     one.setblocking(False)
+                    if context:
+                        one = context.wrap_socket(one, server_side=True, do_handshake_on_connect=False)
                     chosen.register(one, selectors.EVENT_READ, Side(one, memoryview(b"")))
                 continue
             side: Side = key.data
@@ -247,9 +304,11 @@ def run_backend(case: Case, ports: Any) -> None:
                     heads = received(side.connection).count(b"\r\n\r\n")
                     if heads:
                         side.output = memoryview(bytes(side.output) + case.answer * heads)
+                had = len(side.output)
                 wanted = side.send()
+                leave_if(case.closes and had > 0 and not wanted)
             except _WAITS:
-                wanted = True
+                wanted = bool(side.output)
             except (OSError, EOFError):
                 chosen.unregister(side.connection)
                 side.connection.close()
@@ -266,6 +325,8 @@ def hello() -> bytes:
 
 def run_clients(case: Case, port: int) -> None:
     context = client_tls()
+    if case.framed:
+        context.set_alpn_protocols(["h2"])
     first = hello() if case.leaves else case.first
     chosen = selectors.DefaultSelector()
 
@@ -285,7 +346,8 @@ def run_clients(case: Case, port: int) -> None:
             side = key.data
             try:
                 if events & selectors.EVENT_READ:
-                    received(side.connection, leaves=case.leaves)
+                    side.received += len(received(side.connection))
+                    leave_if(case.leaves or 0 < case.each <= side.received)
                 if events & selectors.EVENT_WRITE and not side.send():
                     chosen.modify(side.connection, selectors.EVENT_READ, side)
             except _WAITS:
@@ -299,6 +361,8 @@ def run_clients(case: Case, port: int) -> None:
 
 def measure(case: Case, core: int, load_core: int) -> Result:
     memory = mmap.mmap(-1, 4096)
+    if case.sealed:
+        sealing()
     ours, theirs = multiprocessing.Pipe()
     made: list[BaseProcess] = []
 
@@ -325,6 +389,10 @@ def measure(case: Case, core: int, load_core: int) -> Result:
     return msgspec.json.decode(memory[:].rstrip(b"\0"), type=Result)
 
 
+def is_met(case: Case, found: Result) -> bool:
+    return found.cpu <= LIMIT + found.noise + (STEP if case.sealed else 0)
+
+
 def main() -> int:
     words = argparse.ArgumentParser(prog="python -m bench.turns", description=__doc__)
     words.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -343,12 +411,12 @@ def main() -> int:
             f"{one.noise:.2f}",
             str(one.turns),
             f"{one.received / 2**20:.0f}",
-            "met" if one.cpu <= LIMIT + one.noise else "EXCEEDED",
+            "met" if is_met(CASES[name], one) else "EXCEEDED",
         )
         for name, one in found.items()
     )
     write_page([Table(("CASE", "CPU MS", "WALL MS", "99.9 % MS", "NOISE MS", "TURNS", "RECEIVED MIB", "LIMIT"), rows)])
-    return 0 if all(one.cpu <= LIMIT + one.noise for one in found.values()) else 1
+    return 0 if all(is_met(CASES[name], one) for name, one in found.items()) else 1
 
 
 if __name__ == "__main__":

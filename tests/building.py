@@ -27,7 +27,7 @@ def build(package: str, folder: str, libfuzzer: str = "") -> None:
     from setuptools import Extension, setup
 
     def extension(path: Path) -> Extension:
-        compile_, link = ["-O1", "-g1", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing"], []
+        compile_, link = ["-O1", "-g1", "-Wno-unused-function", "-Wno-cpp", "-fno-strict-aliasing"], ["-lcrypto"]
         if libfuzzer:
             compile_ += ["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=undefined"]
             link += ["-fsanitize=address,undefined", "-shared-libasan"]

@@ -1,9 +1,11 @@
 """`python -m bench.soak`: minutes of mixed load against `fastroute serve`, a part of it mutated, beside good clients.
 
-Backends misbehave in every way a socket allows, and send mutated responses. Clients send valid, truncated and reset
-requests, half of them over TLS. A share of the traffic (--mutated) is mutated: request heads, chunked bodies, responses
-of backends, TLS records, PROXY headers. Manifests and certificates change continuously. Meanwhile a few good clients
-send requests on a route of their own, and are measured.
+Clients speak HTTP/1.1 and HTTP/2, half of them over TLS, and gRPC, gRPC-Web and WebSockets. So do the backends, some of
+them with TLS. Backends misbehave in every way a socket allows, and send mutated responses. Clients send valid, cut and
+reset requests. A share of the traffic (--mutated) is mutated: request heads, chunked bodies, responses of backends,
+frames of HTTP/2 in both directions, TLS records of clients and backends, PROXY headers. Manifests, certificates and the
+CA certificates for backends change continuously. Meanwhile a few good clients send requests on routes of their own, and
+are measured.
 
 It reports the errors and latencies of the good clients, and the resident memory and the descriptors of each process
 over time. It fails if the server or a worker ends, a sanitizer reports an error, a good or valid request gets a wrong
@@ -19,16 +21,22 @@ import random
 import resource
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import trio
 
+from bench.certificate import self_signed
 from bench.peers import free_port
 from bench.soak.backends import Backend
 from bench.soak.clients import Clients
+from bench.soak.good import Chosen
+from bench.soak.http2_backends import Http2Backend, scrambling, secured
 from bench.soak.server import Server
-from bench.soak.world import ADDRESSES, TEAMS, World
+from bench.soak.world import ADDRESSES, TEAMS, World, server_tls
 from fastroute import notation
 
 EDITS = 2  # per second
@@ -42,13 +50,17 @@ class Soak:
     def __init__(self, chosen: argparse.Namespace, folder: Path) -> None:
         self._chosen = chosen
         self._ports = {name: free_port() for name in TEAMS}
-        self._world = World(folder, self._ports)
+        pems = self_signed()
+        self._pems = folder.with_suffix(".pem")
+        self._pems.write_bytes(pems.chain + pems.key)
+        self._world = World(folder, self._ports, pems)
         self._world.edit(0)
         offset = 20_000 + random.randrange(5_000)
         proxied = offset + 5_000
         self.clients = Clients(80 + offset, 443 + offset, proxied - offset, chosen.mutated)
-        self._good = ("bench.soak.good", 80 + offset, 443 + offset, self._ports["cherries"], chosen.minutes * 60)
+        self._good = Chosen(80 + offset, 443 + offset, self._ports, str(self._pems), chosen.minutes * 60)
         self._good_report: dict[str, object] = {}
+        self._http2 = Http2Backend()
         self.servers = (
             Server("plain", folder, offset, "--workers", "2"),
             Server("proxied", folder, proxied, "--workers", "1", "--proxy-protocol", "--trusted-proxies", "127.0.0.1"),
@@ -56,9 +68,9 @@ class Soak:
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            for team, address in product(set(TEAMS) - {"cherries"}, ADDRESSES):
+            for (team, serve), address in product(self._backends().items(), ADDRESSES):
                 listeners = await trio.open_tcp_listeners(self._ports[team], host=address, backlog=512)
-                nursery.start_soon(trio.serve_listeners, Backend().serve, listeners)
+                nursery.start_soon(trio.serve_listeners, serve, listeners)
             try:
                 for server in self.servers:
                     await server.wait_ready()
@@ -73,6 +85,20 @@ class Soak:
                     for server in self.servers:
                         await server.stop()
             nursery.cancel_scope.cancel()
+
+    def _backends(self) -> dict[str, Callable[[Any], Awaitable[None]]]:
+        """By team: all but those of the good clients."""
+        plain, tls = Backend().serve, server_tls(self._pems)
+        return {
+            "apples": plain,
+            "bananas": plain,
+            "wild": plain,
+            "dates": self._http2.serve,
+            "elder": secured(plain, tls),
+            "figs": secured(self._http2.serve, server_tls(self._pems, "h2")),
+            "frames": Http2Backend(wild=True).serve,
+            "scrambled": scrambling(tls),
+        }
 
     def _sample(self) -> None:
         for server in self.servers:
@@ -94,7 +120,8 @@ class Soak:
                     self._sample()
 
     async def _run_good(self) -> None:
-        done = await trio.run_process([sys.executable, "-m", *map(str, self._good)], capture_stdout=True)
+        words = ["-m", "bench.soak.good", msgspec.json.encode(self._good).decode()]
+        done = await trio.run_process([sys.executable, *words], capture_stdout=True)
         self._good_report = json.loads(done.stdout)
 
     def report(self) -> dict[str, object]:
@@ -104,10 +131,11 @@ class Soak:
             json.loads(line)
         faults += ["good clients"] if self._good_report.get("errors", 1) else []
         faults += ["wrong responses"] if self.clients.wrong else []
+        faults += ["wrong frames"] if self._http2.wrong else []
         return {
             "faults": faults,
             "good clients": self._good_report,
-            "wrong": self.clients.wrong[:20],
+            "wrong": [*self.clients.wrong[:20], *self._http2.wrong[:20]],
             "results": dict(sorted(self.clients.counts.items())),
             "servers": [server.report() for server in self.servers],
             "access log lines": len(lines),

@@ -1,8 +1,12 @@
-"""Backends with raw HTTP/1.1. The path of a request selects their behaviour: /BEHAVIOUR/… or /wild/BEHAVIOUR/…"""
+"""Backends with raw HTTP/1.1. The path of a request selects their behaviour: /BEHAVIOUR/… or /GROUP/BEHAVIOUR/…, with a
+group of GROUPS."""
 
+import base64
+import hashlib
 import random
 import re
 import socket
+from typing import Any
 
 import trio
 
@@ -25,14 +29,36 @@ ANSWERS = {  # behaviour: (pieces to send, keep the connection afterwards)
     "large": ([b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n", b"x" * 300_000], True),
     "half": ([b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf"], False),
 }
+GROUPS = ("wild", "frames", "h2", "tls", "scrambled", "good", "good-tls")  # first elements of paths
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+
+
+def behaviour(path: bytes) -> str:
+    """
+    >>> behaviour(b"/plain/1?q=2"), behaviour(b"/wild/reset/1")
+    ('plain', 'reset')
+    """
+    first, *rest = path.decode("latin-1").partition("?")[0].removeprefix("/").split("/")
+    return rest[0] if rest and first in GROUPS else first
+
+
+def switched(head: bytes) -> bytes:
+    """The 101 for a WebSocket."""
+    key = re.search(rb"(?mi)^sec-websocket-key: *(\S+)", head)
+    accept = base64.b64encode(hashlib.sha1((key[1] if key else b"") + GUID, usedforsecurity=False).digest())
+    fields = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept
+    return b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n\r\n"
 
 
 class Backend:
-    """Serves requests on a connection until it ends; never raises."""
+    """Serves requests on a connection until it ends, or for `patience` seconds; never raises."""
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    def __init__(self, patience: float = 30) -> None:
+        self._patience = patience
+
+    async def serve(self, stream: Any) -> None:
         try:
-            with trio.move_on_after(30):
+            with trio.move_on_after(self._patience):
                 while await self._answer_one(stream):
                     pass
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
@@ -40,7 +66,7 @@ class Backend:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _answer_one(self, stream: trio.SocketStream) -> bool:
+    async def _answer_one(self, stream: Any) -> bool:
         received = b""
         while b"\r\n\r\n" not in received:
             piece = await stream.receive_some(65536)
@@ -48,13 +74,21 @@ class Backend:
                 return False
             received += piece
         head, _, rest = received.partition(b"\r\n\r\n")
-        path = head.split(b" ", 2)[1].decode("latin-1").removeprefix("/wild")
-        name = path.partition("/")[2].partition("/")[0]
+        name = behaviour(head.split(b" ", 2)[1])
+        if name == "socket":
+            return await self._echo(stream, switched(head) + rest)
         if name != "early":
             await self._read_body(stream, head, rest)
         return await self._answer(stream, name, is_head=head.startswith(b"HEAD "))
 
-    async def _read_body(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+    async def _echo(self, stream: Any, data: bytes) -> bool:
+        """A WebSocket, of which every byte comes back."""
+        while data:
+            await stream.send_all(data)
+            data = await stream.receive_some(65536)
+        return False
+
+    async def _read_body(self, stream: Any, head: bytes, rest: bytes) -> None:
         length = re.search(rb"(?mi)^content-length: *(\d+)", head)
         chunked = re.search(rb"(?mi)^transfer-encoding:", head)
         missing = int(length[1]) - len(rest) if length else 0
@@ -65,9 +99,10 @@ class Backend:
             missing -= len(piece)
             rest = rest[-16:] + piece
 
-    async def _answer(self, stream: trio.SocketStream, name: str, *, is_head: bool) -> bool:
+    async def _answer(self, stream: Any, name: str, *, is_head: bool) -> bool:
         if name == "reset":
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            raw = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             return False
         if name == "mute":
             await trio.sleep(1.5)

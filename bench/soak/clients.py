@@ -1,4 +1,5 @@
-"""The other clients: valid and mutated requests, TLS handshakes and PROXY headers, and clients that leave."""
+"""The other clients: valid and mutated requests, TLS handshakes and PROXY headers, and clients that leave; half of the
+connections speak HTTP/2 (http2_clients.py)."""
 
 import contextlib
 import random
@@ -10,6 +11,7 @@ import trio
 
 from bench.certificate import HOST, client_tls
 from bench.soak.good import Stream
+from bench.soak.http2_clients import Http2Clients
 from bench.soak.mutation import (
     RIGHT,
     WRONG,
@@ -19,6 +21,7 @@ from bench.soak.mutation import (
     preface,
     valid_request,
 )
+from bench.soak.sessions import ENDS
 
 LINGER = b"\1\0\0\0\0\0\0\0"  # close with a reset
 
@@ -47,16 +50,21 @@ class Clients:
         self._tls = client_tls()
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self._http2 = Http2Clients(port, secure_port, self._note, self.wrong.append)
+
+    def _note(self, what: str) -> None:
+        self.counts[what] += 1
 
     async def run(self, until: float, pause: float) -> None:
         """One client, which waits for `pause` seconds on average after each connection."""
         valid = (self._right, self._right, self._right, self._pipeline, self._leaver)
         strange = (self._mutant, self._mutant, self._mutated_response, self._scrambler, self._preface, self._preface)
         while trio.current_time() < until:
+            kinds = ((valid, strange), (self._http2.valid, self._http2.strange))[random.randrange(2)]
             with trio.move_on_after(8) as scope:
                 try:
-                    await random.choice(strange if random.random() < self._share else valid)()
-                except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    await random.choice(kinds[random.random() < self._share])()
+                except* ENDS:
                     self.counts["socket error"] += 1
             if scope.cancelled_caught:
                 self.counts["gave up"] += 1

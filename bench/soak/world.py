@@ -1,24 +1,53 @@
-"""The manifests: three teams, routes with filters and timeouts, and an HTTPS listener whose certificate changes."""
+"""The manifests: teams with their backends, routes with filters and timeouts, an HTTPS listener whose certificate
+changes, and backends with TLS whose CA certificates change."""
 
 import json
+import ssl
 from pathlib import Path
 
-from bench.certificate import secret
+from bench.certificate import HOST, Pems, secret, self_signed
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
-TEAMS = ("apples", "bananas", "cherries", "wild")
+HTTP2 = ("dates", "frames", "figs", "good-calls")
+TLS = ("elder", "figs", "scrambled", "good-tls")
+GOOD = ("cherries", "good-tls", "good-calls")  # their backends are in the process of the good clients
+PATHS = {"h2": "dates", "tls": "elder", "frames": "frames", "scrambled": "scrambled"}  # first elements of paths
+TEAMS = ("apples", "bananas", "wild", *dict.fromkeys((*HTTP2, *TLS, *GOOD)))
+
+
+def server_tls(pems: str | Path, *protocols: str) -> ssl.SSLContext:
+    """Of a backend. `pems`: a file with the certificate and the key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pems)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
+def policy(name: str, authorities: bytes) -> str:
+    """What requires TLS to the Service of a team."""
+    data = json.dumps({"ca.crt": authorities.decode()})
+    return f"""---
+{{apiVersion: v1, kind: ConfigMap, metadata: {{name: ca, namespace: {name}}}, data: {data}}}
+---
+{{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {{name: p, namespace: {name}}}, spec: {{
+  targetRefs: [{{group: "", kind: Service, name: s}}],
+  validation: {{hostname: {HOST}, caCertificateRefs: [{{group: "", kind: ConfigMap, name: ca}}]}}}}}}
+"""
 
 
 def team(name: str, backend_port: int, edit: int) -> str:
+    spoken = ", appProtocol: kubernetes.io/h2c" if name in HTTP2 and name not in TLS else ""
     endpoints = ", ".join(f'{{"addresses": ["{address}"]}}' for address in ADDRESSES[: 1 + edit % 3])
     return f"""---
-{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: {name}}}, spec: {{ports: [{{port: 80}}]}}}}
+{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: {name}}}, spec: {{ports: [{{port: 80{spoken}}}]}}}}
 ---
 {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: {{name: s, namespace: {name},
   labels: {{kubernetes.io/service-name: s}}}}, ports: [{{port: {backend_port}}}], endpoints: [{endpoints}]}}
 ---
 {{apiVersion: gateway.networking.k8s.io/v1, kind: ReferenceGrant, metadata: {{name: g, namespace: {name}}}, spec: {{
-  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}}],
+  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}},
+    {{group: gateway.networking.k8s.io, kind: GRPCRoute, namespace: infra}}],
   to: [{{group: "", kind: Service}}]}}}}
 """
 
@@ -42,7 +71,7 @@ metadata: {{name: g, namespace: bench}}
 spec:
   from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
   to: [{{group: "", kind: Secret}}]
-{teams}{edited(edit)}{good(edit)}"""
+{teams}{edited(edit)}{calls(edit)}{good(edit)}"""
 
 
 def edited(edit: int) -> str:
@@ -54,7 +83,7 @@ metadata: {{name: r, namespace: infra}}
 spec:
   parentRefs: [{{name: gw}}]
   rules:
-  - timeouts: {{request: 1s}}
+  - timeouts: {{request: 15s}}
     filters:
     - type: RequestHeaderModifier
       requestHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}], add: [{{name: X-A, value: b}}], remove: [x-c]}}
@@ -76,6 +105,37 @@ spec:
     timeouts: {{request: 1s}}
     retry: {{attempts: 1, codes: [500, 503], backoff: 5ms}}
     backendRefs: [{{name: s, namespace: wild, port: 80}}]
+{"".join(forwarding(path, name) for path, name in PATHS.items())}
+"""
+
+
+def forwarding(path: str, name: str) -> str:
+    """A rule that sends the requests below a path to a team."""
+    return f"""
+  - matches: [{{path: {{type: PathPrefix, value: /{path}}}}}]
+    timeouts: {{request: 15s}}
+    backendRefs: [{{name: s, namespace: {name}, port: 80}}]"""
+
+
+def calls(edit: int) -> str:
+    """A route for calls of gRPC: to backends with and without TLS, to wild ones, and for the good clients."""
+    services = {"Echo": "dates", "Sealed": "figs", "Wild": "frames", "Good": "good-calls"}
+    rules = "".join(
+        f"""
+  - matches: [{{method: {{service: soak.{service}}}}}]
+    filters:
+    - type: ResponseHeaderModifier
+      responseHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}]}}
+    backendRefs: [{{name: s, namespace: {name}, port: 80}}]"""
+        for service, name in services.items()
+    )
+    return f"""---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: calls, namespace: infra}}
+spec:
+  parentRefs: [{{name: gw}}]
+  rules:{rules}
 """
 
 
@@ -93,19 +153,28 @@ spec:
     - type: ResponseHeaderModifier
       responseHeaderModifier: {{set: [{{name: X-Edit, value: "{edit}"}}]}}
     backendRefs: [{{name: s, namespace: cherries, port: 80}}]
+  - matches: [{{path: {{type: PathPrefix, value: /good-tls}}}}]
+    backendRefs: [{{name: s, namespace: good-tls, port: 80}}]
 """
 
 
 class World:
-    """A folder of manifests that is edited."""
+    """A folder of manifests that is edited. `pems`: the certificate of the TLS backends."""
 
-    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
-        self.folder, self._ports = folder, ports
+    def __init__(self, folder: Path, ports: dict[str, int], pems: Pems) -> None:
+        self.folder, self._ports, self._pems = folder, ports, pems
+        self._other = self_signed()
 
     def edit(self, number: int) -> None:
         if number % 4 == 0:
             self._replace("secret.json", json.dumps(secret("turning")))
+        if number % 8 == 0:
+            self._replace("policies.yaml", self._policies(number // 8))
         self._replace("world.yaml", manifests(self._ports, number))
+
+    def _policies(self, number: int) -> str:
+        """Every second time with one more CA certificate: connections to backends are made anew."""
+        return "".join(policy(name, self._pems.chain + self._other.chain * (number % 2)) for name in TLS)
 
     def _replace(self, name: str, text: str) -> None:
         fresh = self.folder / f".{name}.new"

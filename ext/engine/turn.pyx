@@ -12,8 +12,9 @@ A turn is a sequence of steps: an event, a visit, a deadline, some connections t
 read after each, so a turn takes longer than BUDGET by one step. A step relays in one direction if the time is up after
 that, and late in a turn it reads less (`portion`), for an end within LONGEST, which most turns meet. A handshake step
 cannot be divided: libssl computes a signature at once, which takes 4 ms with the largest key of the gateway, and verifies
-all certificates of a backend or a client at once, which takes 2 ms with the longest chain of the largest allowed keys
-(tls/keycost). The turn ends after it, and events that have arrived meanwhile come before the next one.
+all certificates of a backend or a client at once, which takes a few milliseconds with the largest keys and the most names
+that are allowed (tls/keycost, tls/namecost). So a turn has at most one step of a handshake that takes longer than
+AT_ONCE: all others wait after it (reactor/waiting), and events that have arrived meanwhile come before the next one.
 
 The search for connections to end and handshakes that wait have parts of BUDGET for themselves, in which no other step
 begins.
@@ -36,6 +37,7 @@ from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_W
 from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
 from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, queue, read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
+from fastroute.ext.reactor.waiting cimport AT_ONCE, waiting_next
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)
@@ -76,7 +78,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
         upstream_forget(r)
     if r.undrained != 0:
         drain_on(r)
-    r.waiting.spent = 0
+    r.waiting.spent = r.waiting.longest = 0
     more = visit_all(r, turns, start)
     if r.waiting.flows.count:
         shake_waiting(r, start)
@@ -106,8 +108,22 @@ cdef void shake_waiting(Reactor r, uint64_t start) noexcept nogil:
     read_clock(r)
     if r.waiting.spent == 0:
         until = max(until, r.now + 1)
-    while r.waiting.spent < SHARE and r.now < until and downstream_shake(r):
+    while r.waiting.spent < SHARE and r.now < until and shake_next(r):
         pass
+
+
+cdef bint shake_next(Reactor r) noexcept nogil:
+    """Continues the handshake that is next. False: none waits."""
+    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
+    if c is NULL:
+        return False
+    read_clock(r)
+    if c.side == SIDE_UPSTREAM:
+        c.tls.granted = True
+        visit(r, c)
+    else:
+        downstream_shake(r, c)
+    return True
 
 
 cdef bint fetch(Reactor r, Turns *turns, int timeout) noexcept nogil:
@@ -151,9 +167,9 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
         if r.ready.first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.flows.count == 0:
                 return buffers_total() > r.max_buffered and not relieve(r, start)
-            if r.now - start > BUDGET:
-                return True
-            downstream_shake(r)     # one, then other work that may have arrived meanwhile
+            if r.now - start > BUDGET or r.waiting.longest >= AT_ONCE:
+                return True         # one long step of a handshake in a turn
+            shake_next(r)           # one, then other work that may have arrived meanwhile
             if r.waiting.flows.count != 0 or r.ready.first != 0:
                 continue
             return buffers_total() > r.max_buffered and not relieve(r, start)

@@ -76,7 +76,7 @@ cdef void detach(Exchange *x) noexcept nogil:
 
 cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
     """Opens a new connection for the exchange. False: it could not even be started."""
-    cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key)
+    cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key, x.rule.owner)
     x.reused = False
     if u is NULL:
         x.unconnected = REASON_CONNECT_FAILED

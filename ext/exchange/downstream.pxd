@@ -11,8 +11,8 @@ cdef void downstream_adopt(Reactor r, Connection *listener, int fd, uint16_t fam
                            uint16_t port) noexcept nogil
 # Does everything that is possible now; called after any event that concerns the connection or its exchange's upstream.
 cdef void downstream_advance(Reactor r, Connection *c) noexcept nogil
-# Continues the next waiting handshake. False: none waits.
-cdef bint downstream_shake(Reactor r) noexcept nogil
+# Continues a handshake that waited and is next (waiting.pxd).
+cdef void downstream_shake(Reactor r, Connection *c) noexcept nogil
 # Handles an expired deadline of the connection or, with `u`, of the upstream connection of its exchange.
 cdef void downstream_expired(Reactor r, Connection *c, Connection *u) noexcept nogil
 # Ends the connection because of a limit for all connections, and logs this: with a 503 if it has a request that is not

@@ -26,7 +26,7 @@ from fastroute.ext.memory.buffer cimport (
 )
 from fastroute.ext.memory.random cimport random_next
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.content cimport content_omit
+from fastroute.ext.message.content cimport content_is_whole, content_omit
 from fastroute.ext.message.forwarded cimport peer_set
 from fastroute.ext.message.message cimport VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2
@@ -52,7 +52,6 @@ from fastroute.ext.reactor.reactor cimport (
     end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
-from fastroute.ext.reactor.waiting cimport waiting_next
 from fastroute.ext.routing.router cimport find_listener, is_secure, passes_bytes
 from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
 from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
@@ -219,13 +218,8 @@ cdef void begin_secured(Reactor r, Connection *c) noexcept nogil:
         read_request(r, c)
 
 
-cdef bint downstream_shake(Reactor r) noexcept nogil:
-    cdef Connection *c = waiting_next(&r.waiting, &r.slab, r.milliseconds)
-    if c is NULL:
-        return False
-    read_clock(r)
+cdef void downstream_shake(Reactor r, Connection *c) noexcept nogil:
     go_on(r, c, handshake_resume(r, c))
-    return True
 
 
 cdef void read_request(Reactor r, Connection *c) noexcept nogil:
@@ -286,9 +280,12 @@ cdef int refuse(Reactor r, Connection *c, Exchange *x, int refusal) noexcept nog
 
 
 cdef void conclude(Reactor r, Connection *c, int verdict) noexcept nogil:
-    """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends."""
+    """Ends the exchange: the connection waits for another request, lingers or closes; a stream ends. Some clients send the
+    end of a request after its content, and fail if the stream is reset before that."""
+    cdef bint is_whole = content_is_whole(&c.exchange.request_body)
     exchange_close(r, c)
     if c.layer == LAYER_STREAM:
+        c.stream.whole = is_whole
         if verdict == VERDICT_RESET:
             break_down(r, c)
         else:

@@ -16,7 +16,7 @@ from fastroute.ext.reactor.counters cimport (
 from fastroute.ext.reactor.encryption cimport handshake_enter, handshake_leave, handshake_note, lend_readable, ship
 from fastroute.ext.reactor.fault cimport fault_log, fault_route
 from fastroute.ext.reactor.reactor cimport close_connection, flush, read_clock, receive_sealed, set_deadline
-from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd
+from fastroute.ext.reactor.waiting cimport waiting_add, waiting_charge, waiting_crowd, waiting_must
 from fastroute.ext.routing.router cimport MODE_HTTP, MODE_PASSTHROUGH, Listener, find_listener, is_named
 from fastroute.ext.routing.tables cimport rule_ref
 from fastroute.ext.tls.hello cimport HELLO_MOST, hello_read
@@ -26,7 +26,6 @@ from fastroute.ext.tls.tls cimport (
 )
 
 cdef enum:
-    AT_ONCE = 1000          # microseconds of handshakes in one turn, after which further ones wait
     # Bytes of memory for output of all handshakes that the clients have not read: in the buffers, and in libssl for
     # long chains. What libssl needs for short ones is limited by the number of handshakes.
     UNREAD_MOST = 16777216
@@ -39,11 +38,11 @@ cdef void handshake_begin(Reactor r, Connection *c) noexcept nogil:
 
 cdef WelcomeEnd handshake_advance(Reactor r, Connection *c, Welcome *welcome) noexcept nogil:
     if c.state == STATE_HANDSHAKE and not c.failed:
-        if c.grouped:
+        if c.tls.waiting.present:
             if c.ended:         # a client that has left costs no signature
                 handshake_fail(r, c, TLS_CLOSED)
             return WELCOME_GOES_ON
-        if c.readable and must_wait(r):
+        if c.readable and waiting_must(&r.waiting):
             waiting_add(&r.waiting, &r.slab, c)
             return WELCOME_GOES_ON
     return proceed(r, c, welcome)
@@ -59,11 +58,7 @@ cdef WelcomeEnd handshake_resume(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef bint handshake_has_more(const Connection *c) noexcept nogil:
-    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.grouped))
-
-
-cdef inline bint must_wait(Reactor r) noexcept nogil:
-    return r.waiting.flows.count != 0 or r.waiting.spent >= AT_ONCE
+    return c.readable and (c.state == STATE_HELLO or (c.state == STATE_HANDSHAKE and not c.tls.waiting.present))
 
 
 cdef WelcomeEnd proceed(Reactor r, Connection *c, Welcome *welcome) noexcept nogil:
@@ -116,7 +111,7 @@ cdef WelcomeEnd read_name(Reactor r, Connection *c, uint32_t size, Welcome *welc
 
 cdef Connection *superfluous(Reactor r) noexcept nogil:
     """The handshake that is closed for a new one. In a flood, most of them wait."""
-    if r.waiting.flows.count > r.handshakes // 2:
+    if r.waiting.clients > r.handshakes // 2:
         return waiting_crowd(&r.waiting, &r.slab)
     return slab_at(&r.slab, r.shaking.first)
 

@@ -55,7 +55,7 @@ cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint,
     endpoint_used(endpoint, r.milliseconds)
     u = upstream_reuse(r, endpoint, key, x.method, True)
     if u is NULL:
-        u = upstream_connect(r, endpoint, key)
+        u = upstream_connect(r, endpoint, key, x.rule.owner)
     if u is NULL:
         count_failure(r, MIRROR_NOT_CONNECTED, 1)
     return u

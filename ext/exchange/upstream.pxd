@@ -35,8 +35,9 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
 # before it is reused, and after HEAD only HEAD requests use it for HELD_TIME.
 cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexcept nogil
 # Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL if it could not be started
-# (if that is the endpoint's fault, it is counted as a failure of the endpoint).
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil
+# (if that is the endpoint's fault, it is counted as a failure of the endpoint). `payer`: the namespace of the route, to which
+# its handshake is charged.
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil
 # The Protocol of the Messages on connections with this key.
 cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
 # Whether a connection in STATE_CONNECTING is established: with TLS, if its pool key requires that.

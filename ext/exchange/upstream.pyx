@@ -88,7 +88,7 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
     return fd
 
 
-cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
@@ -115,6 +115,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key) noe
     u.writable = not failed
     if key.verification is not NULL:
         sealing_begin(u)
+    u.payer = payer
     u.started = r.now
     u.protocol = upstream_speaks(key)
     u.endpoint = endpoint
@@ -130,10 +131,10 @@ cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil:
     return protocol_at(key.protocol).messages if has_streams(key.protocol) else key.protocol
 
 
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     if has_streams(key.protocol):
-        return stream_to(r, endpoint, key, any_parent(r, endpoint, key))
-    return connect_socket(r, endpoint, key)
+        return stream_to(r, endpoint, key, any_parent(r, endpoint, key, payer))
+    return connect_socket(r, endpoint, key, payer)
 
 
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
@@ -161,14 +162,14 @@ cdef uint32_t count_parents(Reactor r, const Endpoint *endpoint, const PoolKey *
     return count
 
 
-cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     """A parent with room, established if possible, or else a new one; NULL if none could be started."""
     cdef Connection *p = find_parent(r, endpoint, key, STATE_PARENT, True)
     if p is NULL:
         p = find_parent(r, endpoint, key, STATE_CONNECTING, False)
     if p is not NULL or count_parents(r, endpoint, key) >= <uint32_t> (PARENTS_MOST if endpoint.streams else 1):
         return p
-    p = connect_socket(r, endpoint, key)
+    p = connect_socket(r, endpoint, key, payer)
     if p is NULL:
         return NULL
     if parent_begin(r, p, key.protocol) < 0:

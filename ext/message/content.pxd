@@ -31,6 +31,10 @@ cdef inline void content_add(Content *content, uint64_t size, bint end) noexcept
         content.left -= size
     content.complete = end
 
+cdef inline bint content_is_whole(const Content *content) noexcept nogil:
+    """Whether all declared bytes have arrived, although the end may not have arrived yet."""
+    return content.declared == BODY_LENGTH and content.left == 0
+
 cdef inline uint64_t content_total(const Content *content) noexcept nogil:
     """Bytes of the body: as declared, otherwise those that have arrived so far."""
     return content.size + content.left

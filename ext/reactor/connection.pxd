@@ -78,6 +78,7 @@ cdef struct Stream:             # what a stream owns (stream.pxd); one block of 
     uint8_t bodiless            # no content may be sent
     uint8_t waits               # its answer waits until the batch of the parent has room
     uint8_t refused             # the peer has not processed it
+    uint8_t whole               # the peer owes at most its end: the content that it declared has arrived
 
 cdef struct Parent:             # what a connection that carries streams owns (parent.pxd); one block of memory
     void *state                 # of the protocol
@@ -127,9 +128,6 @@ cdef struct Connection:
     Link rest                   # list of all idle upstream connections by age (resting.pxd)
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream
-    uint8_t grouped             # it is in a group (groups.pxd)
-    uint16_t group              # its number
-    Link group_link             # list of the group
     # timer (timer.pyx)
     uint64_t deadline           # milliseconds; 0: none
     Link timer_link             # list of the slot
@@ -158,6 +156,7 @@ cdef struct Connection:
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
     PoolKey *key                # holds a reference
+    uint16_t payer              # the namespace of the route that requested it (owner.pxd)
     uint8_t coding              # Coding of the body of the request
     Mirror *mirror              # owned; NULL: not a mirror
     uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)

@@ -185,7 +185,7 @@ cdef void handshake_enter(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void handshake_leave(Reactor r, Connection *c) noexcept nogil:
-    if c.grouped:
+    if c.tls.waiting.present:
         waiting_remove(&r.waiting, &r.slab, c)
     handshake_note(r, c, 0)
     list_remove(&r.slab, &r.shaking, c, tls_link)

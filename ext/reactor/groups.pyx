@@ -3,16 +3,14 @@
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from fastroute.ext.memory.list cimport Link
+from fastroute.ext.memory.list cimport Member
 from fastroute.ext.memory.ranking cimport ranking_close, ranking_open, ranking_set
 from fastroute.ext.reactor.linked cimport list_append, list_remove
 
 
-cdef inline Link *group_link(Connection *c) noexcept nogil:
-    return &c.group_link
-
-
-cdef int groups_open(Groups *groups, uint32_t size) except -1:
+cdef int groups_open(Groups *groups, uint32_t size, MemberOf member, LinkOf link) except -1:
+    groups.member = member
+    groups.link = link
     groups.groups = <Group *> calloc(size, sizeof(Group))
     if groups.groups is NULL:
         raise MemoryError
@@ -26,21 +24,23 @@ cdef void groups_close(Groups *groups) noexcept nogil:
 
 cdef void groups_add(Groups *groups, Slab *slab, Connection *c, uint16_t number) noexcept nogil:
     cdef Group *group = &groups.groups[number]
-    c.grouped = True
-    c.group = number
-    list_append(slab, &group.connections, c, group_link)
+    cdef Member *member = groups.member(c)
+    member.present = True
+    member.number = number
+    list_append(slab, &group.connections, c, groups.link)
     group.count += 1
     groups.count += 1
     ranking_set(&groups.sizes, number, group.count)
 
 
 cdef void groups_remove(Groups *groups, Slab *slab, Connection *c) noexcept nogil:
-    cdef Group *group = &groups.groups[c.group]
-    list_remove(slab, &group.connections, c, group_link)
-    c.grouped = False
+    cdef Member *member = groups.member(c)
+    cdef Group *group = &groups.groups[member.number]
+    list_remove(slab, &group.connections, c, groups.link)
+    member.present = False
     group.count -= 1
     groups.count -= 1
-    ranking_set(&groups.sizes, c.group, group.count)
+    ranking_set(&groups.sizes, member.number, group.count)
 
 
 cdef Group *groups_largest(const Groups *groups) noexcept nogil:

@@ -230,6 +230,8 @@ cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
 # not take the descriptor, which the caller still owns.
 cdef Connection *open_connection(Reactor r, int fd, uint8_t side, Interest interest) noexcept nogil
+# The kernel accepts no more bytes now: not writable until the event of EPOLLOUT.
+cdef void await_room(Reactor r, Connection *c) noexcept nogil
 # Changes the events that are reported.
 cdef void watch(Reactor r, const Connection *c, Interest interest) noexcept nogil
 # No events are reported any more, even if another process has a copy of the socket.

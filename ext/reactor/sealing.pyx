@@ -1,17 +1,19 @@
 """Handshakes with backends; see sealing.pxd.
 
 One step takes one read of the socket and does what libssl can do with it. libssl limits the messages that a peer can send
-in a handshake, and the Verification the size of a chain.
+in a handshake, and the Verification the size of a chain. A step may verify certificates, which takes milliseconds, so each
+one waits for the other events (waiting.pxd).
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastroute.ext.memory.buffer cimport Buffer, buffer_append, buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.reactor.connection cimport LAYER_SEALING, LAYER_SOCKET, LAYER_TLS
 from fastroute.ext.reactor.encryption cimport lend_readable
 from fastroute.ext.reactor.inet cimport iovec
-from fastroute.ext.reactor.reactor cimport Layer, layer_at, queue, receive_sealed, transmit, transmit_sealed
+from fastroute.ext.reactor.reactor cimport Layer, layer_at, queue, read_clock, receive_sealed, transmit, transmit_sealed
+from fastroute.ext.reactor.waiting cimport backends_flow, waiting_add, waiting_charge, waiting_remove
 from fastroute.ext.tls.tls cimport PROGRESS_DONE, PROGRESS_FULL, PROGRESS_WAIT, tls_free, tls_handshake, tls_new_backend
 
 cdef enum:
@@ -23,28 +25,49 @@ cdef void sealing_begin(Connection *u) noexcept nogil:
 
 
 cdef int sealing_advance(Reactor r, Connection *u) noexcept nogil:
-    cdef long size
     cdef int outcome
     if u.tls is NULL:
-        u.tls = tls_new_backend(u.key.verification, &r.pipe, u.endpoint.identity)
-        if u.tls is NULL:
-            return -1
-        u.tls.started = r.now
-        outcome = shake(r, u, 0)        # the ClientHello
+        outcome = greet(r, u)
         if outcome != 0:
             return outcome
     elif buffer_size(&u.tls.sealed) and u.writable and not send_sealed(r, u):
         return -1
-    if u.readable:
-        size = receive_sealed(r, u, r.sealed, READ_MOST)
-        if size < 0:
-            return -1
-        outcome = shake(r, u, <uint32_t> size) if size else 0
-        if outcome != 0:
-            return outcome
-        if u.readable:
-            queue(r, u)
-    return -1 if u.failed else 0
+    if u.tls.waiting.present:
+        return 0
+    if u.readable and not u.tls.granted:    # a single step can cost more than the time of a turn
+        waiting_add(&r.waiting, &r.slab, u)
+        return 0
+    u.tls.granted = False
+    outcome = answer(r, u) if u.readable else 0
+    return -1 if outcome == 0 and u.failed and not u.readable else outcome
+
+
+cdef int greet(Reactor r, Connection *u) noexcept nogil:
+    """Sends the ClientHello. Returns like sealing_advance."""
+    u.tls = tls_new_backend(u.key.verification, &r.pipe, u.endpoint.identity)
+    if u.tls is NULL:
+        return -1
+    u.tls.started = r.now
+    u.tls.owner = u.payer
+    u.tls.flow = backends_flow(u.payer)
+    return shake(r, u, 0)
+
+
+cdef int answer(Reactor r, Connection *u) noexcept nogil:
+    """Reads once, and continues the handshake with it. Returns like sealing_advance."""
+    cdef long size = receive_sealed(r, u, r.sealed, READ_MOST)
+    cdef uint64_t begun
+    cdef int outcome
+    if size <= 0:
+        return -1 if size < 0 else 0
+    read_clock(r)
+    begun = r.now
+    outcome = shake(r, u, <uint32_t> size)
+    read_clock(r)
+    waiting_charge(&r.waiting, u, r.now - begun, r.milliseconds)    # not the ClientHello: then others could wait for ever
+    if outcome == 0 and u.readable:
+        queue(r, u)
+    return outcome
 
 
 cdef int shake(Reactor r, Connection *u, uint32_t size) noexcept nogil:
@@ -121,6 +144,8 @@ cdef uint32_t untaken_nothing(Reactor r, const Connection *u) noexcept nogil:
 
 cdef void forget(Reactor r, Connection *u) noexcept nogil:
     if u.tls is not NULL:
+        if u.tls.waiting.present:
+            waiting_remove(&r.waiting, &r.slab, u)
         tls_free(u.tls)
         u.tls = NULL
     u.layer = LAYER_SOCKET

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastroute.ext.memory.buffer cimport buffer_size
-from fastroute.ext.memory.list cimport Link
+from fastroute.ext.memory.list cimport Link, Member
 from fastroute.ext.memory.owner cimport OWNERS
 from fastroute.ext.memory.ranking cimport ranking_close, ranking_open, ranking_set
 from fastroute.ext.reactor.connection cimport slab_at
@@ -22,8 +22,16 @@ cdef inline Link *heap_link(Connection *u) noexcept nogil:
     return &u.mirror.link
 
 
+cdef inline Member *owner_member(Connection *u) noexcept nogil:
+    return &u.mirror.member
+
+
+cdef inline Link *owner_link(Connection *u) noexcept nogil:
+    return &u.mirror.member.link
+
+
 cdef int shares_open(Shares *shares) except -1:
-    groups_open(&shares.owners, OWNERS)
+    groups_open(&shares.owners, OWNERS, owner_member, owner_link)
     ranking_open(&shares.queued, OWNERS)
     shares.heaps = <Heap *> calloc(OWNERS, sizeof(Heap))
     if shares.heaps is NULL:

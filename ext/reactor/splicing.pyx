@@ -12,7 +12,7 @@ from posix.unistd cimport close, read
 
 from fastroute.ext.memory.buffer cimport buffer_reserve
 from fastroute.ext.reactor.connection cimport LAYER_SOCKET
-from fastroute.ext.reactor.reactor cimport SCRATCH
+from fastroute.ext.reactor.reactor cimport SCRATCH, await_room
 
 cdef extern from "<fcntl.h>" nogil:
     int pipe2(int *ends, int flags)
@@ -89,8 +89,8 @@ cdef bint deliver(Reactor r, Connection *receiver, uint32_t left) noexcept nogil
         left -= <uint32_t> moved
     if left == 0:
         return True
-    receiver.writable = False
     receiver.failed = receiver.failed or errno != EAGAIN
+    await_room(r, receiver)
     return keep(r, receiver, left)
 
 

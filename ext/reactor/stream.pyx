@@ -382,7 +382,7 @@ cdef void forget_stream(Reactor r, Connection *s) noexcept nogil:
     cdef Connection *p = parent_of(r, s)
     cdef Stream *t = s.stream
     if p is not NULL:
-        if not t.over and not (t.said_end and s.ended):
+        if not t.over and not (t.said_end and (s.ended or t.whole)):
             protocol_of(p).reset(r, p, s, CAUSE_DONE if t.said_end and s.side == SIDE_DOWNSTREAM else CAUSE_CANCELLED)
         t.over = True
         if buffer_size(&t.input):

@@ -7,7 +7,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastroute.ext.memory.list cimport Link
+from fastroute.ext.memory.list cimport Link, Member
 from fastroute.ext.routing.backends cimport Backend
 
 
@@ -23,7 +23,8 @@ cdef struct Mirror:             # owned by its connection
     uint32_t behind             # bytes queued for it, as its namespace counts them
     uint8_t weight              # class of these bytes (shares.pxd); 0: none are queued
     Link link                   # list of that class
-    uint16_t owner              # the namespace of the route
+    uint16_t owner              # the namespace of the route,
+    Member member               # and among its mirrors (shares.pxd)
 
 cdef enum:
     MIRRORS_MOST = 512          # mirrors in progress at once, per worker

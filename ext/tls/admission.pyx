@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uintptr_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from fastroute.ext.tls.keycost cimport is_large, is_unusual
+from fastroute.ext.tls.namecost cimport are_names_costly
 from fastroute.ext.tls.openssl cimport (
     ASN1_STRING_length, ERR_GET_REASON, ERR_clear_error, Return, SSL_CTX_get0_param, SSL_CTX_set0_CA_list, SSL_CTX_set_cert_verify_callback,
     SSL_CTX_set_max_cert_list, SSL_CTX_set_session_ticket_cb, SSL_CTX_set_verify, SSL_CTX_set_verify_depth,
@@ -138,7 +139,8 @@ cdef uint32_t memory_of(const X509_STACK *shown) noexcept nogil:
 
 
 cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
-    """Whether the certificates are too many or too complex, or their keys too large or of unusual kinds."""
+    """Whether the certificates are too many or too complex, or their keys too large or of unusual kinds, or their names too
+    many for the name constraints."""
     cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
     cdef X509 *one
     cdef uint32_t size = 0
@@ -153,7 +155,7 @@ cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
                 or (i == 0 and i2d_X509(one, NULL) > LEAF_MOST)):
             return True
         size += extended(one)
-    return size > EXTENDED_MOST
+    return size > EXTENDED_MOST or are_names_costly(chain)
 
 
 cdef bint admission_holds(const SSL *ssl, X509_STORE *anchors) noexcept nogil:
@@ -168,7 +170,7 @@ cdef bint admission_holds(const SSL *ssl, X509_STORE *anchors) noexcept nogil:
         X509_VERIFY_PARAM_set_flags(rules, X509_V_FLAG_PARTIAL_CHAIN)
         X509_VERIFY_PARAM_set_depth(rules, DEPTH)
         X509_VERIFY_PARAM_set_auth_level(rules, SSL_get_security_level(ssl))
-        holds = X509_verify_cert(chain) == 1
+        holds = not are_names_costly(chain) and X509_verify_cert(chain) == 1
     X509_STORE_CTX_free(chain)
     ERR_clear_error()
     return holds

@@ -106,7 +106,7 @@ cdef extern from "<openssl/asn1.h>" nogil:
 cdef extern from "<openssl/x509v3.h>" nogil:
     ctypedef struct GENERAL_NAME
     ctypedef struct GENERAL_NAMES
-    int GEN_DNS, GEN_URI, NID_subject_alt_name
+    int GEN_DNS, GEN_URI, NID_subject_alt_name, NID_name_constraints
     unsigned int X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
     unsigned int X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS
     int X509_check_host(X509 *certificate, const char *name, size_t size, unsigned int flags, char **matched)
@@ -129,6 +129,7 @@ cdef extern from "<openssl/x509.h>" nogil:
     X509 *sk_X509_value(const X509_STACK *stack, int index)
     int X509_get_ext_count(const X509 *certificate)
     X509_EXTENSION *X509_get_ext(const X509 *certificate, int index)
+    int X509_get_ext_by_NID(const X509 *certificate, int nid, int behind)
     ASN1_STRING *X509_EXTENSION_get_data(X509_EXTENSION *extension)
     int X509_digest(const X509 *certificate, const EVP_MD *digest, unsigned char *into, unsigned int *size)
     X509_NAME *X509_get_subject_name(const X509 *certificate)
@@ -170,6 +171,7 @@ cdef extern from "<openssl/x509_vfy.h>" nogil:
     void X509_STORE_CTX_set_error(X509_STORE_CTX *chain, int error)
     int X509_STORE_CTX_get_error(const X509_STORE_CTX *chain)
     X509_STACK *X509_STORE_CTX_get0_untrusted(const X509_STORE_CTX *chain)
+    X509_STORE *X509_STORE_CTX_get0_store(const X509_STORE_CTX *chain)
     ctypedef struct X509_OBJECT
     ctypedef struct X509_OBJECT_STACK "STACK_OF(X509_OBJECT)"
     X509_OBJECT_STACK *X509_STORE_get0_objects(const X509_STORE *store)

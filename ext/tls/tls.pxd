@@ -6,7 +6,7 @@
 from libc.stdint cimport int8_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.buffer cimport Buffer
-from fastroute.ext.memory.list cimport Link
+from fastroute.ext.memory.list cimport Link, Member
 from fastroute.ext.tls.certificate cimport DIGEST
 from fastroute.ext.tls.openssl cimport BIO, SSL
 from fastroute.ext.tls.secure cimport Secure
@@ -45,8 +45,10 @@ cdef struct Tls:                # one block of memory
     uint32_t unread             # bytes of memory for output of the handshake that the client has not read
     uint32_t message            # bytes of memory that libssl needs for the longest message of the handshake
     uint32_t memory             # bytes of memory of libssl, included in buffers_total
-    uint16_t flow               # of its listener (waiting.pxd)
-    uint16_t owner              # of the namespace of its listener
+    uint16_t flow               # of its listener, or of the backends of a namespace (waiting.pxd)
+    uint16_t owner              # of the namespace of its listener, or of the route that requested it
+    Member waiting              # among the waiting handshakes
+    uint8_t granted             # with a backend: its handshake has waited, and continues now
     uint8_t handshaking         # in the list of handshakes
     uint8_t closed              # close_notify was sent to the client
     uint8_t more                # libssl has plaintext for which there was no room

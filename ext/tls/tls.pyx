@@ -21,7 +21,8 @@ from fastroute.ext.tls.openssl cimport (
     SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN, SSL_do_handshake, SSL_free,
     SSL_get0_alpn_selected, SSL_get0_peer_certificate, SSL_get_error, SSL_get_peer_cert_chain, SSL_get_verify_result, SSL_get_version,
     SSL_has_pending, SSL_in_init, SSL_pending, SSL_read, SSL_rstate_string, SSL_session_reused,
-    SSL_set_ex_data,    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK, X509_V_OK,
+    SSL_set_ex_data,    SSL_set1_verify_cert_store, SSL_set_bio, SSL_shutdown, SSL_write, X509, X509_STACK,
+    X509_V_ERR_APPLICATION_VERIFICATION, X509_V_OK,
     X509_verify_cert_error_string, sk_X509_num, sk_X509_value,
 )
 from fastroute.ext.tls.secure cimport secure_open
@@ -203,6 +204,8 @@ cdef const char *tls_fault(const Tls *tls, bint *invalid) noexcept nogil:
     if tls.error:
         text = ERR_reason_error_string(tls.error)
     invalid[0] = verified != X509_V_OK
+    if verified == X509_V_ERR_APPLICATION_VERIFICATION:
+        return b"the certificates are too expensive to verify"
     if invalid[0]:
         return X509_verify_cert_error_string(verified)
     if text is not NULL:

@@ -10,6 +10,7 @@ from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_BACKEND, PROTOCOL_RAW
 from fastroute.ext.tls.certificate cimport Parsed, parse
 from fastroute.ext.tls.context cimport client_context_new
 from fastroute.ext.tls.keycost cimport is_large
+from fastroute.ext.tls.namecost cimport are_names_costly
 from fastroute.ext.tls.openssl cimport (
     ASN1_STRING, GENERAL_NAMES, GEN_URI, NID_subject_alt_name, SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL,
     SSL_VERIFY_PEER, X509, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
@@ -183,14 +184,15 @@ cdef int verify(X509_STORE_CTX *chain, void *data) noexcept nogil:
 
 
 cdef bint is_costly(const X509_STORE_CTX *chain) noexcept nogil:
-    """Whether a certificate has a key with which a verification takes milliseconds, in one step of the engine. The control
-    plane has examined the anchors of ConfigMaps. Keys of unusual kinds are allowed: the path to an anchor may avoid them."""
+    """Whether a certificate has a key with which a verification takes milliseconds, in one step of the engine, or its names
+    do. The control plane has examined the keys of the anchors of ConfigMaps. Keys of unusual kinds are allowed: the path to
+    an anchor may avoid them."""
     cdef X509_STACK *shown = X509_STORE_CTX_get0_untrusted(chain)
     cdef int i
     for i in range(sk_X509_num(shown)):
         if is_large(X509_get0_pubkey(sk_X509_value(shown, i))):
             return True
-    return False
+    return are_names_costly(chain)
 
 
 cdef bint has_subject(const Verification *verification, X509 *leaf) noexcept nogil:

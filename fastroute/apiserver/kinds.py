@@ -5,11 +5,13 @@ routes name would need one watch per object (a field selector matches one name),
 lists before it is served.
 Secrets are the exception, since most are irrelevant to a gateway: one watch includes those of type kubernetes.io/tls; a
 Secret of another type that a certificateRef names is watched by its name. ConfigMaps are watched only by name.
+ClusterTrustBundles are few, and only administrators create them: all are watched, if the API server has the kind.
 """
 
 import re
 from typing import NamedTuple
 
+from fastroute.resources.core import CERTIFICATES
 from fastroute.resources.decode import KINDS
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key, Resource
@@ -31,6 +33,7 @@ class Followed(NamedTuple):
     has_status: bool = False  # fastroute writes its status, so the current one is held
     labels: bool = False  # whether labels are read
     by_name: bool = False  # only objects that others name are read (source/kubernetes/named.py)
+    optional: bool = False  # of Kubernetes itself, but not every API server has it
 
     @property
     def type(self) -> type[Resource]:
@@ -70,8 +73,12 @@ FOLLOWED = (
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),
     Followed("", "Secret", "secrets", selector="type=kubernetes.io/tls"),
     Followed("", "ConfigMap", "configmaps", by_name=True),
+    Followed(CERTIFICATES, "ClusterTrustBundle", "clustertrustbundles", optional=True),
 )
 BY_KIND = {followed.kind: followed for followed in FOLLOWED}
+CERTAIN = frozenset(  # kinds that every API server has, and of which all objects are read
+    row.kind for row in FOLLOWED if not (row.is_custom or row.by_name or row.optional)
+)
 
 
 def rights() -> dict[tuple[str, str], tuple[str, ...]]:

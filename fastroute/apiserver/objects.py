@@ -1,10 +1,10 @@
 """Objects: converts the JSON of an API server to the typed object and to its `Held` state.
 
 The typed object contains only what fastroute uses: the metadata fields that are read, the addresses in the status of
-Services, certificates and keys in Secrets, CA certificates in ConfigMaps, and the addresses in the status of Gateways
-as they were when the Gateway was first read (graph/address.py assigns addresses by them). So an object is equal to its
-predecessor unless something relevant changed; in particular, our own status writes change nothing. `Held` is what the
-status writer needs in addition.
+Services, certificates and keys in Secrets, CA certificates in ConfigMaps and ClusterTrustBundles, and the addresses in
+the status of Gateways as they were when the Gateway was first read (graph/address.py assigns addresses by them). So an
+object is equal to its predecessor unless something relevant changed; in particular, our own status writes change
+nothing. `Held` is what the status writer needs in addition.
 """
 
 import hashlib
@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.apiserver.kinds import FOLLOWED, Followed
-from fastroute.resources.core import SERVICE_NAME_LABEL, ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import (
+    SERVICE_NAME_LABEL,
+    ClusterTrustBundle,
+    ConfigMap,
+    EndpointSlice,
+    Namespace,
+    Secret,
+    Service,
+)
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
@@ -145,7 +153,7 @@ def typed(row: Followed, version: str, content: msgspec.Raw) -> Resource:
     elif row.has_status:
         changes["status"] = {}
     resource = msgspec.structs.replace(resource, **changes)
-    return resource.trimmed() if isinstance(resource, Secret | ConfigMap) else resource
+    return resource.trimmed() if isinstance(resource, Secret | ConfigMap | ClusterTrustBundle) else resource
 
 
 def _points(status: dict[str, Any]) -> list[dict[str, str]]:

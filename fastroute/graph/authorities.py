@@ -1,7 +1,8 @@
-"""CA certificates of ConfigMaps: validates the content of a ConfigMap once, with the loader that workers use (ext).
+"""CA certificates of ConfigMaps and ClusterTrustBundles: validates the content of an object once, with the loader that
+workers use (ext).
 
-`ca.crt` contains one or several PEM certificates. They are trust anchors: a backend is trusted if one of them issued
-its certificate, directly or not. Comments and repeated certificates are dropped.
+`ca.crt`, or `spec.trustBundle`, contains one or several PEM certificates. They are trust anchors: a backend is trusted
+if one of them issued its certificate, directly or not. Comments and repeated certificates are dropped.
 """
 
 import re
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fastroute.ext.tls.anchors import ANCHORS_MOST, are_costly, judge_anchors
 from fastroute.graph.certificate import BEGIN, LINES, UNREADABLE
-from fastroute.resources.core import AUTHORITIES, ConfigMap
+from fastroute.resources.core import WithAuthorities
 from fastroute.resources.meta import Key
 
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
@@ -21,30 +22,30 @@ PARSED = 42  # bytes of memory for each byte of PEM: 41 were measured for empty 
 COSTLY = (
     "has a CA certificate whose signatures are too expensive to verify: use RSA keys up to 4,096 bits, ECDSA or Ed25519"
 )
-MEND = f"write each certificate of {AUTHORITIES} as its issuer gave it, {LINES}"
 
 
 class AuthoritiesNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A ConfigMap with CA certificates, or the reason why it has none that can be used."""
+    """An object with CA certificates, or the reason why it has none that can be used."""
 
-    source: ConfigMap
+    source: WithAuthorities
     pem: bytes = b""
     count: int = 0  # of its certificates
     mistake: str | None = None  # "has no ca.crt"
 
 
 class _MistakeError(Exception):
-    """What is wrong, as text that follows "ConfigMap ns/name"."""
+    """What is wrong, as text that follows the name of the object."""
 
 
 class Shelf:
-    """ConfigMaps that were judged: `known` by earlier builds, `judged` in this one."""
+    """Objects that were judged: `known` by earlier builds, `judged` in this one. ConfigMaps have a namespace, so their
+    keys are not those of ClusterTrustBundles."""
 
     def __init__(self, known: Mapping[Key, AuthoritiesNode]) -> None:
         self.judged: dict[Key, AuthoritiesNode] = {}
         self._known = known
 
-    def authorities(self, source: ConfigMap) -> AuthoritiesNode:
+    def authorities(self, source: WithAuthorities) -> AuthoritiesNode:
         known = self.judged.get(source.key) or self._known.get(source.key)
         if known is not None and (known.source.data, known.source.omission) == (source.data, source.omission):
             return known
@@ -52,44 +53,46 @@ class Shelf:
         return made
 
 
-def judge(source: ConfigMap) -> AuthoritiesNode:
+def judge(source: WithAuthorities) -> AuthoritiesNode:
     try:
         pem, count = _judged(source)
         return AuthoritiesNode(source=source, pem=pem, count=count)
     except _MistakeError as error:
         return AuthoritiesNode(source=source, mistake=str(error))
-    except Exception:  # parsers raise undocumented exceptions, and one ConfigMap must not break the whole configuration
-        return AuthoritiesNode(source=source, mistake=f"has something in {AUTHORITIES} that cannot be read")
+    except Exception:  # parsers raise undocumented exceptions, and one object must not break the whole configuration
+        return AuthoritiesNode(source=source, mistake=f"has something in {source.entry} that cannot be read")
 
 
-def _judged(source: ConfigMap) -> tuple[bytes, int]:
+def _judged(source: WithAuthorities) -> tuple[bytes, int]:
     if source.omission:
         raise _MistakeError(source.omission)
-    if AUTHORITIES not in source.data:
-        raise _MistakeError(f"has no {AUTHORITIES}, which must contain CA certificates as PEM")
-    text = source.data[AUTHORITIES].encode()
+    entry = source.entry
+    mend = f"write each certificate of {entry} as its issuer gave it, {LINES}"
+    if entry not in source.data:
+        raise _MistakeError(f"has no {entry}, which must contain CA certificates as PEM")
+    text = source.data[entry].encode()
     if not text.strip():
-        raise _MistakeError(f"has nothing in {AUTHORITIES}")
+        raise _MistakeError(f"has nothing in {entry}")
     if (count := text.count(BEGIN)) > ANCHORS_MOST:
-        raise _MistakeError(f"has {count:,} certificates in {AUTHORITIES} (maximum {ANCHORS_MOST:,})")
+        raise _MistakeError(f"has {count:,} certificates in {entry} (maximum {ANCHORS_MOST:,})")
     try:
         certificates = x509.load_pem_x509_certificates(text)
     except UNREADABLE:
-        raise _MistakeError(f"has no readable PEM certificates in {AUTHORITIES}: {MEND}") from None
+        raise _MistakeError(f"has no readable PEM certificates in {entry}: {mend}") from None
     if count != len(certificates):
-        raise _MistakeError(f"has {count} certificates in {AUTHORITIES} of which {len(certificates)} are whole: {MEND}")
+        raise _MistakeError(f"has {count} certificates in {entry} of which {len(certificates)} are whole: {mend}")
     pem = b"".join(dict.fromkeys(each.public_bytes(Encoding.PEM) for each in certificates))
     try:
         judged = judge_anchors(pem)
     except ValueError as error:
-        raise _MistakeError(f"has content in {AUTHORITIES} that OpenSSL rejects ({error})") from None
+        raise _MistakeError(f"has content in {entry} that OpenSSL rejects ({error})") from None
     if are_costly(pem):
         raise _MistakeError(COSTLY)
     return pem, judged
 
 
 def merged(pems: tuple[bytes, ...]) -> bytes:
-    """The certificates of several ConfigMaps, each once."""
+    """The certificates of several objects, each once."""
     return pems[0] if len(pems) == 1 else b"".join(dict.fromkeys(one for pem in pems for one in PEM.findall(pem)))
 
 

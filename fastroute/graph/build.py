@@ -30,6 +30,7 @@ from fastroute.graph.dependency import (
     POLICIES,
     SECRETS,
     SERVICES,
+    TRUST_BUNDLES,
     UNFULFILLED,
     Indexes,
     changed_entries,
@@ -51,6 +52,7 @@ from fastroute.graph.memo import Memo
 from fastroute.graph.node import GatewayClassNode, Graph
 from fastroute.graph.policies import Policies, resolve_policies
 from fastroute.graph.policy import index_policies
+from fastroute.graph.policy_unit import BUNDLE, Sources
 from fastroute.graph.secured import Secured, secure
 from fastroute.graph.unit import Limits, Made, admit_units, build_units, judged_units, stale_units
 from fastroute.resources.meta import Key
@@ -158,6 +160,7 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
     before, after = last.resources.backend_tls_policies, resources.backend_tls_policies
     return {
         CONFIG_MAPS: resources.config_maps,
+        TRUST_BUNDLES: resources.trust_bundles,
         GRANTS: grants,
         NAMESPACES: resources.namespaces,
         POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
@@ -171,9 +174,9 @@ def _resolve_policies(resources: Resources, objects: Indexes, last: Memo, touche
         resources.backend_tls_policies,
         touched.policies,
         objects,
-        frozenset(entry for entry in touched.entries if entry[0] == CONFIG_MAPS.kind),
+        frozenset(entry for entry in touched.entries if entry[0] in (CONFIG_MAPS.kind, TRUST_BUNDLES.kind)),
         last.policies,
-        has_system=last.settings.system_anchors,
+        sources=Sources(last.settings.system_anchors, last.settings.missing.get(BUNDLE, "")),
     )
 
 

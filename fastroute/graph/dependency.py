@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from fastroute.difference import changed_keys
 from fastroute.graph.grant import GrantSpace
 from fastroute.graph.node import Concern, GatewayNode, Holder, HolderId, ListenerSetNode, Withheld
-from fastroute.resources.core import ConfigMap, Namespace, Secret, Service
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Namespace, Secret, Service
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.proxy_protocol import proxy_protocol
@@ -50,6 +50,7 @@ SERVICES = Index[Key, Service]("Service", lambda service: (service.spec, proxy_p
 NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 CONFIG_MAPS = Index[Key, ConfigMap]("ConfigMap", lambda config_map: (config_map.data, config_map.omission))
+TRUST_BUNDLES = Index[Key, ClusterTrustBundle]("ClusterTrustBundle", lambda bundle: (bundle.data, bundle.omission))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
 POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
 UNFULFILLED = Index[Key, Withheld]("unfulfilled BackendTLSPolicy")  # only of policies that cannot be fulfilled

@@ -1,22 +1,23 @@
 """All BackendTLSPolicies, resolved; only what was touched is resolved again.
 
-A ConfigMap that no policy refers to is never read. The next stage decides which policies apply to something that is
-served (ancestry.py).
+A ConfigMap or ClusterTrustBundle that no policy refers to is never judged. The next stage decides which policies apply
+to something that is served (ancestry.py).
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.authorities import AuthoritiesNode, Shelf, merged
 from fastroute.graph.change import kept
-from fastroute.graph.dependency import CONFIG_MAPS, POLICIES, Dependencies, Indexes, Reader
+from fastroute.graph.dependency import CONFIG_MAPS, POLICIES, TRUST_BUNDLES, Dependencies, Indexes, Reader
 from fastroute.graph.node import Applied, Withheld
 from fastroute.graph.policy import Sections, sections_of, winner_of
 from fastroute.graph.policy_room import refused as refused_unit
 from fastroute.graph.policy_room import without_room
-from fastroute.graph.policy_unit import PolicyUnit, resolve_policy
+from fastroute.graph.policy_unit import PolicyUnit, Sources, resolve_policy
 from fastroute.resources.core import ServicePort
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
@@ -31,7 +32,7 @@ class Policies(msgspec.Struct, frozen=True, eq=False):
     tls: Mapping[Key, BackendTLS] = {}  # of those that can be fulfilled
     withheld: Mapping[Key, Withheld] = {}  # of the others
     targeting: Mapping[Key, frozenset[Key]] = {}  # the policies that target a Service, by Service
-    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps that were read
+    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps and ClusterTrustBundles that were judged
 
 
 def resolve_policies(
@@ -41,10 +42,9 @@ def resolve_policies(
     changed: Dependencies,
     last: Policies,
     *,
-    has_system: bool,
+    sources: Sources,
 ) -> Policies:
-    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here. `has_system`:
-    there are CA certificates of the operating system."""
+    """`touched`: policies that changed or were removed. Those that depend on `changed` are added here."""
     shelf = Shelf(last.authorities)
     stale = set(touched)
     if changed:
@@ -52,7 +52,7 @@ def resolve_policies(
     if not stale:
         return last
     resolved = {
-        key: resolve_policy(policies[key], Reader(indexes), shelf, has_system=has_system) if key in policies else None
+        key: resolve_policy(policies[key], Reader(indexes), shelf, sources) if key in policies else None
         for key in stale
     }
     spaces = _by_space(resolved, last)
@@ -130,19 +130,25 @@ def _services_of(unit: PolicyUnit) -> frozenset[Key]:
 def _authorities(
     units: Mapping[Key, PolicyUnit], made: Iterable[Key], shelf: Shelf, last: Policies, indexes: Indexes
 ) -> Mapping[Key, AuthoritiesNode]:
-    """The nodes of the ConfigMaps that at least one policy refers to now."""
+    """The nodes of the objects that at least one policy refers to now."""
+    there = (indexes[CONFIG_MAPS], indexes[TRUST_BUNDLES])
     if not shelf.judged and _read_for(made, units) == _read_for(made, last.units):
-        there = indexes[CONFIG_MAPS]
-        return replaced(last.authorities, dict.fromkeys(key for key in _read_for(made, units) if key not in there))
+        return replaced(last.authorities, dict.fromkeys(_gone(_read_for(made, units), there)))
     wanted = _read_for(units, units)
-    there = indexes[CONFIG_MAPS]
-    gone = [key for key in {**last.authorities, **shelf.judged} if key not in wanted or key not in there]
+    known = {**last.authorities, **shelf.judged}
+    gone = {*_gone(known, there), *(key for key in known if key not in wanted)}
     return replaced(last.authorities, {**shelf.judged, **dict.fromkeys(gone)})
 
 
+def _gone(keys: Iterable[Key], there: tuple[Mapping[Key, Any], ...]) -> list[Key]:
+    """Those that are in none of the mappings. A ConfigMap has a namespace and a ClusterTrustBundle has none."""
+    return [key for key in keys if not any(key in mapping for mapping in there)]
+
+
 def _read_for(keys: Iterable[Key], units: Mapping[Key, PolicyUnit]) -> set[Key]:
-    """The ConfigMaps that were read for these policies."""
-    return set[Key]().union(*(CONFIG_MAPS.keys_in(units[key].dependencies) for key in keys if key in units))
+    """The ConfigMaps and ClusterTrustBundles that were judged for these policies."""
+    read = [units[key].dependencies for key in keys if key in units]
+    return set[Key]().union(*(index.keys_in(each) for each in read for index in (CONFIG_MAPS, TRUST_BUNDLES)))
 
 
 def concerned_services(last: Policies, now: Policies, old: Sections, new: Sections) -> set[Key]:

@@ -59,19 +59,28 @@ def too_many_authorities(count: int, most: int, field: str) -> Problem:
 
 
 def authority_of_other_kind(group: str, kind: str, field: str) -> Problem:
-    message = f'{field} refers to kind {kind} of group "{group}": only kind ConfigMap of group "" is served.'
+    message = (
+        f'{field} refers to kind {kind} of group "{group}": only kind ConfigMap of group "" '
+        f"and kind ClusterTrustBundle of group certificates.k8s.io are served."
+    )
     fix = reference_fix(group, kind, "ConfigMap")
     return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind", fix=fix)
 
 
-def config_map_not_found(config_map: Key, field: str) -> Problem:
-    message = f"ConfigMap {config_map.name} does not exist in namespace {config_map.namespace}."
+def bundles_not_served(why: str, field: str) -> Problem:
+    message = f"{field} refers to a ClusterTrustBundle, but {why}. Use a ConfigMap with the CA certificates."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidKind", message=message, field=f"{field}.kind")
+
+
+def authority_not_found(kind: str, key: Key, field: str) -> Problem:
+    where = f" in namespace {key.namespace}" if key.namespace else ""
+    message = f"{kind} {key.name} does not exist{where}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=f"{field}.name")
 
 
-def invalid_authorities(config_map: Key, mistake: str, field: str) -> Problem:
-    """`mistake`: text that follows the ConfigMap's name."""
-    message = f"ConfigMap {config_map} {mistake}."
+def invalid_authorities(kind: str, key: Key, mistake: str, field: str) -> Problem:
+    """`mistake`: text that follows the name of the object."""
+    message = f"{kind} {key} {mistake}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=field)
 
 

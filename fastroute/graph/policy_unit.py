@@ -7,21 +7,24 @@ another CA is not trusted.
 
 from collections.abc import Iterator
 from sys import intern
+from typing import NamedTuple
 
 import msgspec
 
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import policy_conditions
 from fastroute.graph.authorities import AuthoritiesNode, Shelf
-from fastroute.graph.dependency import CONFIG_MAPS, Dependencies, Reader
+from fastroute.graph.dependency import CONFIG_MAPS, TRUST_BUNDLES, Dependencies, Reader
 from fastroute.graph.node import Problem, Withheld
 from fastroute.graph.tls import PREFIX
+from fastroute.resources.core import CERTIFICATES, WithAuthorities
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, LocalReference, Validation
 from fastroute.snapshot import BackendTLS
 
 REASON = "backend_tls_policy"  # in logs and metrics (ext/message/reason)
 SYSTEM = "System"
+BUNDLE = "ClusterTrustBundle"
 
 
 class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
@@ -33,16 +36,22 @@ class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
     withheld: Withheld | None
     problems: tuple[Problem, ...]
     dependencies: Dependencies
-    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each ConfigMap; empty: those of the operating system
+    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each object; empty: those of the operating system
 
 
-def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf, *, has_system: bool) -> PolicyUnit:
-    """`has_system`: there are CA certificates of the operating system."""
+class Sources(NamedTuple):
+    """Where trust anchors may come from, beside ConfigMaps."""
+
+    has_system: bool  # there are CA certificates of the operating system
+    no_bundles: str = ""  # why there are no ClusterTrustBundles; empty: they are read
+
+
+def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf, sources: Sources) -> PolicyUnit:
     validation = source.spec.validation
     if validation is None:
         return _unfulfilled(source, (policy_conditions.breaks_schema(),), reader)
-    anchors, unresolved = _anchors(source.metadata.namespace, validation, reader, shelf)
-    if not has_system and validation.well_known == SYSTEM:
+    anchors, unresolved = _anchors(source.metadata.namespace, validation, Finder(reader, shelf, sources))
+    if not sources.has_system and validation.well_known == SYSTEM:
         unresolved.append(policy_conditions.no_system_authority("spec.validation.wellKnownCACertificates"))
     mistakes = (*_mistakes(validation), *_option_problems(source.spec.options), *unresolved)
     if any(problem.condition == "Accepted" for problem in mistakes):
@@ -80,15 +89,21 @@ def _option_problems(options: dict[str, str]) -> Iterator[Problem]:
             yield policy_conditions.unknown_option(option, "spec.options")
 
 
-def _anchors(
-    home: str, validation: Validation, reader: Reader, shelf: Shelf
-) -> tuple[tuple[bytes, ...], list[Problem]]:
+class Finder(NamedTuple):
+    """What a reference is resolved with."""
+
+    reader: Reader
+    shelf: Shelf
+    sources: Sources
+
+
+def _anchors(home: str, validation: Validation, finder: Finder) -> tuple[tuple[bytes, ...], list[Problem]]:
     """The trust anchors, and what is wrong with the references."""
     field = "spec.validation.caCertificateRefs"
     problems: list[Problem] = []
     found: dict[bytes, int] = {}  # how many certificates each PEM has
     for index, ref in enumerate(validation.authorities):
-        one = _resolve(home, ref, f"{field}[{index}]", reader, shelf)
+        one = _resolve(home, ref, f"{field}[{index}]", finder)
         if isinstance(one, Problem):
             problems.append(one)
         else:
@@ -102,12 +117,21 @@ def _anchors(
     return tuple(found), problems
 
 
-def _resolve(home: str, ref: LocalReference, field: str, reader: Reader, shelf: Shelf) -> AuthoritiesNode | Problem:
+def _resolve(home: str, ref: LocalReference, field: str, finder: Finder) -> AuthoritiesNode | Problem:
+    if (ref.group, ref.kind) == (CERTIFICATES, BUNDLE):
+        if finder.sources.no_bundles:
+            return policy_conditions.bundles_not_served(finder.sources.no_bundles, field)
+        return _judged(ref.kind, Key("", ref.name), finder.reader.find(TRUST_BUNDLES, Key("", ref.name)), field, finder)
     if (ref.group, ref.kind) != ("", "ConfigMap"):
         return policy_conditions.authority_of_other_kind(ref.group, ref.kind, field)
     key = Key(home, ref.name)
-    source = reader.find(CONFIG_MAPS, key)
+    return _judged(ref.kind, key, finder.reader.find(CONFIG_MAPS, key), field, finder)
+
+
+def _judged(
+    kind: str, key: Key, source: WithAuthorities | None, field: str, finder: Finder
+) -> AuthoritiesNode | Problem:
     if source is None:
-        return policy_conditions.config_map_not_found(key, field)
-    found = shelf.authorities(source)
-    return found if found.mistake is None else policy_conditions.invalid_authorities(key, found.mistake, field)
+        return policy_conditions.authority_not_found(kind, key, field)
+    found = finder.shelf.authorities(source)
+    return found if found.mistake is None else policy_conditions.invalid_authorities(kind, key, found.mistake, field)

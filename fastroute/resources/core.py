@@ -1,6 +1,6 @@
 """The core kinds we read: Namespace, Service, EndpointSlice, Secret, ConfigMap."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -71,6 +71,7 @@ class EndpointSlice(Resource, frozen=True, kw_only=True):
 
 CHAIN, KEY = "tls.crt", "tls.key"
 MOST_CHARACTERS = 262_144  # of base64 in one of these
+CERTIFICATES = "certificates.k8s.io"  # the group of ClusterTrustBundles
 AUTHORITIES = "ca.crt"  # CA certificates in a ConfigMap
 MOST_AUTHORITIES = 524_288  # characters of it
 
@@ -111,13 +112,38 @@ class Secret(WithData, frozen=True, kw_only=True):
         return [("key", str(self.key))]
 
 
-class ConfigMap(WithData, frozen=True, kw_only=True):
-    def trimmed(self) -> "ConfigMap":
-        """Only what may be CA certificates, as for a Secret."""
-        text = self.data.get(AUTHORITIES)
+class WithAuthorities(WithData, frozen=True, kw_only=True):
+    """CA certificates as PEM, in one entry of `data`."""
+
+    entry: ClassVar[str]  # as users write it
+
+    def holding(self, text: str | None) -> Self:
+        """With these CA certificates, if they are not too large."""
         if text is not None and len(text) > MOST_AUTHORITIES:
             return self.without_data(
-                f"has {len(text):,} characters in {AUTHORITIES} (maximum {MOST_AUTHORITIES:,}): keep only the CAs that "
+                f"has {len(text):,} characters in {self.entry} (maximum {MOST_AUTHORITIES:,}): keep only the CAs that "
                 "issue certificates of these backends"
             )
-        return msgspec.structs.replace(self, data={} if text is None else {AUTHORITIES: text}, omission="")
+        return msgspec.structs.replace(self, data={} if text is None else {self.entry: text}, omission="")
+
+
+class ConfigMap(WithAuthorities, frozen=True, kw_only=True):
+    entry: ClassVar[str] = AUTHORITIES
+
+    def trimmed(self) -> "ConfigMap":
+        """Only what may be CA certificates, as for a Secret."""
+        return self.holding(self.data.get(AUTHORITIES))
+
+
+class TrustBundleSpec(Typed, frozen=True):
+    trust_bundle: str = ""
+
+
+class ClusterTrustBundle(WithAuthorities, frozen=True, kw_only=True):
+    """`data` has the content of the spec, so that the graph reads it like a ConfigMap."""
+
+    entry: ClassVar[str] = "spec.trustBundle"
+    spec: TrustBundleSpec = TrustBundleSpec()
+
+    def trimmed(self) -> "ClusterTrustBundle":
+        return msgspec.structs.replace(self.holding(self.spec.trust_bundle), spec=TrustBundleSpec())

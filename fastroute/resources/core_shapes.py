@@ -1,10 +1,16 @@
-"""Shapes of Service, EndpointSlice, Endpoints and Secret: the basic parts of the API server's validation."""
+"""Shapes of Service, EndpointSlice, Endpoints, Secret and ClusterTrustBundle.
+
+They have the basic parts of the API server's validation.
+"""
 
 from fastroute.resources.schema import Anything, Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shape import ANY, PORT
 
 _PROTOCOL = Text(choices=("TCP", "UDP", "SCTP"))
 _PORT_NAME = Text(most=63, form=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?\Z", like="a port name in lower case")
+# A bundle of a signer has the name "SIGNER:NAME", with the "/" in the signer's name as ":".
+BUNDLE_NAME = Text(least=1, most=253, form=r"^(?!\.{1,2}\Z)[^/%]+\Z", like="a name without / and %")
+TRUST_BUNDLE = Record(required=("trustBundle",), fields={"signerName": Text(most=571), "trustBundle": Text(least=1)})
 SERVICE = Record(
     fields={
         "ports": List(

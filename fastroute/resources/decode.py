@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.resources import cel
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import (
+    CERTIFICATES,
+    ClusterTrustBundle,
+    ConfigMap,
+    EndpointSlice,
+    Namespace,
+    Secret,
+    Service,
+)
 from fastroute.resources.defaults import NAMESPACE, with_defaults
 from fastroute.resources.document import (
     MalformedError,
@@ -78,6 +86,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("", "ConfigMap"): Kind(ConfigMap, ("v1",)),
     ("", "Endpoints"): Kind(Endpoints, ("v1",)),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1",)),
+    (CERTIFICATES, "ClusterTrustBundle"): Kind(ClusterTrustBundle, ("v1", "v1beta1"), cluster=True),
 }
 
 
@@ -280,7 +289,7 @@ def _typed(kind: Kind, value: dict[str, Any], source: _Source) -> tuple[Resource
         resource = msgspec.convert(filled, kind.type)
     except msgspec.ValidationError as error:  # not covered by the schema
         return None, (Fault((), str(error)),)
-    if isinstance(resource, Secret | ConfigMap):
+    if isinstance(resource, Secret | ConfigMap | ClusterTrustBundle):
         resource = resource.trimmed()
     faults = tuple(islice(cel.faults(value["kind"], resource, source.text.pause), MOST_FAULTS))
     return (None, faults) if faults else (resource, ())

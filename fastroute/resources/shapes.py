@@ -9,7 +9,8 @@ Core kinds have the basic parts of the API server's own validation. Defaults are
 and in `defaults.py`; rules over several fields are in `cel.py`. Fields are in the order of the API.
 """
 
-from fastroute.resources.core_shapes import DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS
+from fastroute.resources.core import CERTIFICATES
+from fastroute.resources.core_shapes import BUNDLE_NAME, DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS, TRUST_BUNDLE
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.policy_shapes import BACKEND_TLS_POLICY
@@ -29,6 +30,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     ("", "Secret"): kind(type=ANY, data=DATA, stringData=DATA, immutable=Flag()),
     ("", "ConfigMap"): kind(data=DATA, binaryData=DATA, immutable=Flag()),
     ("", "Endpoints"): kind(subsets=SUBSETS),
+    (CERTIFICATES, "ClusterTrustBundle"): kind("spec", name=BUNDLE_NAME, cluster=True, spec=TRUST_BUNDLE),
     ("discovery.k8s.io", "EndpointSlice"): kind(
         "addressType", addressType=Text(choices=("IPv4", "IPv6", "FQDN")), endpoints=ENDPOINTS, ports=ENDPOINT_PORTS
     ),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fastroute.difference import Revision
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.grpcroute import GRPCRoute
@@ -41,6 +41,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Mapping[Key, Endpoints] = _NONE
     secrets: Mapping[Key, Secret] = _NONE
     config_maps: Mapping[Key, ConfigMap] = _NONE
+    trust_bundles: Mapping[Key, ClusterTrustBundle] = _NONE
 
     def routes(self, kind: RouteKind) -> Mapping[Key, Route]:
         found: Mapping[Key, Route] = getattr(self, kind.field)

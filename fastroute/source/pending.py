@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Route
 from fastroute.resources.http_rule import HTTPRule
@@ -47,6 +47,7 @@ DEPENDENCIES: dict[Any, int] = {
             Namespace,
             GatewayClass,
             ConfigMap,
+            ClusterTrustBundle,
             BackendTLSPolicy,
             Secret,
             EndpointSlice,
@@ -271,7 +272,7 @@ def size(resource: Resource | None) -> int:
     if isinstance(resource, EndpointSlice):
         ports = max(1, len(resource.ports or ()))
         return min(1 + ports * len(resource.endpoints or ()) // ENDPOINTS_PER_UNIT, LARGEST)
-    if isinstance(resource, ConfigMap):
+    if isinstance(resource, ConfigMap | ClusterTrustBundle):
         return CONFIG_MAP if resource.data else 1
     return SECRET if isinstance(resource, Secret) else 1
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fastroute.difference import replaced
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet
 from fastroute.resources.meta import Key, Resource
@@ -46,6 +46,7 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     Endpoints: "endpoints",
     Secret: "secrets",
     ConfigMap: "config_maps",
+    ClusterTrustBundle: "trust_bundles",
 }
 
 # Kinds with many objects, on whose order nothing depends: new objects are appended. (To sort 20,000 takes 15 ms.)

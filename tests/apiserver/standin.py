@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Object = dict[str, Any]
 GROUP = "gateway.networking.k8s.io"
+CERTIFICATES = "certificates.k8s.io"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 CUSTOM = {
     "gatewayclasses": "GatewayClass",
@@ -39,6 +40,7 @@ class ApiServer:
         self.objects: dict[str, dict[str, Object]] = {}  # by collection, then "ns/name"
         self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its index + 1
         self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
+        self.bundles: tuple[str, ...] = ()  # the served versions of ClusterTrustBundles
         self.has_watchlist = True
         self.has_bookmarks = True  # False: as a real server while nothing of the kind has changed since the watch began
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
@@ -169,15 +171,21 @@ class _Requests(BaseHTTPRequestHandler):
         api.enter(self.connection)
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if url.path == f"/apis/{GROUP}":
-            versions = sorted({version for offered in api.served.values() for version in offered})
-            self._json(200 if versions else 404, {"versions": [{"version": version} for version in versions]})
-        elif url.path.startswith(f"/apis/{GROUP}/") and url.path.count("/") == 3:
-            version = url.path.rpartition("/")[2]
-            self._json(200, {"resources": [{"name": p} for p, offered in api.served.items() if version in offered]})
+        _, apis, group, *rest = f"{url.path}//".split("/")
+        served = {GROUP: api.served, CERTIFICATES: {"clustertrustbundles": api.bundles}}.get(group)
+        if apis == "apis" and served is not None and rest[1] == "":
+            self._discover(served, rest[0])
         else:
             api.requests.append((url.path, query))
             self._collection(url.path, query)
+
+    def _discover(self, served: dict[str, tuple[str, ...]], version: str) -> None:
+        """Answers with the versions of a group, or with the resources of one version."""
+        if version:
+            self._json(200, {"resources": [{"name": p} for p, offered in served.items() if version in offered]})
+            return
+        versions = sorted({version for offered in served.values() for version in offered})
+        self._json(200 if versions else 404, {"versions": [{"version": version} for version in versions]})
 
     def _collection(self, path: str, query: dict[str, str]) -> None:
         api = self.server.api

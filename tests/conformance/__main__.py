@@ -33,6 +33,10 @@ PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
 USABLE, UNUSABLE = "127.0.1.200", "192.0.2.9"
 TIMEOUT = "40m"
 WITHOUT_STREAMS = "--feature-gates=WatchList=false"  # the API server supports only paged lists, as older ones do
+WITH_BUNDLES = (  # or the right to read ClusterTrustBundles would not be used
+    "--feature-gates=ClusterTrustBundle=true",
+    "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true",
+)
 JUDGED = """
 apiVersion: v1
 kind: Namespace
@@ -103,7 +107,7 @@ def main() -> int:
     logs.mkdir(parents=True)
     with scratch("conformance") as folder:
         pages = (WITHOUT_STREAMS,) if arguments.pages else ()
-        cluster = Cluster(folder, arguments.api, flags=(*audit_flags(logs), *pages))
+        cluster = Cluster(folder, arguments.api, flags=(*audit_flags(logs), *WITH_BUNDLES, *pages))
         try:
             cluster.start()
             cluster.start_pods()

@@ -16,6 +16,7 @@ from ext.test_tls_wilful import tight
 from graph.secrets import chain
 from https import SHOWN, greeting, of, request, serving, tls
 from rig import PATIENCE, Peer, Rig, answering, backends, connect, listener, quiet, soon
+from steps import standing, turns_until
 
 from fastroute.settings import Limits
 from fastroute.snapshot import Certificate
@@ -82,6 +83,22 @@ async def test_the_handshakes_of_one_namespace_do_not_delay_those_of_another() -
         nursery.cancel_scope.cancel()
     shut(many)
     rig.close()
+
+
+async def test_a_turn_continues_one_long_handshake() -> None:
+    with standing() as (rig, _):
+        rig.certificates.put("a", SHOWN["a"])
+        rig.install_all([listener(rig.port, "l", "a.example.com", tls("a"))])
+        rig.certificates.commit()
+        many = crowd(rig, [await greeting("a.example.com")] * 60)
+        turns_until(rig, lambda: rig.engine.statistics().downstream_idle == 60)
+        rig.engine.hold_clock(LOOK)
+        reached = answered(many)
+        while reached < 60:
+            rig.engine.turn()
+            before, reached = reached, answered(many)
+            assert reached - before <= 1
+        shut(many)
 
 
 async def test_requests_come_before_handshakes() -> None:

@@ -109,7 +109,7 @@ LOCAL = {"group": "", "kind": "ConfigMap", "name": "ca"}
         ),
         ("long", "InvalidCACertificateRef", "[0]", "has 524,289 characters in ca.crt (maximum 524,288)"),
         ({**LOCAL, "kind": "Secret"}, "InvalidKind", "[0].kind", 'refers to kind Secret of group ""'),
-        ({**LOCAL, "kind": "configmap"}, "InvalidKind", "[0].kind", "only kind ConfigMap"),
+        ({**LOCAL, "kind": "configmap"}, "InvalidKind", "[0].kind", 'only kind ConfigMap of group ""'),
         ({**LOCAL, "group": "x.io"}, "InvalidKind", "[0].kind", 'of group "x.io"'),
     ],
 )

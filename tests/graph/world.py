@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fastroute import difference
-from fastroute.resources.core import ConfigMap, EndpointSlice, Namespace, Secret, Service
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, EndpointSlice, Namespace, Secret, Service
 from fastroute.resources.endpoints import Endpoints
 from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.grpcroute import GRPCRoute
@@ -37,6 +37,7 @@ MAPPINGS: Mapping[type[Resource], str] = {
     Endpoints: "endpoints",
     Secret: "secrets",
     ConfigMap: "config_maps",
+    ClusterTrustBundle: "trust_bundles",
 }
 
 

@@ -70,6 +70,37 @@ async def test_a_small_answer_beside_a_large_one() -> None:
             assert sorted(passed)[len(passed) // 2] < BESIDE
 
 
+async def test_a_small_answer_beside_an_upload() -> None:
+    """Counted in bytes of the upload that the backend takes between a request and its answer."""
+    taken = 0
+
+    async def taking(peer: Peer) -> None:
+        nonlocal taken
+        while b"/bulk" not in await peer.head():
+            await peer.send(OK)
+        while taken < BULK:
+            taken += len(peer.buffer)
+            peer.buffer = b""
+            if taken < BULK:
+                await peer.more()
+        await peer.send(OK)
+
+    async with backends(taking) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session, trio.open_nursery() as nursery:
+            large = await session.ask("POST", "/bulk", [("content-length", str(BULK))], end=False)
+            nursery.start_soon(large.send, bytes(BULK), True)
+            while taken < BULK // 8:
+                await trio.lowlevel.checkpoint()
+            passed = []
+            while taken < BULK // 2 and len(passed) < 8:
+                before = taken
+                assert (await (await session.ask()).response())[0] == 200
+                passed.append(taken - before)
+            assert sorted(passed)[len(passed) // 2] < BESIDE
+            assert (await large.response())[0] == 200
+
+
 async def test_uploads_share_a_connection() -> None:
     taken = [0, 0]
 

@@ -1,18 +1,20 @@
 """HTTP/2 clients of other languages and libraries: Go's net/http, Node's http2, and httpx for Python.
 
 Each sends fifty POST requests at the same time on one connection, the one with number N with N times 1,000 bytes. The
-backend answers with the same content and a trailer. A client that is not installed is skipped.
+backend answers with the same content and a trailer. Go and Node.js are skipped if they are not installed.
 """
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 import trio
 from certificates import authority
 from http2.client import agreeing
-from http2.test_programs import run
+from http2.test_programs import needs, run
 from peer import Peer
 from rig import Rig, backends, rule, running
 
@@ -51,24 +53,28 @@ def words(rig: Rig, transport: str, folder: Path) -> tuple[list[str], list[Path]
     return [f"http{'s' if transport == 'tls' else ''}://a:{rig.port}/"], [folder / "ca"] if transport == "tls" else []
 
 
-async def go() -> str:
-    """The name of Go, if it is new enough."""
-    version = (await run("go", "env", "GOVERSION")).decode()
+@pytest.fixture
+def go() -> str:
+    """The name of Go, if it is installed and new enough."""
+    if shutil.which("go") is None:
+        pytest.skip("go is not installed")
+    version = subprocess.run(["go", "env", "GOVERSION"], text=True, capture_output=True, check=True, timeout=60).stdout
     major, minor = version.strip().removeprefix("go").split(".")[:2]
     if (int(major), int(minor)) < (1, GO_MINOR):
         pytest.skip(f"go is older than 1.{GO_MINOR}")
     return "go"
 
 
-async def test_go(transport: str, tmp_path: Path) -> None:
+async def test_go(go: str, transport: str, tmp_path: Path) -> None:
     program = tmp_path / "client"
-    await run(await go(), "build", "-o", program, HERE / "clients/client.go", seconds=600)
+    await run(go, "build", "-o", program, HERE / "clients/client.go", seconds=600)
     async with backends(returning) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
         url, ca = words(rig, transport, tmp_path)
         check(rig, (await run(program, *url, f"127.0.0.1:{rig.port}", *ca)).decode().splitlines())
 
 
+@needs("node")
 async def test_node(transport: str, tmp_path: Path) -> None:
     async with backends(returning) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
@@ -78,11 +84,9 @@ async def test_node(transport: str, tmp_path: Path) -> None:
 
 
 async def test_httpx(transport: str) -> None:
-    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
-    pytest.importorskip("h2")
     found: dict[int, str] = {}
 
-    async def ask(client: Any, port: int, number: int) -> None:
+    async def ask(client: httpx.AsyncClient, port: int, number: int) -> None:
         url = f"http{'s' if transport == 'tls' else ''}://127.0.0.1:{port}/"
         answer = await client.post(
             url,

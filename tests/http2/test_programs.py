@@ -17,10 +17,13 @@ LARGE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 TRAILED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: yes\r\n\r\n"
 
 
+def needs(program: str) -> pytest.MarkDecorator:
+    """A mark, because a skip that is raised inside of a nursery loses its reason."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
 async def run(*command: str | Path, seconds: float = 60) -> bytes:
     """What the program writes. It does not load the sanitizers of this process."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{Path(command[0]).name} is not installed")
     words = [str(word) for word in command]
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     with trio.fail_after(seconds):
@@ -41,6 +44,7 @@ async def curl(rig: Rig, transport: str, folder: Path, *words: str | Path) -> by
     )
 
 
+@needs("curl")
 async def test_curl_gets(transport: str, tmp_path: Path) -> None:
     async with backends(saying(LARGE)) as [backend], running(rule("b"), log=True) as rig:
         rig.put("b", backend.port)
@@ -48,6 +52,7 @@ async def test_curl_gets(transport: str, tmp_path: Path) -> None:
         assert rig.lines()[0]["protocol"] == "HTTP/2"
 
 
+@needs("curl")
 async def test_curl_puts(transport: str, tmp_path: Path) -> None:
     report: list[bytes] = []
     (tmp_path / "body").write_bytes(BODY)
@@ -61,6 +66,7 @@ def nghttp(rig: Rig, transport: str, *words: str | Path, path: str = "/") -> tup
     return ("nghttp", "--no-verify-peer", *words, url(rig, transport, path).replace("//a:", "//127.0.0.1:"))
 
 
+@needs("nghttp")
 @pytest.mark.parametrize("transport", ["plain"], indirect=True)  # nghttp sends no server name for an address
 async def test_nghttp(transport: str, tmp_path: Path) -> None:
     report: list[bytes] = []
@@ -76,6 +82,7 @@ async def test_nghttp(transport: str, tmp_path: Path) -> None:
         assert "x-t: yes" in re.sub(r"\x1b\[\w*m", "", shown)
 
 
+@needs("h2load")
 @pytest.mark.parametrize("transport", ["plain"], indirect=True)
 async def test_h2load(transport: str) -> None:
     async with (

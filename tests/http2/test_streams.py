@@ -293,6 +293,41 @@ async def test_an_unwanted_body_ends_without_an_error() -> None:
         assert (ask.status, ask.reset) == (404, NO_ERROR)
 
 
+async def test_the_end_of_a_request_may_come_after_the_answer() -> None:
+    """Some clients send it behind the content, when the answer may have arrived already, and fail after a reset."""
+    async with backends(answering) as [backend], running(rule("b")) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            ask = await session.ask("POST", fields=[("content-length", "3")], body=b"abc", end=False)
+            await session.until(lambda: ask.ended)
+            session.link.ping(b"12345678")
+            await session.flush()
+            await session.until(lambda: session.pongs)
+            assert (ask.status, ask.reset) == (200, None)
+            await ask.send(b"", end=True)
+            assert (await (await session.ask()).response())[0] == 200
+            assert session.goaways == []
+
+
+async def test_a_client_that_ends_no_request_gets_no_more_than_its_streams() -> None:
+    async with backends(answering) as [backend], running(rule("b"), limits=Limits(max_streams=20)) as rig:
+        rig.put("b", backend.port)
+        async with client(rig.port) as session:
+            await session.until(lambda: session.settings)
+            session.link.remote_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = (
+                1000  # it ignores those of the gateway
+            )
+            session.link.remote_settings.acknowledge()
+            asks = []
+            while len(asks) < 100 and not session.closed:
+                ask = await session.ask("POST", fields=[("content-length", "1")], body=b"a", end=False)
+                await session.until(lambda ask=ask: ask.over)
+                asks.append(ask)
+            assert sum(ask.status == 200 for ask in asks) == 20
+        async with client(rig.port) as session:
+            assert (await (await session.ask()).response())[0] == 200
+
+
 async def test_a_client_that_resets_ends_its_exchange() -> None:
     closed = trio.Event()
 

@@ -9,6 +9,8 @@ from cluster.scratch import scratch
 
 from installed.release import Release, released
 
+BUNDLES = "certificates.k8s.io/v1beta1/clustertrustbundles"
+
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Called before collection if this folder was given on the command line."""
@@ -24,6 +26,7 @@ def release() -> Iterator[Release]:
     if not isolation.is_inside():
         pytest.skip("needs a new network namespace, which `pytest tests/installed` creates")
     isolation.enter()
-    without = ("--feature-gates=WatchList=false",)  # see test_rights.py; the documents run with WatchList
-    with scratch("installed") as folder, released(folder, without) as one:
+    # See test_rights.py. The documents run with WatchList, and without ClusterTrustBundles.
+    flags = ("--feature-gates=WatchList=false,ClusterTrustBundle=true", f"--runtime-config={BUNDLES}=true")
+    with scratch("installed") as folder, released(folder, flags) as one:
         yield one

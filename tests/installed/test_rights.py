@@ -1,7 +1,7 @@
 """Least privilege, checked with the API server's audit log: every request is allowed, and every right is used.
 
 The API server runs without WatchList, so that the gateway sends list requests as well as watches; with WatchList,
-`list` is not needed.
+`list` is not needed. It has ClusterTrustBundles, because the right to read them is not used otherwise.
 """
 
 import pytest
@@ -83,7 +83,8 @@ kind: BackendTLSPolicy
 metadata: {name: secured, namespace: rights}
 spec:
   targetRefs: [{group: "", kind: Service, name: secured}]
-  validation: {hostname: secured, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
+  validation: {hostname: secured, caCertificateRefs: [
+    {group: "", kind: ConfigMap, name: ca}, {group: certificates.k8s.io, kind: ClusterTrustBundle, name: ca}]}
 """
 ROOT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights"
 

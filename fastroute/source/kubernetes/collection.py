@@ -12,7 +12,7 @@ import msgspec
 from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
-from fastroute.resources.core import ConfigMap, Secret, WithData
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Secret, WithData
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes import quota
@@ -24,12 +24,13 @@ NOBODY = Key("", "")
 DATA: dict[type[Resource], str] = {
     Secret: "certificates and keys in Secrets",
     ConfigMap: "CA certificates in ConfigMaps",
+    ClusterTrustBundle: "CA certificates in ClusterTrustBundles",
 }  # what is kept of their data
 
 
 class Collection:
     """Objects of one kind in one served version. `restated` is called when the status of an object changed.
-    `controller_name`: ours. `room`: for the data of Secrets and ConfigMaps. Whoever applies the deletion of an object
+    `controller_name`: ours. `room`: for the data of a kind that has some. Whoever applies the deletion of an object
     tells it, because another collection may hold the same object."""
 
     def __init__(
@@ -122,7 +123,8 @@ class Collection:
         self.problems.pop(key, None)
         if self._room is None or not isinstance(resource, WithData) or self._room.admit(key, resource.size):
             return resource
-        what = f"{DATA[type(resource)]} of its namespace have more than {self._room.most >> 20} MiB"
+        whose = "its namespace" if key.namespace else "the cluster"
+        what = f"{DATA[type(resource)]} of {whose} have more than {self._room.most >> 20} MiB"
         return resource.without_data(f"is not read: the {what}")
 
     def _complete(self, since: float) -> Iterator[Delete]:

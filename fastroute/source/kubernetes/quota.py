@@ -1,9 +1,9 @@
 """Quota: how much is kept of the objects of each namespace.
 
-Three things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
+Some things are kept although a namespace decides how much there is of them. Without a limit, one namespace could fill
 the memory of all replicas.
 - The data of Secrets of type kubernetes.io/tls: a certificateRef may name them at any time.
-- The CA certificates in ConfigMaps that policies and Gateways name.
+- The CA certificates in ConfigMaps that policies and Gateways name, and in all ClusterTrustBundles together.
 - The statuses of Gateways and routes, in which other controllers have entries too: they are compared with the wanted
   ones. One that is not kept is read again before it is written (writing/present.py).
 What came first is kept; what was refused is kept when the object changes, or after the next listing, if there is room
@@ -12,7 +12,7 @@ by then.
 
 from collections import Counter
 
-from fastroute.resources.core import ConfigMap, Secret
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Secret
 from fastroute.resources.meta import Key, Resource
 
 SECRETS = 128 * 1024 * 1024  # characters of base64: 20,000 certificates with their keys
@@ -46,4 +46,4 @@ class Quota:
 
 def rooms() -> dict[type[Resource], Quota]:
     """For the data of each kind that has some. All collections of a kind share one."""
-    return {Secret: Quota(SECRETS), ConfigMap: Quota(CONFIG_MAPS)}
+    return {Secret: Quota(SECRETS), ConfigMap: Quota(CONFIG_MAPS), ClusterTrustBundle: Quota(CONFIG_MAPS)}

@@ -15,6 +15,7 @@ from fastroute.apiserver.kinds import FOLLOWED, Followed
 from fastroute.resources.gateway import GROUP
 
 Found = Mapping[str, tuple[str, ...]]  # by plural: the served versions
+GROUPS = tuple(dict.fromkeys((GROUP, *(row.group for row in FOLLOWED if row.optional))))
 Installed = Mapping[str, str]  # by the CRD's name: its bundle version, or ""
 
 
@@ -44,19 +45,24 @@ class _Resources(msgspec.Struct, frozen=True):
 
 
 async def discover(client: Client) -> Found:
-    """The versions of each resource of the Gateway API group. Raises ApiError."""
+    """The versions of each resource in the groups of which the API server may not have everything. Raises ApiError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for group in GROUPS:
+        for version in await _versions(client, group):
+            content = await client.request("GET", f"/apis/{group}/{version}")
+            for resource in msgspec.json.decode(content, type=_Resources).resources or ():
+                found[resource.name] = (*found.get(resource.name, ()), version)
+    return found
+
+
+async def _versions(client: Client, group: str) -> list[str]:
     try:
-        group = msgspec.json.decode(await client.request("GET", f"/apis/{GROUP}"), type=_Group)
+        content = await client.request("GET", f"/apis/{group}")
     except ApiError as error:
         if error.status == 404:
-            return {}
+            return []
         raise
-    found: dict[str, tuple[str, ...]] = {}
-    for version in (each.version for each in group.versions):
-        content = await client.request("GET", f"/apis/{GROUP}/{version}")
-        for resource in msgspec.json.decode(content, type=_Resources).resources or ():
-            found[resource.name] = (*found.get(resource.name, ()), version)
-    return found
+    return [each.version for each in msgspec.json.decode(content, type=_Group).versions]
 
 
 def judge(found: Found, installed: Installed | None) -> Served:
@@ -66,25 +72,33 @@ def judge(found: Found, installed: Installed | None) -> Served:
     doubted: set[str] = set()
     settled = True
     for row in FOLLOWED:
-        if not row.is_custom:
+        if not (row.is_custom or row.optional):
             versions[row.kind] = row.versions[0]
             continue
         offered = found.get(row.plural, ())
-        is_installed = bool(offered) if installed is None else row.crd in installed
+        is_installed = bool(offered) if row.optional or installed is None else row.crd in installed
         version = next((each for each in row.versions if each in offered), None)
         settled &= is_installed == bool(offered)
         if version is not None and is_installed:
             versions[row.kind] = version
         else:
             missing[row.kind] = _why(row, offered if is_installed else None)
-            if not offered and (is_installed or installed is None):
+            if not offered and (is_installed or row.optional or installed is None):
                 doubted.add(row.kind)
     return Served(versions, missing, frozenset(doubted), settled)
 
 
 def _why(row: Followed, offered: tuple[str, ...] | None) -> str:
+    if row.optional and not offered:
+        return f"the API server does not serve {row.crd}"
     if offered is None:
         return f"the CRD {row.crd} is not installed"
     if not offered:
         return f"the CRD {row.crd} is installed, but the API server does not serve it yet"
     return f"the API server serves {row.crd} as {', '.join(offered)}; fastroute reads {' and '.join(row.versions)}"
+
+
+def why_refused(row: Followed, error: ApiError) -> str:
+    """Why an optional kind is missing although the API server has it."""
+    need = f": the ClusterRole needs list and watch on {row.crd}" if error.status == 403 else f" ({error})"
+    return f"{row.words} cannot be read{need}"

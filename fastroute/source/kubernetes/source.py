@@ -10,7 +10,6 @@ kind must not be read (403), the start waits for it if nothing can be served wit
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import NamedTuple, NoReturn
@@ -20,7 +19,7 @@ import trio
 
 from fastroute.apiserver.client import ApiError, Client
 from fastroute.apiserver.contact import Contact
-from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, Followed, collection
+from fastroute.apiserver.kinds import BY_KIND, CERTAIN, CRD_GROUP, CRDS, Followed, collection
 from fastroute.apiserver.objects import Held
 from fastroute.metrics import Metrics
 from fastroute.resources.core import ConfigMap, Secret
@@ -41,7 +40,7 @@ from fastroute.source.kubernetes.named import (
 )
 from fastroute.source.kubernetes.postponed import Postponed
 from fastroute.source.kubernetes.quota import rooms
-from fastroute.source.kubernetes.served import Served, discover, judge
+from fastroute.source.kubernetes.served import Served, discover, judge, why_refused
 from fastroute.source.kubernetes.unread import Unread
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
@@ -73,6 +72,7 @@ class KubernetesSource:
         self._contact = Contact(client.host, metrics)
         self._lives: dict[str, Life] = {}  # by the name of the watch: "HTTPRoute", "Secret ns/name"
         self._refused: set[str] = set()  # watches that the API server refuses
+        self._forbidden: dict[str, str] = {}  # optional kinds that the API server refuses: the reason
         self._crds = Crds()
         self._crds_asked = trio.Event()  # set when the CRDs were listed or refused
         self._doubts: dict[str, float] = {}  # watched kinds that discovery does not contain: since when
@@ -205,16 +205,17 @@ class KubernetesSource:
         """`served`, but watched kinds that discovery may only miss temporarily are kept."""
         now = trio.current_time()
         self._doubts = {kind: self._doubts.get(kind, now) for kind in served.doubted if kind in self._lives}
-        patience = math.inf if self._crds.is_known else BLIND_PATIENCE
-        kept = {kind for kind, since in self._doubts.items() if now - since < patience}
+        told = {kind for kind in self._doubts if self._crds.is_known and BY_KIND[kind].is_custom}  # of their end
+        kept = told | {kind for kind, since in self._doubts.items() if now - since < BLIND_PATIENCE}
         versions = {kind: self._lives[kind].collection.version for kind in kept}
         missing = {kind: why for kind, why in served.missing.items() if kind not in kept}
         return msgspec.structs.replace(served, versions={**served.versions, **versions}, missing=missing)
 
     def _tell_missing(self, served: Served) -> None:
         before = self.store.missing
+        served = msgspec.structs.replace(served, missing={**served.missing, **self._forbidden})
         for kind, why in served.missing.items():
-            if before.get(kind) != why:
+            if before.get(kind) != why and not BY_KIND[kind].optional:
                 _log.warning("%s are not read: %s", BY_KIND[kind].words, why)
         for kind in before.keys() - served.missing.keys():
             _log.info("%s are now read, as %s", BY_KIND[kind].words, served.versions[kind])
@@ -262,6 +263,7 @@ class KubernetesSource:
         life.scope.cancel()
         self._contact.forget(name)
         self._refused.discard(name)
+        self._forbidden.pop(name, None)
         self._apply(life.collection.dropped())
 
     def _refusal(self, name: str, row: Followed) -> Callable[[ApiError], None]:
@@ -275,6 +277,9 @@ class KubernetesSource:
             if name not in self._refused:
                 is_known = row.by_name and any(one.partition(" ")[0] == row.kind for one in self._refused)
                 self._refused.add(name)
+                if row.optional:
+                    self._forbidden[row.kind] = why_refused(row, error)
+                    self._stale.set()
                 if not is_known:
                     way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
                     _log.error("%s cannot be read: %s%s", row.words, error, way)
@@ -288,6 +293,8 @@ class KubernetesSource:
         if name in self._refused:
             self._refused.discard(name)
             self._names.set()  # while Secrets were refused, none was watched by name
+            if self._forbidden.pop(name, None):
+                self._stale.set()
             _log.info("%s can be read again", name)
         was_listed, known = followed.is_listed, len(followed.held)
         self._apply(followed.take(notices))
@@ -418,11 +425,7 @@ class KubernetesSource:
 
     def _advance(self) -> None:
         """Sets `loaded` if everything is known."""
-        if (
-            self.loaded.is_set()
-            or not {kind for kind, row in BY_KIND.items() if not row.is_custom and not row.by_name}
-            <= self._lives.keys()
-        ):
+        if self.loaded.is_set() or not self._lives.keys() >= CERTAIN:
             return
         if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
             return
