@@ -147,10 +147,13 @@ cdef int ship(Reactor r, Connection *c) noexcept nogil:
 
 
 cdef void end_tls(Reactor r, Connection *c) noexcept nogil:
-    if not c.tls.handshaking and not c.failed:
-        c.ending = True
-        tls_close(c.tls)
-        ship(r, c)
+    if not c.tls.handshaking:
+        tls_close(c.tls)        # even after a reset, which does not make the session unusable (RFC 5246 section 7.2.1)
+        if c.failed:
+            r.pipe.output_size = 0
+        else:
+            c.ending = True
+            ship(r, c)
     forget_tls(r, c)
 
 

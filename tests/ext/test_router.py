@@ -25,7 +25,7 @@ from fastroute.explain.matching import find_listener, find_rule
 from fastroute.explain.request import Request, host_of
 from fastroute.ext.routing.tables import Tables
 from fastroute.place import Place, Transport
-from fastroute.snapshot import Listener, Mode, PathMatch, Rule, Snapshot, ValueMatch
+from fastroute.snapshot import Listener, ListenerTLS, Mode, PathMatch, Rule, Snapshot, ValueMatch
 
 
 def expected(snapshot: Snapshot, request: Request, at: Listener) -> tuple[str | None, int, int, int, str]:
@@ -56,7 +56,8 @@ def test_over_tls_a_request_belongs_to_the_listener_of_its_connection(
     snapshot: Snapshot, asked: list[tuple[Request, str]]
 ) -> None:
     """As in `explain`: the listener of the SNI name, if the Host belongs to this listener too."""
-    secure = {id: msgspec.structs.replace(one, mode=Mode.TERMINATE) for id, one in snapshot.listeners.items()}
+    tls = ListenerTLS(certificates=())
+    secure = {id: msgspec.structs.replace(one, mode=Mode.TERMINATE, tls=tls) for id, one in snapshot.listeners.items()}
     snapshot = msgspec.structs.replace(snapshot, listeners=secure)
     tables = build(snapshot.listeners.values(), snapshot.rules.values())
     for drawn, name in asked:

@@ -312,7 +312,8 @@ async def test_the_memory_of_all_buffers_is_limited() -> None:
 
 
 async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
-    """The gateway itself answers the requests, with heads, which need no window."""
+    """The gateway itself answers the requests, with heads, which need no window. The last read may have more requests above
+    the limit of streams than a client may send: then the connection ends."""
     encoder = hpack.Encoder()
     encoder.header_table_size = 0
     ask = encoder.encode(head("HEAD"))
@@ -325,7 +326,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
         data = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS)
         streams = iter(range(1, 1 << 21, 2))  # an answer has few bytes, and the kernel keeps many
         blocked = 0
-        while blocked < 20:
+        while blocked < 20 and not rig.counters.fixed()["http2_resets"]:
             data = data or b"".join(frame(HEADERS, END_STREAM | END_HEADERS, next(streams), ask) for _ in range(100))
             try:
                 data = data[one.send(data) :]
@@ -335,7 +336,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
             await quiet()
         # One read of 128 KiB has about 2,300 requests above the limit of streams; the frames that refuse them need
         # 0.5 MB in libnghttp2. How many reads there are until the client is blocked depends on the load of the machine.
-        assert 0 < rig.buffered() < 8 << 20
+        assert rig.buffered() < 8 << 20
         one.close()
         await soon(lambda: rig.engine.statistics().downstream_idle == 0)
 
