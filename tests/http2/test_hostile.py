@@ -312,8 +312,8 @@ async def test_the_memory_of_all_buffers_is_limited() -> None:
 
 
 async def test_a_client_that_reads_no_answers_is_not_read_either() -> None:
-    """The gateway itself answers the requests, with heads, which need no window. The last read may have so many requests
-    above the limit of streams that the connection ends."""
+    """The gateway itself answers the requests, with heads, which need no window. The last read may have so many
+    requests above the limit of streams that the connection ends."""
     encoder = hpack.Encoder()
     encoder.header_table_size = 0
     ask = encoder.encode(head("HEAD"))
