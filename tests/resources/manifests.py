@@ -193,6 +193,13 @@ spec:
     wellKnownCACertificates: System
 """
 
+CLUSTER_TRUST_BUNDLE = """\
+apiVersion: certificates.k8s.io/v1
+kind: ClusterTrustBundle
+metadata: {name: corporate}
+spec: {trustBundle: PEM}
+"""
+
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
@@ -209,6 +216,7 @@ EVERY_KIND = {
     "Endpoints": ENDPOINTS,
     "Secret": SECRET,
     "ConfigMap": CONFIG_MAP,
+    "ClusterTrustBundle": CLUSTER_TRUST_BUNDLE,
     "Namespace": NAMESPACE,
 }
 

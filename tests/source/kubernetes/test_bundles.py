@@ -12,6 +12,7 @@ from fastroute.resources.core import MOST_AUTHORITIES, ClusterTrustBundle
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import source
 
+KIND = "ClusterTrustBundle"
 BUNDLES = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
 NAME = "example.com:backends:v1"
 
@@ -88,7 +89,7 @@ async def test_bundles_that_may_not_be_read(api: ApiServer, tmp_path: Path) -> N
     api.refusals[BUNDLES] = 403
     async with following(api, tmp_path) as seen:
         missing = seen.source.store
-        await until(lambda: "needs list and watch on clustertrustbundles" in missing.missing["ClusterTrustBundle"])
+        await until(lambda: "needs list and watch on clustertrustbundles" in missing.missing.get(KIND, ""))
         put(api, "one")
         del api.refusals[BUNDLES]
         await until(lambda: len(found(seen)) == 1)
