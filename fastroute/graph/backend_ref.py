@@ -114,6 +114,8 @@ def passed_backends(route: RouteNode, reader: Reader) -> frozenset[str]:
 
 def _is_secured(id_: str, reader: Reader) -> bool:
     key, number, transport = parts_of(id_)
+    if transport is not Transport.TCP:
+        return False
     service = reader.find(SERVICES, key)
     port = find_port(service, number, transport) if service else None
     return port is not None and policy_for(key, port, reader) is not None

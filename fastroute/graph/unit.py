@@ -9,6 +9,7 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.admission import Bid, Ledger, Refusal, admit
 from fastroute.graph.age import age
+from fastroute.graph.backend_id import PASSED
 from fastroute.graph.change import kept
 from fastroute.graph.dependency import Dependencies, Indexes, Reader
 from fastroute.graph.edition import edition_of
@@ -43,7 +44,7 @@ class Unit(msgspec.Struct, frozen=True, eq=False):
     def size(self) -> int:
         """Bytes that it takes in a worker if it attaches to what it asks for."""
         attachments = self.asked.attachments.values()
-        certificates = {one.client_certificate for one in attachments if one.serves} - {None}
+        certificates = {one.client_certificate for one in attachments if one.serves} - {None, PASSED}
         return self.footprint.taken(sum(len(one.hostnames) for one in attachments), len(attachments), len(certificates))
 
 

@@ -55,6 +55,23 @@ def test_kustomize_adds_only_a_namespace_held_to_the_restricted_standard():
     assert added == base()
 
 
+def test_a_port_of_udp_is_udp_everywhere():
+    values = [
+        "networkPolicy.enabled=true",
+        *(f"service.ports[2].{one}" for one in ("name=dns", "port=53", "protocol=UDP")),
+    ]
+    defaults = [
+        f"service.ports[{i}].{one}" for i, port in enumerate((80, 443)) for one in (f"name=p{i}", f"port={port}")
+    ]
+    objects = chart(*(f"--set={one}" for one in (*defaults, *values)))
+    service = objects[Name("Service", "fastroute", "fastroute")]["spec"]["ports"]
+    container = objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    policy = objects[Name("NetworkPolicy", "fastroute", "fastroute")]["spec"]["ingress"][0]["ports"]
+    assert [one.get("protocol") for one in service] == [None, None, "UDP"]
+    assert [one.get("protocol") for one in container[:3]] == [None, None, "UDP"]
+    assert policy == [{"port": "p0"}, {"port": "p1"}, {"port": "dns", "protocol": "UDP"}]
+
+
 def test_two_releases_share_no_cluster_wide_name():
     def cluster_wide(objects):
         return {name for name in objects if name.namespace is None}

@@ -1,6 +1,7 @@
 """TCPRoutes, TLSRoutes and UDPRoutes in the graph: references, listeners, hostnames, rivals and warnings."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from graph.secrets import secret
@@ -18,6 +19,7 @@ from graph.world import (
     world,
 )
 
+from fastroute.graph import memory
 from fastroute.graph.build import build_graph
 from fastroute.graph.feature import supported_features
 from fastroute.graph.node import Graph
@@ -328,3 +330,19 @@ def test_an_address_as_a_server_name_is_warned_about() -> None:
     graph = built(gateway("gw", "infra", LISTENERS["TLS"]), service("s", "red"), made)
     [warning] = [one for one in lint(graph.resources, graph) if one.reason == "HostnameIsAddress"]
     assert warning.message.endswith("it matches no connection.")
+
+
+def test_bytes_that_are_passed_on_need_no_memory_for_certificates() -> None:
+    made = route("r", "red", *[ref("s")] * 16, type_=TLSRoute, hostnames=["a.x"])
+    with mock.patch.object(memory, "MOST_OF_ROUTE", 100 << 10):
+        graph = built(gateway("gw", "infra", LISTENERS["TLS"]), service("s", "red"), made)
+    assert conditions(graph, "TLSRoute") == []
+
+
+def test_policies_do_not_change_the_backends_of_datagrams() -> None:
+    shown = {"tls": {"backend": {"clientCertificateRef": {"name": "tls"}}}}
+    ports = {"port": 80, "protocol": "UDP"}
+    objects = [secret("tls", "infra"), service("s", "red", ports), tls_policy("p", "red", "s")]
+    made = route("r", "red", ref("s"), type_=UDPRoute)
+    graph = built(gateway("gw", "infra", LISTENERS["UDP"], spec=shown), *objects, made)
+    assert graph.backends["red/s:80/udp"].certificates == ("",)
