@@ -169,6 +169,8 @@ def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question
     from fastroute.pages import request_shown
 
     if url is None and is_target(method):
+        if any(headers):
+            raise typer.BadParameter("only a request has header fields", param_hint="--header")
         target = parse_target(method)
         return lambda snapshot, graph, chosen: (target.shown, explain_connection(snapshot, graph, target, chosen))
     if url is None:

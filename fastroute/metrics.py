@@ -42,7 +42,7 @@ CALLS = Family(
 )
 TCP_CONNECTIONS = Family(
     "fastroute_tcp_connections_total",
-    "Connections that were passed on unread, by the chosen backend",
+    "Connections of TCPRoutes and TLSRoutes, by the chosen backend",
     REQUESTS.labels[:-1],
 )
 TCP_BYTES = Family(
@@ -64,7 +64,9 @@ ENDED = Family(
     "fastroute_connections_ended_total", "Client connections ended because of a limit, by reason", ("reason",)
 )
 LOCAL_RESPONSES = Family(
-    "fastroute_local_responses_total", "Responses generated without a backend, by reason", ("reason",)
+    "fastroute_local_responses_total",
+    "Responses generated without a backend, and connections and flows that no backend got, by reason",
+    ("reason",),
 )
 RETRIES = Family("fastroute_retries_total", "Retries of requests, by reason", ("reason",))
 UNFUNDED = Family("fastroute_retries_over_budget_total", "Retries not made because the budget of the backend was empty")

@@ -122,7 +122,11 @@ LIMITS = (
     number("--max-fields", f"Maximum number of header fields {_OF_BOTH}", _LIMITS.max_fields, at_most=_FIELDS_MOST),
     size("--max-target", "Maximum size of a request target; else 414.", _LIMITS.max_target, at_most=_HEAD_MOST),
     size("--max-body", "Maximum size of a request body; else 413.", _LIMITS.max_body),
-    duration("--head-timeout", "Maximum time to receive a request head; then 408.", _LIMITS.head_timeout),
+    duration(
+        "--head-timeout",
+        "Maximum time to receive a request head (then 408), or the ClientHello of a TLS client (then it is closed).",
+        _LIMITS.head_timeout,
+    ),
     duration(
         "--body-idle-timeout",
         "Maximum time in which a client sends nothing of a body (then 408), a client acknowledges nothing of a "
@@ -143,7 +147,7 @@ LIMITS = (
     ),
     duration(
         "--tunnel-idle-timeout",
-        "Idle time after which an upgraded connection is closed.",
+        "Idle time after which an upgraded connection is closed, or a connection of a TCPRoute or TLSRoute is reset.",
         _LIMITS.tunnel_idle_timeout,
     ),
     duration(
@@ -153,7 +157,7 @@ LIMITS = (
     ),
     number(
         "--max-flows",
-        "Maximum number of UDP flows per worker; at the limit, the one that was unused longest gives way to a new one.",
+        "Maximum number of UDP flows per worker; at the limit, a new one ends the one that was unused longest.",
         _LIMITS.max_flows,
         at_most=_FLOWS_MOST,
     ),
@@ -255,7 +259,9 @@ SERVE = (
         _SERVE.drain_delay,
     ),
     duration(
-        "--drain-timeout", "Maximum time after --drain-delay to finish the requests in flight.", _SERVE.drain_timeout
+        "--drain-timeout",
+        "Maximum time after --drain-delay to finish requests in flight, and connections of TCPRoutes and TLSRoutes.",
+        _SERVE.drain_timeout,
     ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
     switch(

@@ -165,6 +165,8 @@ cdef int new_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     """A socket with a number that flows may use; -1 with errno."""
     cdef int fd = socket(endpoint.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     cdef int on = 1
+    if fd < 0:
+        return -1
     if fd >= r.flows.highest:
         close(fd)
         set_errno(EMFILE)

@@ -85,8 +85,8 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = (more or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL or r.undrained != 0
-            or listeners_can_resume(r))
+    more = (more or r.ready.first != 0 or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL
+            or r.undrained != 0 or listeners_can_resume(r))
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
     count(r.counters, FIXED_TURNS, 1)
