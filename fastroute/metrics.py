@@ -42,7 +42,7 @@ CALLS = Family(
 )
 TCP_CONNECTIONS = Family(
     "fastroute_tcp_connections_total",
-    "Connections of TCPRoutes and TLSRoutes, by the chosen backend",
+    "TCP and TLS connections that were passed on, by the chosen backend",
     REQUESTS.labels[:-1],
 )
 TCP_BYTES = Family(
