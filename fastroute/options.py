@@ -147,7 +147,7 @@ LIMITS = (
     ),
     duration(
         "--tunnel-idle-timeout",
-        "Idle time after which an upgraded connection is closed, or a TCP or TLS connection that is passed on is reset.",
+        "Idle time after which an upgraded connection is closed, or a TCP or TLS connection passed on is reset.",
         _LIMITS.tunnel_idle_timeout,
     ),
     duration(
@@ -260,7 +260,7 @@ SERVE = (
     ),
     duration(
         "--drain-timeout",
-        "Maximum time after --drain-delay to finish requests in flight, and TCP and TLS connections that are passed on.",
+        "Maximum time after --drain-delay to finish requests in flight, and TCP and TLS connections passed on.",
         _SERVE.drain_timeout,
     ),
     several("--trusted-proxies", "Peers whose X-Forwarded-* fields are trusted.", notation.network, "CIDR"),
