@@ -48,5 +48,5 @@ def _rule_problems(rules: tuple[RuleNode, ...]) -> Iterator[Problem]:
 
 
 def references_of(route: Route) -> Iterable[BackendRef]:
-    rules: tuple[L4Rule, ...] = route.spec.rules  # type: ignore[attr-defined]
+    rules: tuple[L4Rule, ...] = route.spec.rules  # type: ignore[attr-defined]  # each kind of L4 route has a spec of its own
     return (ref for rule in rules for ref in rule.backend_refs)

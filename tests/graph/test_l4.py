@@ -28,7 +28,6 @@ from fastroute.resources.core import Service
 from fastroute.resources.gateway import GatewayClass
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.proxy_protocol import ANNOTATION
-from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.tcproute import TCPRoute
 from fastroute.resources.tlsroute import TLSRoute
 from fastroute.resources.udproute import UDPRoute
@@ -36,12 +35,7 @@ from fastroute.settings import GraphSettings
 from fastroute.snapshot import ListenerTLS, Mode
 
 CLASS = make(GatewayClass, "", "fastroute", {"controllerName": GraphSettings().controller_name})
-KINDS: dict[str, type[Any]] = {
-    protocol: kind
-    for protocol, kind in (("TCP", TCPRoute), ("TLS", TLSRoute), ("UDP", UDPRoute))
-    if ROUTES[kind.__name__].is_served
-}
-UDP_ONLY = pytest.mark.skipif("UDP" not in KINDS, reason="UDPRoutes are not served")
+KINDS: dict[str, type[Any]] = {"TCP": TCPRoute, "TLS": TLSRoute, "UDP": UDPRoute}
 
 
 def tls_listener(name: str, mode: str, hostname: str | None = None, port: int = 443, **more: Any) -> Any:
@@ -119,7 +113,7 @@ def test_backends_of_connections_and_datagrams_are_others_than_those_of_requests
     routes = [route("r", "red", ref("s"), type_=kind) for kind in KINDS.values()]
     listeners = [listener(), *({**one, "name": name} for name, one in LISTENERS.items())]
     graph = built(gateway("gw", "infra", *listeners), service("s", "red", *ports), route("r", "red", ref("s")), *routes)
-    assert sorted(graph.backends) == ["red/s:80", "red/s:80/raw", *(["red/s:80/udp"] if "UDP" in KINDS else [])]
+    assert sorted(graph.backends) == ["red/s:80", "red/s:80/raw", "red/s:80/udp"]
 
 
 @pytest.mark.parametrize("protocol", KINDS)
@@ -207,7 +201,7 @@ def test_only_listeners_that_end_tls_need_certificates(asked: Any, tls: Listener
         ((tls_listener("a", "Passthrough", "a.x"), https("b", "tls", hostname="a.x")), "HostnameConflict"),
         ((tls_listener("a", "Passthrough"), tls_listener("b", "Terminate")), "HostnameConflict"),
         ((tls_listener("a", "Passthrough"), listener("b", 443, "TCP")), "ProtocolConflict"),
-        pytest.param((listener("a", 53, "TCP"), listener("b", 53, "UDP")), None, marks=UDP_ONLY),
+        ((listener("a", 53, "TCP"), listener("b", 53, "UDP")), None),
         ((listener("a", 53, "TCP"), listener("b", 53, "TCP")), "HostnameConflict"),
         ((listener("a", 80), listener("b", 80, "TCP")), "ProtocolConflict"),
     ],
@@ -313,7 +307,7 @@ def test_weights_of_zero_are_warned_about(weights: tuple[int, int], reasons: Any
 
 def test_features_are_those_of_kinds_that_are_served() -> None:
     names = supported_features("v1.6.3", infrastructure=False)
-    assert {"TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"} <= set(names)
+    assert {"TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute"} <= set(names)
 
 
 def test_a_policy_that_cannot_be_fulfilled_withholds_no_bytes_that_are_passed_on() -> None:
