@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from graph.secrets import secret
-from graph.test_l4 import CLASS, LISTENERS, UDP_ONLY, born, built, service, tls_listener
+from graph.test_l4 import CLASS, LISTENERS, born, built, service, tls_listener
 from graph.world import endpoint_slice, gateway, grant, listener, ref, removed, replaced, route, tls_policy, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +43,6 @@ def test_a_rule_has_backends_and_nothing_else() -> None:
     assert snapshot.endpoints == {"red/s:80/raw": (Endpoint("10.0.0.1", 8080),)}
 
 
-@UDP_ONLY
 def test_datagrams_go_to_ports_of_udp() -> None:
     both = service("s", "red", 80, {"port": 80, "protocol": "UDP", "name": "u"})
     ports = [{"port": 1}, {"port": 2, "name": "u", "protocol": "UDP"}]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from graph.secrets import secret
-from graph.test_l4 import UDP_ONLY, born, built, service, tls_listener
+from graph.test_l4 import born, built, service, tls_listener
 from graph.world import endpoint_slice, gateway, https, listener, ref, route, tls_policy
 
 from fastroute.compiler.compile import compile_snapshot
@@ -76,8 +76,8 @@ def ask(url: str, *objects: Any, gateways: tuple[str, ...] = ()) -> Explanation:
         ("tls://web.x:443", "respond", "https", None, None),
         ("tls://127.0.0.1:8443", "forward", None, "any", "red/any"),
         ("tls://what.ever:8443", "forward", None, "any", "red/any"),
-        pytest.param("udp://127.0.0.1:53", "forward", None, "dns", "red/dns", marks=UDP_ONLY),
-        pytest.param("udp://127.0.0.1:54", "drop", "zero_weights", "void", "red/void", marks=UDP_ONLY),
+        ("udp://127.0.0.1:53", "forward", None, "dns", "red/dns"),
+        ("udp://127.0.0.1:54", "drop", "zero_weights", "void", "red/void"),
         ("udp://127.0.0.1:55", "drop", "not_listening", None, None),
     ],
 )
