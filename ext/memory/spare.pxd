@@ -19,21 +19,21 @@ cdef extern from * nogil:
     #if defined(__SANITIZE_ADDRESS__)
     #define FASTROUTE_SPARES 0
     #elif !defined(FASTROUTE_SPARES)
-    #define FASTROUTE_SPARES 256
+    #define FASTROUTE_SPARES (4 * 1024 * 1024)
     #endif
     """
-    const uint32_t SPARES_MOST "FASTROUTE_SPARES"   # blocks in a list: 9 MiB, if all lists are full
+    const size_t SPARES_MOST "FASTROUTE_SPARES"     # bytes of all lists
     size_t malloc_usable_size(void *block)
 
 cdef enum:
     SPARE_LISTS = 65            # larger blocks are not kept
     SPARE_STEP = 16             # bytes; the smallest block has 8 more, as those of glibc
 
-cdef struct SpareList:
-    void *first                 # each block begins with the address of the next one
-    uint32_t count
+cdef struct Spares:
+    void *first[SPARE_LISTS]    # for each list; a block begins with the address of the next one
+    size_t kept                 # bytes
 
-cdef SpareList[<int> SPARE_LISTS] spares
+cdef Spares spares
 
 
 cdef inline size_t list_for(size_t size) noexcept nogil:
@@ -44,28 +44,24 @@ cdef inline size_t list_for(size_t size) noexcept nogil:
 cdef inline void *spare_take(size_t size) noexcept nogil:
     """A block of `size` bytes, not zeroed; NULL if out of memory."""
     cdef size_t number = list_for(size)
-    cdef SpareList *list
     cdef void *block
     if number >= SPARE_LISTS:
         return malloc(size)
-    list = &spares[number]
-    block = list.first
+    block = spares.first[number]
     if block is NULL:
         return malloc(number * SPARE_STEP + 8)
-    list.first = (<void **> block)[0]
-    list.count -= 1
+    spares.first[number] = (<void **> block)[0]
+    spares.kept -= number * SPARE_STEP + 8
     return block
 
 
 cdef inline void give_to(void *block, size_t number) noexcept nogil:
-    cdef SpareList *list
-    if number >= SPARE_LISTS or spares[number].count >= SPARES_MOST:
+    if number >= SPARE_LISTS or spares.kept >= SPARES_MOST:
         free(block)
         return
-    list = &spares[number]
-    (<void **> block)[0] = list.first
-    list.first = block
-    list.count += 1
+    (<void **> block)[0] = spares.first[number]
+    spares.first[number] = block
+    spares.kept += number * SPARE_STEP + 8
 
 
 cdef inline void spare_give(void *block, size_t size) noexcept nogil:
