@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bench.certificate import client_tls, secret_document, self_signed
 from bench.process import resident_bytes
-from bench.served import Served, serving
+from bench.served import serving
 
 HOST = "resting.example.com"
 WARM, IDLE, BUSY, STREAMS = 100, 1_000, 50, 100
@@ -60,11 +60,15 @@ def headers(stream: int, method: int, ends: bool) -> bytes:
     return len(block).to_bytes(3, "big") + bytes([1, 4 | ends]) + stream.to_bytes(4, "big") + block
 
 
-def connected(port: int, source: str) -> ssl.SSLSocket:
-    """A connection that has had one answer."""
+def connected(port: int, source: str, *, answered: bool = True) -> ssl.SSLSocket:
+    """A connection that has had one answer. Not `answered`: only the settings of the server."""
     context = client_tls()
     context.set_alpn_protocols(["h2"])
     one = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20, (source, 0)), server_hostname=HOST)
+    if not answered:
+        one.sendall(PREFACE)
+        one.recv(65536)
+        return one
     one.sendall(PREFACE + headers(1, 2, ends=True))
     said = b""
     while b"no_rule" not in said:  # the text of the answer
@@ -110,13 +114,13 @@ class Resting(NamedTuple):
     busy: float
 
 
-def measure(served: Served, backend: Backend) -> Resting:
-    port = served.port + 443 - 80
-    held = [connected(port, "127.0.1.1") for _ in range(WARM)]
-    before = resident_bytes(served.worker)
-    held += [connected(port, f"127.0.1.{2 + number // PER_CLIENT}") for number in range(IDLE)]
-    idle = (resident_bytes(served.worker) - before) / IDLE
-    before = resident_bytes(served.worker)
+def grown(port: int, worker: int, backend: Backend, *, answered: bool = True) -> Resting:
+    """Of the process `worker`, which serves at `port`."""
+    held = [connected(port, "127.0.1.1", answered=answered) for _ in range(WARM)]
+    before = resident_bytes(worker)
+    held += [connected(port, f"127.0.1.{2 + number // PER_CLIENT}", answered=answered) for number in range(IDLE)]
+    idle = (resident_bytes(worker) - before) / IDLE
+    before = resident_bytes(worker)
     for one in held[-BUSY:]:
         one.sendall(b"".join(headers(3 + 2 * number, 3, ends=False) for number in range(STREAMS)))
     deadline = time.monotonic() + WITHIN
@@ -124,7 +128,7 @@ def measure(served: Served, backend: Backend) -> Resting:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the backend has {backend.heads} of {BUSY * STREAMS} heads after {WITHIN} s")
         time.sleep(0.01)
-    busy = (resident_bytes(served.worker) - before) / BUSY
+    busy = (resident_bytes(worker) - before) / BUSY
     for one in held:
         one.close()
     return Resting(idle, idle + busy)
@@ -136,7 +140,7 @@ def measure_resting() -> Resting:
         world = _WORLD.replace("BACKEND", str(backend.listening.getsockname()[1]))
         (Path(root) / "world.yaml").write_text(world + secret_document("edge", self_signed(HOST)))
         with serving(Path(root)) as served:
-            return measure(served, backend)
+            return grown(served.port + 443 - 80, served.worker, backend)
 
 
 def main() -> None:

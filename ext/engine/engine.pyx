@@ -273,7 +273,7 @@ cdef class Engine:
         return more
 
     def take_turns(self):
-        """Takes turns while traffic goes on, for about 10 ms at most; fewer if trio has something to do on a descriptor
+        """Takes turns while traffic goes on, for about 50 ms at most; fewer if trio has something to do on a descriptor
         passed to `heed`. Returns like `turn`."""
         cdef bint more
         with nogil:

@@ -19,7 +19,7 @@ cdef extern from * nogil:
     #if defined(__SANITIZE_ADDRESS__)
     #define FASTROUTE_SPARES 0
     #elif !defined(FASTROUTE_SPARES)
-    #define FASTROUTE_SPARES (4 * 1024 * 1024)
+    #define FASTROUTE_SPARES (2 * 1024 * 1024)
     #endif
     """
     const size_t SPARES_MOST "FASTROUTE_SPARES"     # bytes of all lists
