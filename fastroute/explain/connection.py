@@ -28,6 +28,7 @@ from fastroute.explain.share import Share, l4_shares_of
 from fastroute.graph.node import Graph, ListenerNode, ParentNode
 from fastroute.graph.rival import rivals_of
 from fastroute.place import Transport
+from fastroute.resources.route_kinds import ROUTES
 from fastroute.snapshot import Listener, Mode, Rule, Snapshot
 
 SCHEMES = ("tcp", "tls", "udp")
@@ -84,7 +85,7 @@ def explain_connection(snapshot: Snapshot, graph: Graph, target: Target, gateway
     """What happens to a connection to `target`, or to a datagram, at all Gateways or only at `gateways` ("ns/name")."""
     here = _listening(snapshot, target, gateways)
     refused = REFUSALS[target.scheme]
-    near = unserved_listeners(graph, target.port, gateways)
+    near = unserved_listeners(graph, target.port, gateways, udp=target.transport is Transport.UDP)
     if not here:
         others = (one for one in snapshot.listeners.values() if is_meant(one.gateway, gateways))
         near = (*near, *passed_over(others, f"does not accept {target.scheme} on port {target.port}"))
@@ -188,10 +189,16 @@ def _near_misses(
         yield from _not_served(graph, node, target)
     for rule in snapshot.rules.values():
         if rule.listener == listener.id and rule is not winner:
-            names = ", ".join(name or "none" for name in rule.hostnames)
-            wrong = best_hostname(rule.hostnames, target.name) is None
-            what = "does not match" if wrong else "is less specific than another one for"
-            yield considered_rule(rule, f"hostname {names} {what} {_named(target)}")
+            yield considered_rule(rule, _why_not(rule, target))
+
+
+def _why_not(rule: Rule, target: Target) -> str:
+    if rule.hostnames == ("",):
+        return f"another route has a hostname for {_named(target)}, and this route has none"
+    names = ", ".join(rule.hostnames)
+    if best_hostname(rule.hostnames, target.name) is None:
+        return f"hostname {names} does not match {_named(target)}"
+    return f"hostname {names} is less specific than that of another route for {_named(target)}"
 
 
 def _node(graph: Graph, listener: Listener) -> ListenerNode | None:
@@ -212,12 +219,25 @@ def _outranked(node: ListenerNode, target: Target) -> Iterator[Considered]:
 
 def _not_served(graph: Graph, node: ListenerNode, target: Target) -> Iterator[Considered]:
     """Routes that would take it if they were served."""
+    names = {one.source.name for one in graph.holder(node.holder).listeners}
     for parents in graph.parents.values():
         for parent in parents:
             problem = refusal_of(parent)
-            if problem is not None and parent.holder == node.holder and _would_take(parent, target):
+            meant = parent.holder == node.holder and _means(parent, node, names)
+            if problem is not None and meant and _would_take(parent, target):
                 key = str(parent.route.key)
                 yield considered_listener(str(node.gateway), node.label, not_served_because(problem), route=key)
+
+
+def _means(parent: ParentNode, node: ListenerNode, names: Collection[str]) -> bool:
+    """Whether a route is meant for this listener: it names the listener, or its kind fits and it names no other one.
+    `names`: of the listeners of the Gateway or ListenerSet. Another name is a mistake."""
+    section, port = parent.parent_ref.section_name, parent.parent_ref.port
+    if port not in (None, node.source.port):
+        return False
+    if section in names:
+        return section == node.source.name
+    return node.source.protocol in ROUTES[parent.route.kind].protocols
 
 
 def _would_take(parent: ParentNode, target: Target) -> bool:

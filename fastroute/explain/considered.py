@@ -208,14 +208,16 @@ def passed_over(listeners: Iterable[Listener], reason: str) -> tuple[Considered,
     )
 
 
-def unserved_listeners(graph: Graph, port: int, gateways: Collection[str]) -> tuple[Considered, ...]:
+def unserved_listeners(
+    graph: Graph, port: int, gateways: Collection[str], *, udp: bool = False
+) -> tuple[Considered, ...]:
     """Listeners of that port that do not serve, with the reason from their status."""
     return tuple(
         considered_listener(str(node.gateway), listener.label, not_served_because(problem))
         for node in graph.holders
         if is_meant(str(node.gateway), gateways)
         for listener in node.listeners
-        if listener.source.port == port and not listener.serves
+        if listener.source.port == port and (listener.source.protocol == "UDP") == udp and not listener.serves
         for problem in (*listener.problems, *node.problems)[:1]
     )
 

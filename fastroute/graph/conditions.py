@@ -138,10 +138,11 @@ def too_many_endpoints(service: Key, port: int, cut: Cut) -> Concern:
     if cut.further:
         limit = f"{cut.limit}, which is the limit of a {'Service' if cut.is_of_service else 'namespace'}"
         message = (
-            f"{which} of port {port} of Service {service} are used with the client certificate of at least one "
-            "Gateway: an endpoint counts once more for each further client certificate of the Gateways that routes of "
-            f"this namespace attach to, and the sum is more than {limit}. Attach them to fewer Gateways with different "
-            "certificates in spec.tls.backend.clientCertificateRef."
+            f"{which} of port {port} of Service {service} are used in at least one of the ways in which routes of this "
+            "namespace need them: an endpoint counts once more for each further client certificate of the Gateways "
+            "that they attach to, and once more if its port has a BackendTLSPolicy and a listener of mode Passthrough "
+            f"leads to it, too; the sum is more than {limit}. Attach the routes to fewer Gateways with different "
+            "certificates in spec.tls.backend.clientCertificateRef, or to listeners of one TLS mode."
         )
         return Concern(TOO_MANY_ENDPOINTS, message)
     if cut.is_of_service:
@@ -236,11 +237,17 @@ def protocol_conflict(listener: Listener, others: Iterable[Listener], field: str
 
 
 def hostname_conflict(listener: Listener, others: Iterable[Listener], field: str) -> Problem:
-    message = (
-        f"Port {listener.port} with {listener.hostname or 'any hostname'} is also claimed by listener "
-        f"{_named(others)}. None of them is served: use a different port or hostname for each."
-    )
+    claim, what = _claimed(listener)
+    other = _named(others)
+    message = f"{claim} is also claimed by listener {other}. None of them is served: use a different {what} for each."
     return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
+
+
+def _claimed(listener: Listener) -> tuple[str, str]:
+    """What a listener claims, and what distinguishes it from others."""
+    if listener.protocol in ("TCP", "UDP"):  # they cannot see names
+        return f"{listener.protocol} port {listener.port}", "port"
+    return f"Port {listener.port} with {listener.hostname or 'any hostname'}", "port or hostname"
 
 
 def _named(listeners: Iterable[Listener]) -> str:
@@ -298,10 +305,8 @@ def later_protocol_conflict(listener: Listener, first: str, field: str) -> Probl
 
 
 def later_hostname_conflict(listener: Listener, first: str, field: str) -> Problem:
-    message = (
-        f"Port {listener.port} with {listener.hostname or 'any hostname'} is claimed by listener {first}, which has "
-        f"precedence. Use another port or hostname."
-    )
+    claim, what = _claimed(listener)
+    message = f"{claim} is claimed by listener {first}, which has precedence. Use another {what}."
     return Problem(condition=CONFLICTED, reason="HostnameConflict", message=message, field=field)
 
 

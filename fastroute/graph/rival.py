@@ -5,15 +5,17 @@ A route asks for its own hostnames, so that a more specific one has precedence e
 the same names (Gateway API v1.7). Routes for TCP and UDP ask for the name "".
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from fastroute.difference import Revision, changed_keys, replaced
-from fastroute.graph.age import age
+from fastroute.graph.age import Age, age
 from fastroute.graph.node import Attachment, RouteId
 
 Attachments = Mapping[RouteId, Attachment]
 Rivals = Mapping[str, tuple[RouteId, ...]]  # by server name, in order of precedence; at least one
 NO_RIVALS: Rivals = Revision()
+FEW = 8  # changes: a search for the place of each costs less than to sort this many times as many rivals
 
 
 def rivals_of(attachments: Attachments, before: Attachments | None = None, last: Rivals = NO_RIVALS) -> Rivals:
@@ -28,11 +30,36 @@ def rivals_of(attachments: Attachments, before: Attachments | None = None, last:
     found: dict[str, tuple[RouteId, ...] | None] = {}
     for name in leaving.keys() | joining.keys():
         old = last.get(name, ())
-        stay = (id_ for id_ in old if id_ not in leaving.get(name, ()))
-        ids = joining.get(name, set()).union(stay)
-        new = tuple(sorted(ids, key=lambda id_: (age(attachments[id_].route.source), id_)))
+        stay = _without(old, leaving.get(name, set()), before)
+        new = tuple(_with(stay, joining.get(name, set()), attachments))
         found[name] = (old if new == old else new) or None
     return replaced(last, found)
+
+
+def _without(ids: tuple[RouteId, ...], leaving: set[RouteId], known: Attachments) -> list[RouteId]:
+    if len(leaving) * FEW > len(ids):
+        return [id_ for id_ in ids if id_ not in leaving]
+    left = list(ids)
+    for id_ in leaving:
+        del left[_place(left, id_, known)]
+    return left
+
+
+def _with(ids: list[RouteId], joining: set[RouteId], known: Attachments) -> list[RouteId]:
+    if len(joining) * FEW > len(ids):
+        return sorted([*ids, *joining], key=lambda id_: _precedence(id_, known))
+    for id_ in joining:
+        ids.insert(_place(ids, id_, known), id_)
+    return ids
+
+
+def _place(ids: list[RouteId], id_: RouteId, known: Attachments) -> int:
+    """Where a route is, or must be, in a sorted list."""
+    return bisect_left(ids, _precedence(id_, known), key=lambda one: _precedence(one, known))
+
+
+def _precedence(id_: RouteId, known: Attachments) -> tuple[Age, RouteId]:
+    return age(known[id_].route.source), id_
 
 
 def moved(last: Rivals, now: Rivals) -> Iterator[RouteId]:

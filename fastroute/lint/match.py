@@ -30,13 +30,12 @@ def hostnames_outside_listeners(resources: Resources, graph: Graph) -> Iterator[
             meeting = [listener for listener in attached if meet(listener.hostname, name.lower())]
             taken = [_taken_by(listener, name.lower(), graph) for listener in meeting]
             if all(taken):
-                message = (
-                    f"No listener that the route is attached to accepts {name}: the route gets no requests for it."
-                )
+                what = "connections" if route.l4_rules else "requests"
+                message = f"No listener that the route is attached to accepts {name}: the route gets no {what} for it."
                 if other := next(iter(taken), None):
                     message = (
-                        f"Requests for {name} go to listener {other.label} of Gateway {other.gateway}, which "
-                        f"is more specific and to which the route is not attached: it gets none of them."
+                        f"{what.capitalize()} for {name} go to listener {other.label} of Gateway {other.gateway}, "
+                        f"which is more specific and to which the route is not attached: it gets none of them."
                     )
                 yield warning(route.kind, route.source, "HostnameUnused", message, f"spec.hostnames[{index}]")
 

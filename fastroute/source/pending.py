@@ -26,7 +26,7 @@ from fastroute.resources.gateway import Gateway, GatewayClass, ListenerSet, Rout
 from fastroute.resources.http_rule import HTTPRule
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant
-from fastroute.resources.route_kinds import BY_TYPE
+from fastroute.resources.route_kinds import BY_TYPE, hostnames_of
 from fastroute.source.debts import Charge, Debts, Lane, Payer
 
 WHOLE = 100  # units of size
@@ -281,6 +281,8 @@ def _size_of_route(route: Route) -> int:
     kind = BY_TYPE[type(route)]
     rules: tuple[Any, ...] = getattr(route.spec, "rules", ())
     parts = sum(len(getattr(rule, part, ())) for rule in rules for part in PARTS)
+    if kind.l4_rules(route):  # a table of names has each of them
+        parts += len(hostnames_of(kind.name, route))
     parents = max(1, len(route.spec.parent_refs))  # its rules are built once for each listener
     return parents * (1 + parts // PER_UNIT) + EXPRESSION * _expressions(kind.http_rules(route))
 

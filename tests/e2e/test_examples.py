@@ -1,7 +1,8 @@
-"""Runs every command in the examples' READMEs unchanged, and compares its output with the README.
+"""Runs every command in the examples' READMEs and in the guide to TCP and UDP unchanged, and compares their output.
 
 The commands of one README run as one shell script, in a copy of examples/ with free ports. Every line of a `text` block
-must occur in the output; differences in spaces are ignored.
+must occur in the output; differences in spaces are ignored. The copy is readable by all users: PostgreSQL does not run
+as root.
 """
 
 import os
@@ -10,24 +11,39 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
-from fastroute.demo.pods import copy_manifests, free_ports
+from fastroute.demo.pods import copy_manifests, free_ports, is_free
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 READMES = sorted(EXAMPLES.glob("*/README.md"))
+GUIDE = EXAMPLES.parent / "docs" / "tcp-and-udp.md"
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN = 300  # seconds for one README, on a machine that does much else
+OFFSET = 8000  # in the READMEs
+PROGRAMS = {
+    "backend-tls": ("openssl", "curl"),
+    "dns": ("dnsmasq", "dig"),
+    "docs": ("openssl",),
+    "postgresql": ("openssl", "psql", "stunnel", "setpriv"),
+}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    copy_manifests(EXAMPLES, tmp_path / "examples")
-    shutil.copy(EXAMPLES / "grpc/server.py", tmp_path / "examples/grpc")
-    return tmp_path
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fastroute-") as name:
+        made = Path(name)
+        made.chmod(0o755)
+        copy_manifests(EXAMPLES, made / "examples")
+        for script in ("grpc/server.py", "postgresql/pod.sh"):
+            shutil.copy(EXAMPLES / script, made / "examples" / script)
+        yield made
 
 
 def blocks(readme: Path, kind: str) -> list[str]:
@@ -64,22 +80,37 @@ def run(script: str, folder: Path) -> str:
 
 def test_every_example_has_a_readme() -> None:
     folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
-    assert folders == ["backend-tls", "cross-namespace", "fine-grained", "grpc", "multi-tenant", "shared-gateway"]
     assert [readme.parent.name for readme in READMES] == folders
+    assert [name for name in folders if f"[{name}]({name})" not in (EXAMPLES / "README.md").read_text()] == []
+
+
+def listener_ports(example: Path) -> set[int]:
+    objects = [one for path in example.glob("*.yaml") for one in yaml.safe_load_all(path.read_text())]
+    return {each["port"] for one in objects if one["kind"] == "Gateway" for each in one["spec"]["listeners"]}
+
+
+def with_free_offset(script: str, ports: set[int]) -> str:
+    """The script with another --port-offset, so that the ports of all listeners are free."""
+    offset = next(
+        chosen - max(ports) for chosen in free_ports(100) if all(is_free(chosen - max(ports) + port) for port in ports)
+    )
+    for port in ports:
+        script = re.sub(rf"\b{OFFSET + port}\b", str(offset + port), script)
+    return script.replace(f"--port-offset {OFFSET}", f"--port-offset {offset}")
 
 
 @pytest.mark.timeout(WITHIN + 60)
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("readme", [*READMES, GUIDE], ids=lambda path: path.parent.name)
 def test_commands(readme: Path, folder: Path) -> None:
     script = "\n".join(blocks(readme, "sh"))
-    if "openssl" in script and None in (shutil.which("openssl"), shutil.which("curl")):
-        pytest.skip("openssl or curl is not installed")
+    if missing := [each for each in PROGRAMS.get(readme.parent.name, ()) if shutil.which(each) is None]:
+        pytest.skip(f"not installed: {', '.join(missing)}")
     if shutil.which("curl") is None:
         if "call()" in script:
             pytest.skip("curl is not installed")
         script = "\n".join(line for line in script.splitlines() if "curl" not in line)
-    port = free_ports(1)[0]
-    script = script.replace("--port-offset 8000", f"--port-offset {port - 80}").replace(":8080", f":{port}")
+    if ports := listener_ports(readme.parent):
+        script = with_free_offset(script, ports)
     script = script.replace("/tmp/", f"{folder}/")
     printed = [" ".join(line.split()) for line in run(script, folder).splitlines()]
     wanted = [" ".join(line.split()) for text in blocks(readme, "text") for line in text.splitlines()]

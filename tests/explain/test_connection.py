@@ -107,6 +107,46 @@ def test_a_route_that_is_not_accepted_is_named() -> None:
     assert "Accepted=False/UnsupportedValue" in told.considered[0].reason
 
 
+def test_routes_that_are_meant_for_other_listeners_are_not_named() -> None:
+    """None of the routes is served: each has two rules."""
+    rules = [{"backendRefs": [ref("s")]}] * 2
+    parent = {"namespace": "infra", "name": "gw"}
+    made = [
+        route("other", "red", type_=TCPRoute, rules=rules, **at("db")),
+        route("port", "red", type_=TCPRoute, rules=rules, parents=[{**parent, "port": 5432}]),
+        route("udp", "red", type_=UDPRoute, rules=rules, parents=[parent]),
+        route("tls", "red", type_=TLSRoute, rules=rules, parents=[parent]),
+        route("here", "red", type_=TCPRoute, rules=rules, **at("idle")),
+        route("all", "red", type_=TCPRoute, rules=rules, parents=[parent]),
+        route("mistyped", "red", type_=TCPRoute, rules=rules, **at("idel")),
+        route("wrong", "red", type_=UDPRoute, rules=rules, **at("idle")),
+    ]
+    told = ask("tcp://127.0.0.1:5433", *BASE, *made)
+    assert {one.route for one in told.considered} == {"red/here", "red/all", "red/mistyped", "red/wrong"}
+
+
+@pytest.mark.parametrize(("url", "named"), [("tcp://127.0.0.1:9", ["tcp"]), ("udp://127.0.0.1:9", ["udp"])])
+def test_listeners_that_are_not_served_are_named_by_transport(url: str, named: list[str]) -> None:
+    pairs = [listener(name, 9, name[:3].upper()) for name in ("tcp", "tcp-2", "udp", "udp-2")]
+    told = ask(url, gateway("gw", "infra", *pairs))
+    assert [one.listener for one in told.considered] == [*named, f"{named[0]}-2"]
+
+
+def test_less_specific_routes_say_why() -> None:
+    made = [
+        route("exact", "red", ref("s"), type_=TLSRoute, hostnames=["a.x"], **at("any")),
+        route("wild", "red", ref("s"), type_=TLSRoute, hostnames=["*.x"], **at("any")),
+        route("none", "red", ref("s"), type_=TLSRoute, **at("any")),
+        route("other", "red", ref("s"), type_=TLSRoute, hostnames=["b.y"], **at("any")),
+    ]
+    told = ask("tls://a.x:8443", *BASE, *made)
+    assert {one.route: one.reason for one in told.considered} == {
+        "red/wild": "hostname *.x is less specific than that of another route for server name a.x",
+        "red/none": "another route has a hostname for server name a.x, and this route has none",
+        "red/other": "hostname b.y does not match server name a.x",
+    }
+
+
 def test_tls_to_a_backend_is_named_where_it_is_used() -> None:
     objects = (*BASE, *ROUTES, tls_policy("p", "red", "s"))
     [passed] = ask("tls://a.pass.x:443", *objects).backends or ()

@@ -219,6 +219,18 @@ def test_conflicts_of_listeners(pair: tuple[Any, Any], reason: str | None) -> No
     assert [one.reason for one in added.problems] == ([] if reason is None else [reason])
 
 
+@pytest.mark.parametrize("protocol", ["TCP", "UDP"])
+def test_the_advice_on_a_conflict_of_ports_is_about_ports(protocol: str) -> None:
+    pair = listener("a", 53, protocol), listener("b", 53, protocol)
+    graph = built(gateway("gw", "infra", *pair), secret("tls", "infra"))
+    messages = [one.message for node in graph.gateways[Key("infra", "gw")].listeners for one in node.problems]
+    spec = {"allowedListeners": {"namespaces": {"from": "All"}}}
+    graph = built(gateway("gw", "infra", pair[0], spec=spec), listener_set("s", "infra", pair[1]))
+    messages += [one.message for holder in graph.holders for node in holder.listeners for one in node.problems]
+    assert len(messages) == 3
+    assert [one for one in messages if "hostname" in one or f"{protocol} port 53 is" not in one] == []
+
+
 @pytest.mark.parametrize(
     ("listening", "asked", "met"),
     [

@@ -6,6 +6,9 @@ import pytest
 import yaml
 from graph.world import gateway, listener, ref, route
 
+from fastroute.resources.httproute import HTTPRoute
+from fastroute.resources.tlsroute import TLSRoute
+
 from .judged import fields, found
 
 
@@ -72,6 +75,26 @@ def test_a_query_that_no_client_sends(query: dict[str, str], part: str, sent: st
 )
 def test_a_query_as_clients_send_it(query: dict[str, str]) -> None:
     assert found("QueryNotSent", gateway(), matched({"queryParams": [query]})) == []
+
+
+@pytest.mark.parametrize("protocol", ["TLS", "HTTP"])
+def test_a_hostname_that_another_listener_takes(protocol: str) -> None:
+    """A route of TLS gets connections, no requests."""
+    type_, words = (TLSRoute, "Connections") if protocol == "TLS" else (HTTPRoute, "Requests")
+    tls = {"tls": {"mode": "Passthrough"}} if protocol == "TLS" else {}
+    listeners = [listener("any", 443, protocol, **tls), listener("a", 443, protocol, hostname="a.x", **tls)]
+    parents = [{"namespace": "infra", "name": "gw", "sectionName": "any"}]
+    made = route("r", "red", ref("s"), type_=type_, hostnames=["a.x", "b.x"], parents=parents)
+    [warning] = found("HostnameUnused", gateway("gw", "infra", *listeners), made)
+    assert warning.field == "spec.hostnames[0]"
+    assert warning.message.startswith(f"{words} for a.x go to listener a of Gateway infra/gw")
+
+
+def test_a_hostname_of_tls_that_no_listener_accepts() -> None:
+    listeners = [listener("a", 443, "TLS", hostname="a.x", tls={"mode": "Passthrough"})]
+    made = route("r", "red", ref("s"), type_=TLSRoute, hostnames=["a.x", "b.x"])
+    [warning] = found("HostnameUnused", gateway("gw", "infra", *listeners), made)
+    assert warning.message.endswith("accepts b.x: the route gets no connections for it.")
 
 
 def test_an_address_as_hostname() -> None:

@@ -10,8 +10,10 @@ from fastroute.resources.core import EndpointPort, EndpointSlice, Namespace, Sec
 from fastroute.resources.gateway import Gateway, GatewaySpec
 from fastroute.resources.http_rule import HeaderMatch, HTTPBackendRef, HTTPMatch, HTTPRule
 from fastroute.resources.httproute import HTTPRoute, HTTPRouteSpec
+from fastroute.resources.l4_rule import L4Rule
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.policy import ReferenceGrant, ReferenceGrantSpec
+from fastroute.resources.tlsroute import TLSRoute, TLSRouteSpec
 from fastroute.source.debts import EXPENSIVE, FACTOR, FREE, LONGEST, Charge
 from fastroute.source.pending import LARGEST, QUANTUM, WHOLE, Changed, Pending, size
 from fastroute.source.store import Apply, Delete, Store
@@ -71,6 +73,17 @@ def test_large_objects_take_the_turns_of_their_own_namespace() -> None:
     store.apply([Apply(route(VICTIM, f"r{number}")) for number in range(QUANTUM)])
     taken = store.portion(50, 0.0).taken
     assert Counter(changed.space for changed in taken)[VICTIM] == QUANTUM
+
+
+def test_each_server_name_of_a_route_counts() -> None:
+    """A listener has a table of the names of its TLSRoutes."""
+    rule = L4Rule(backend_refs=RULE.backend_refs)
+    names = tuple(f"{number}.test" for number in range(16))
+    one, many = (
+        TLSRoute(metadata=Metadata(name="r", namespace=BULK), spec=TLSRouteSpec(hostnames=some, rules=(rule,)))
+        for some in (names[:1], names)
+    )
+    assert (size(one), size(many)) == (1, 5)
 
 
 def test_routes_with_many_expressions_are_taken_one_at_a_time_and_without_those_of_others() -> None:
