@@ -1,8 +1,8 @@
 """`make bench`, or `python -m bench [PART...]`: results as a table on stdout, and as JSON in .cache/bench/.
 
 PART: micro (parts, with pytest-benchmark), peers (comparison with nginx, HAProxy, Envoy), secure (HTTPS, comparison
-with nginx), scale (memory, start), churn (changes). protocols (HTTP/2, gRPC and TLS on both sides, comparison with
-nginx, HAProxy, Envoy, nghttpx) runs only if it is named.
+with nginx), scale (memory, start), churn (changes). protocols (HTTP/2, gRPC, TLS on both sides, TCP and UDP, comparison
+with nginx, HAProxy, Envoy, nghttpx) runs only if it is named.
 """
 
 import argparse

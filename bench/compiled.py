@@ -11,6 +11,7 @@ LIBRARIES = {
     "calls": ("-lnghttp2",),
     "echo": ("-lnghttp2",),
     "datagrams": (),
+    "tunnels": (),
     "relay": (),
     "shake": ("-lssl", "-lcrypto"),
 }

@@ -1,4 +1,4 @@
-"""HTTP/1.1 without TLS, beside nginx and beside relay.c, which forwards bytes and parses nothing.
+"""HTTP/1.1 without TLS, beside nginx and relay.c, which forwards bytes and parses nothing; uploads beside HAProxy.
 
     python -m bench.floor [--rounds 7] [--seconds 3]
 
@@ -12,7 +12,7 @@ from bench.load import Style, closed_loop
 from bench.peers import PEERS, Peer, Running, Setup, backend_command, before_peer
 from bench.process import proxy_and_load_core
 from bench.report import print_costs
-from bench.rounds import Row, Spell, in_rounds, per_request, side_by_side
+from bench.rounds import Row, Spell, in_rounds, per_gib, per_request, side_by_side
 
 RELAY = "relay"
 
@@ -34,14 +34,24 @@ def _fresh(proxy: Running, seconds: int) -> Spell:
     return _load(proxy, seconds, Style.FRESH)
 
 
+def _upload(proxy: Running, seconds: int) -> Spell:
+    _, core = proxy_and_load_core()
+    return per_gib(closed_loop(proxy, "/route-0/upload", core, seconds=seconds, connections=8, style=Style.UPLOAD))
+
+
 def measure_floor(effort: Effort) -> list[Cost]:
-    peers = [PEERS[OURS], PEERS["nginx"], Peer(RELAY, _relay, lambda: "cc")]
+    peers = [PEERS[OURS], PEERS["nginx"], PEERS["haproxy"], Peer(RELAY, _relay, lambda: "cc")]
     if effort.before:
         peers.insert(1, before_peer(effort.before))
     with side_by_side(effort.kept(peers), backend_command) as proxies:
-        costs = in_rounds([Row("keep-alive", "µs CPU/request", _keep_alive)], proxies, effort)
-        others = [proxy for proxy in proxies if proxy.name != RELAY]
-        return [*costs, *in_rounds([Row("new connection", "µs CPU/request", _fresh)], others, effort)]
+        costs: list[Cost] = []
+        for row, without in (
+            (Row("keep-alive", "µs CPU/request", _keep_alive), "haproxy"),
+            (Row("new connection", "µs CPU/request", _fresh), RELAY),
+            (Row("1 MiB uploads", "s CPU/GiB", _upload), RELAY),
+        ):
+            costs += in_rounds([row], [proxy for proxy in proxies if proxy.name != without], effort)
+        return costs
 
 
 if __name__ == "__main__":

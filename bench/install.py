@@ -4,16 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from bench.peers import PEERS
 
 _FROM_APT = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")  # nginx can pass TCP and UDP on
 _OF_HTTP2 = {"h2load": "nghttp2-client", "nghttpd": "nghttp2-server", "nghttpx": "nghttp2-proxy"}
 
 
 def install_peers() -> None:
     """Keeps what is installed. Proxies that cannot be installed are reported and skipped; wrk is required."""
     missing = [package for program, package in {**_FROM_APT, **_OF_HTTP2}.items() if shutil.which(program) is None]
+    missing += [] if STREAM.exists() else ["libnginx-mod-stream"]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"], check=False)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=False)

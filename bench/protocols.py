@@ -1,4 +1,4 @@
-"""The part `protocols`: all rows of HTTP/2, gRPC and TLS, with what is promised for each."""
+"""The part `protocols`: all rows of HTTP/2, gRPC, TLS, TCP and UDP, with what is promised for each."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,11 @@ from bench.encrypted import measure_encrypted
 from bench.floor import RELAY, measure_floor
 from bench.grpc import measure_grpc
 from bench.http2 import measure_http2
+from bench.idle import Idle, measure_idle
 from bench.report import WORSE, Must, cost_table, repeat_lines, verdicts
 from bench.resting import STREAMS, Resting, measure_resting
 from bench.secure import SecureCost, measure_secure
+from bench.transport import measure_transport
 from fastroute.text import Block
 
 
@@ -20,6 +22,7 @@ class Protocols(msgspec.Struct, frozen=True):
     costs: list[Cost]
     handshakes: list[SecureCost]
     resting: Resting
+    idle: Idle
 
 
 class Promise(msgspec.Struct, frozen=True):
@@ -49,13 +52,22 @@ PROMISES = (
     Promise("keep-alive", (RELAY,), 1.2, 1.1),
     Promise("keep-alive", (BEFORE,), WORSE, 1.0),
     Promise("new connection", ("nginx",), 1.0, 0.9),
+    Promise("1 MiB uploads", ("haproxy",), 1.0, 0.8),
+    Promise("TCP, 1 GiB", ("haproxy",), 1.0, 0.85),
+    Promise("TCP connection", ("haproxy",), 0.97, 0.92),
+    Promise("TCP connection", ("nginx",), 1.05, 1.0),
+    Promise("TLS passthrough connection", ("haproxy",), 0.97, 0.92),
+    Promise("TLS passthrough connection", ("nginx",), 1.05, 1.0),
+    Promise("UDP", ("nginx",), 0.8, 0.65),
     Promise("resumed handshake", ("nginx",), 1.03, 0.95),
 )
 
 
 def measure_protocols(effort: Effort) -> Protocols:
     costs = [*measure_floor(effort), *measure_http2(effort), *measure_grpc(effort), *measure_encrypted(effort)]
-    return Protocols(costs, measure_secure(effort, ("resumed handshake",)).costs, measure_resting())
+    costs += measure_transport(effort)
+    resumed = measure_secure(effort, ("resumed handshake",)).costs
+    return Protocols(costs, resumed, measure_resting(), measure_idle())
 
 
 def protocol_tables(found: Protocols) -> Iterator[Block]:
@@ -65,16 +77,18 @@ def protocol_tables(found: Protocols) -> Iterator[Block]:
     costs = [*found.costs, *handshakes]
     yield cost_table(costs)
     yield from repeat_lines(costs)
-    yield from verdicts(tuple(_musts(costs, found.resting)))
+    yield from verdicts(tuple(_musts(costs, found)))
 
 
-def _musts(costs: list[Cost], resting: Resting) -> Iterator[Must]:
+def _musts(costs: list[Cost], found: Protocols) -> Iterator[Must]:
     """Rows of proxies that are not installed are left out."""
     ours = {(cost.measure, cost.proxy): cost.ours for cost in costs}
     for promise in PROMISES:
         for proxy in promise.proxies:
             if ratio := ours.get((promise.measure, proxy)):
                 yield Must(f"{promise.measure}, vs {proxy}", ratio, promise.must, promise.aim)
-    yield Must("memory of an idle HTTP/2 connection over TLS", resting.idle / 1024, 40, 24, " KiB")
-    yield Must(f"the same with {STREAMS} idle streams", resting.busy / 1024, 100, 60, " KiB")
+    yield Must("memory of an idle HTTP/2 connection over TLS", found.resting.idle / 1024, 40, 24, " KiB")
+    yield Must(f"the same with {STREAMS} idle streams", found.resting.busy / 1024, 100, 60, " KiB")
+    yield Must("memory of an idle connection of a TCPRoute", found.idle.tunnel / 1024, 2, 1, " KiB")
+    yield Must("memory of a flow of UDP", found.idle.flow / 1024, 1, 0.5, " KiB")
     yield Must("failed requests, of all proxies", sum(cost.failures for cost in costs), 0, 0)

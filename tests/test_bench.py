@@ -1,12 +1,19 @@
 """What the benchmarks count: requests of h2load that were lost, loads that hung, programs that are missing."""
 
+import subprocess
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from bench import install
 from bench.compare import Cost, Effort
+from bench.compiled import compiled
 from bench.http2 import Shape, counted
-from bench.peers import PEERS
+from bench.peers import PEERS, free_port, running
+from bench.process import cores
 from bench.report import repeat_lines
+from bench.transport import Passed, client_hello
 
 SAID = "requests: {} total, {} started, {} done, {} succeeded, {} failed, 0 errored, 0 timeout\n"
 SHAPE = Shape("/", connections=2, streams=8)
@@ -51,3 +58,14 @@ def test_a_missing_program_is_named_with_the_command_that_installs_it(monkeypatc
 def test_proxies_are_left_out() -> None:
     kept = Effort(without=frozenset(["envoy", "nginx"])).kept(PEERS.values())
     assert [peer.name for peer in kept] == ["fastroute", "nginx+fields", "haproxy"]
+
+
+@pytest.mark.parametrize("first", [b"", client_hello()], ids=["plain", "tls"])
+def test_new_connections_get_back_what_they_send(first: bytes, tmp_path: Path) -> None:
+    (tmp_path / "first").write_bytes(first)
+    port = free_port()
+    with running("backend", [compiled("tunnels"), "serve", str(port)], port, cores()[0]):
+        words = [compiled("tunnels"), "fresh", str(port), "2", "0.2", str(tmp_path / "first")]
+        found = msgspec.json.decode(subprocess.run(words, capture_output=True, check=True).stdout, type=Passed)
+    assert found.failures == 0
+    assert found.bytes >= found.requests * (len(first) + 100) > 0
