@@ -26,14 +26,14 @@ from fastroute import __version__, garbage
 from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
 from fastroute.admin.health import health_app, metrics_app
 from fastroute.admin.pulse import Pulse
-from fastroute.descriptors import Shortages, connections_afforded, ports_afforded
+from fastroute.descriptors import Shortages, connections_afforded, flows_afforded, ports_afforded
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
-from fastroute.machine import machine_addresses
+from fastroute.machine import local_ports, machine_addresses
 from fastroute.metrics import Metrics
 from fastroute.reconcile import reconcile
 from fastroute.reporting.statuslog import StatusLog
-from fastroute.settings import ServeSettings
+from fastroute.settings import Limits, ServeSettings
 from fastroute.source.directory import Directory
 from fastroute.supervisor import Supervisor, usable_cpus
 from fastroute.supervisor.logfile import open_log
@@ -52,7 +52,7 @@ def serve(settings: ServeSettings) -> int:
     garbage.begin()
     files = _allow_many_files()
     settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), files)
-    settings = _with_affordable_connections(settings, files)
+    settings = _with_affordable_flows(_with_affordable_connections(settings, files), local_ports())
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
     metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
@@ -257,3 +257,21 @@ def _with_affordable_connections(settings: ServeSettings, files: int) -> ServeSe
         limits.max_connections,
     )
     return msgspec.structs.replace(settings, limits=msgspec.structs.replace(limits, max_connections=most))
+
+
+def _with_affordable_flows(settings: ServeSettings, ports: int) -> ServeSettings:
+    """`max_flows` is lowered if there are fewer local ports. The default, which few machines can reach, is lowered
+    without a log line. `ports`: 0 if their number is not known."""
+    limits = settings.limits
+    most = flows_afforded(ports, settings.workers or usable_cpus()) if ports else limits.max_flows
+    if limits.max_flows <= most:
+        return settings
+    if limits.max_flows != Limits().max_flows:
+        _log.info(
+            "there are only %d local ports: a worker has at most %d UDP flows, not %d (--max-flows). Set the sysctl "
+            "net.ipv4.ip_local_port_range to a larger range",
+            ports,
+            most,
+            limits.max_flows,
+        )
+    return msgspec.structs.replace(settings, limits=msgspec.structs.replace(limits, max_flows=most))

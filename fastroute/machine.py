@@ -1,4 +1,4 @@
-"""The addresses of this machine, or of this pod."""
+"""The addresses and the number of local ports of this machine, or of this pod."""
 
 import re
 from ipaddress import IPv6Address
@@ -6,6 +6,7 @@ from pathlib import Path
 
 _TRIE = Path("/proc/net/fib_trie")  # IPv4: the routes of the kernel
 _IPV6 = Path("/proc/net/if_inet6")
+_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")  # also for IPv6
 _HOST = re.compile(r"\|-- (\S+)\n\s*/32 host LOCAL")
 
 
@@ -15,6 +16,15 @@ def machine_addresses(trie: Path = _TRIE, ipv6: Path = _IPV6) -> frozenset[str]:
     return frozenset(
         (*_HOST.findall(_read(trie)), *(str(IPv6Address(bytes.fromhex(line.split()[0]))) for line in lines))
     )
+
+
+def local_ports(ports: Path = _PORTS) -> int:
+    """How many ports the kernel chooses from for sockets that connect. Without /proc it is 0."""
+    match _read(ports).split():
+        case [first, last]:
+            return int(last) - int(first) + 1
+        case _:
+            return 0
 
 
 def _read(path: Path) -> str:

@@ -16,7 +16,7 @@ from fastroute import app
 from fastroute.admin.endpoint import bind_endpoint
 from fastroute.demo.pods import free_ports
 from fastroute.errors import SettingError
-from fastroute.settings import ServeSettings
+from fastroute.settings import Limits, ServeSettings
 
 
 def command(*options):
@@ -59,6 +59,23 @@ def test_a_default_health_address_that_is_taken_is_logged(caplog):
         with pytest.raises(SettingError, match="--health"):
             app._bind_health(msgspec.structs.replace(settings, health_required=True))
     assert app._bind_health(ServeSettings(health=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "ports", "flows", "said"),
+    [
+        (65_536, 28_232, 12_351, False),
+        (20_000, 28_232, 12_351, True),
+        (10, 28_232, 10, False),
+        (65_536, 0, 65_536, False),
+    ],
+)
+def test_flows_are_limited_by_the_local_ports(asked, ports, flows, said, caplog):
+    """Without a line for the default, which few machines reach."""
+    caplog.set_level("INFO")
+    settings = ServeSettings(workers=2, limits=Limits(max_flows=asked))
+    assert app._with_affordable_flows(settings, ports).limits.max_flows == flows
+    assert ("--max-flows" in caplog.text) is said
 
 
 def test_an_access_log_that_cannot_be_written_ends_it_with_2(tmp_path):

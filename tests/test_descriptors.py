@@ -1,4 +1,4 @@
-"""How many ports the limit of open files allows, and what is reported when no descriptor is left."""
+"""How many ports, connections and flows the machine allows, and what is reported when no descriptor is left."""
 
 import errno
 import logging
@@ -11,6 +11,7 @@ from fastroute.descriptors import (
     Shortages,
     connections_afforded,
     explained,
+    flows_afforded,
     is_shortage,
     ports_afforded,
     sockets_afforded,
@@ -36,6 +37,16 @@ def test_clients_leave_descriptors_for_backends(limit, ports, connections):
     assert connections_afforded(limit, ports) == connections
     if connections > 1:
         assert RESERVE + ports + 2 * connections <= limit
+
+
+@pytest.mark.parametrize(
+    ("ports", "workers", "flows"), [(28_232, 1, 24_703), (28_232, 2, 12_351), (20, 2, 8), (1, 64, 1)]
+)
+def test_flows_leave_an_eighth_of_the_ports(ports, workers, flows):
+    """The kernel needs very long to find one of the last."""
+    assert flows_afforded(ports, workers) == flows
+    if flows > 1:
+        assert workers * flows <= ports * 7 / 8
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""The addresses of this machine, as the kernel lists them."""
+"""The addresses and local ports of this machine, as the kernel lists them."""
 
 import socket
 from pathlib import Path
 
-from fastroute.machine import machine_addresses
+from fastroute.machine import local_ports, machine_addresses
 
 TRIE = """Main:
   +-- 0.0.0.0/0 3 0 5
@@ -38,3 +38,10 @@ def test_this_machine_has_an_address_that_a_socket_can_use() -> None:
         if not address.startswith("fe80"):
             with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as one:
                 one.bind((address, 0))
+
+
+def test_the_number_of_local_ports(tmp_path: Path) -> None:
+    (tmp_path / "range").write_text("32768\t60999\n")
+    assert local_ports(tmp_path / "range") == 28_232
+    assert local_ports(tmp_path / "none") == 0
+    assert local_ports() > 0
