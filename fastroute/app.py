@@ -3,7 +3,7 @@
     manifests  -> Directory ------+
     API server -> KubernetesSource+-> reconcile -> Supervisor -> workers
                                           |             |
-                          StatusLog | Writing        Tally -> /metrics
+                          StatusLog | Writing        Tally -> /metrics; History -> --admin
 
 The first SIGTERM or SIGINT drains, the second one exits immediately; SIGHUP reopens the access log.
 """
@@ -13,25 +13,20 @@ import os
 import resource
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import trio
 
 from fastroute import __version__, garbage
-from fastroute.admin.endpoint import bind_endpoint, serve_apart, serve_endpoint
-from fastroute.admin.health import health_app, metrics_app
-from fastroute.admin.pulse import Pulse
-from fastroute.descriptors import Shortages, connections_afforded, flows_afforded, ports_afforded
+from fastroute.descriptors import connections_afforded, flows_afforded, ports_afforded
 from fastroute.errors import SettingError
 from fastroute.eventlog import start_log
 from fastroute.machine import local_ports, machine_addresses
 from fastroute.metrics import Metrics
-from fastroute.reconcile import reconcile
+from fastroute.operators import Endpoints, Gateway, bind_endpoints, serve_endpoints
 from fastroute.reporting.statuslog import StatusLog
 from fastroute.settings import Limits, ServeSettings
 from fastroute.source.directory import Directory
@@ -40,7 +35,7 @@ from fastroute.supervisor.logfile import open_log
 from fastroute.worker.anchors import has_system_anchors
 
 _log = logging.getLogger(__name__)
-Follow = Callable[[Supervisor, Metrics, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
+Follow = Callable[[Gateway, trio.Event], Awaitable[None]]  # applies a source's objects to the data plane
 SWITCH = 0.0005  # s after which a thread that works passes the GIL on to the event loop
 _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
@@ -55,29 +50,8 @@ def serve(settings: ServeSettings) -> int:
     settings = _with_affordable_flows(_with_affordable_connections(settings, files), local_ports())
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
-    metrics = bind_endpoint(*settings.metrics, "--metrics") if settings.metrics else None
-    return trio.run(_serve, settings, follow, Endpoints(metrics, _bind_health(settings), installation))
-
-
-class Endpoints(NamedTuple):
-    """The listening sockets for operators; None: off. `installation`: its identity in Fastroute-Loop."""
-
-    metrics: socket.socket | None
-    health: socket.socket | None
-    installation: str
-
-
-def _bind_health(settings: ServeSettings) -> socket.socket | None:
-    """Raises SettingError, except if the default address is in use: another fastroute on this machine may have it."""
-    if settings.health is None:
-        return None
-    try:
-        return bind_endpoint(*settings.health, "--health")
-    except SettingError as error:
-        if settings.health_required:
-            raise
-        _log.warning("%s. /healthz and /readyz are now served only at the address of --metrics", error)
-        return None
+    endpoints = bind_endpoints(settings)
+    return trio.run(_serve, settings, follow, endpoints)
 
 
 def _follow_manifests(settings: ServeSettings) -> tuple[Follow, str]:
@@ -87,8 +61,8 @@ def _follow_manifests(settings: ServeSettings) -> tuple[Follow, str]:
     for path in source.fruitless():
         _log.warning("%s", path)
 
-    async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
-        await reconcile(source, supervisor, StatusLog(metrics.status_writes.inc), settings.graph, metrics)
+    async def follow(gateway: Gateway, leaving: trio.Event) -> None:
+        await gateway.reconcile(source, StatusLog(gateway.metrics.status_writes.inc), settings.graph)
 
     return follow, secrets.token_hex(8)
 
@@ -108,19 +82,19 @@ def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
     if lease is None:
         _log.warning("statuses are not written: outside of a pod, set --status-lease NAMESPACE/NAME to write them")
 
-    async def follow(supervisor: Supervisor, metrics: Metrics, leaving: trio.Event) -> None:
-        client = Client(account)
+    async def follow(gateway: Gateway, leaving: trio.Event) -> None:
+        client, metrics = Client(account), gateway.metrics
         source = KubernetesSource(client, metrics, settings.graph.controller_name)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
             if lease is None:
                 await source.loaded.wait()
-                await reconcile(source, supervisor, StatusLog(), settings.graph, metrics)
+                await gateway.reconcile(source, StatusLog(), settings.graph)
                 return
             writing = Writing(client, source, settings.graph, metrics, lease, infrastructure=wanted.infrastructure)
             await source.loaded.wait()
             nursery.start_soon(writing.run)
-            nursery.start_soon(reconcile, source, supervisor, writing, settings.graph, metrics)
+            nursery.start_soon(gateway.reconcile, source, writing, settings.graph)
             await leaving.wait()
             await writing.release()  # another replica may write statuses while this one drains
 
@@ -131,36 +105,18 @@ async def _serve(settings: ServeSettings, follow: Follow, endpoints: Endpoints) 
     metrics = Metrics(series=settings.metrics_series)
     workers = settings.workers or usable_cpus()
     supervisor = Supervisor(settings, metrics, workers)
+    gateway = Gateway(supervisor, metrics, workers)
     _log.info("fastroute %s (process %d, workers: %d) reads %s", __version__, os.getpid(), workers, _named(settings))
     with trio.open_signal_receiver(*_ENDINGS, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(supervisor.run)
             leaving = trio.Event()
-            nursery.start_soon(follow, supervisor, metrics, leaving)
-            nursery.start_soon(_serve_endpoints, endpoints, metrics, supervisor)
+            nursery.start_soon(follow, gateway, leaving)
+            nursery.start_soon(serve_endpoints, endpoints, gateway, settings)
             nursery.start_soon(garbage.run)
             code = await _live(signals, supervisor, leaving)
             nursery.cancel_scope.cancel()
     return code
-
-
-async def _serve_endpoints(endpoints: Endpoints, metrics: Metrics, supervisor: Supervisor) -> None:
-    """Serves /metrics from this event loop, and health from a separate thread."""
-    pulse = Pulse()
-    shortages = Shortages(lambda use: metrics.shortages.labels(use).inc())
-
-    def ready() -> bool:
-        return supervisor.ready
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pulse.run)
-        if endpoints.metrics is not None:
-            _log.info("metrics: %s/metrics; also /healthz and /readyz", _url(endpoints.metrics))
-            application = metrics_app(metrics.registry, pulse, ready, endpoints.installation)
-            nursery.start_soon(serve_endpoint, application, endpoints.metrics, shortages)
-        if endpoints.health is not None:
-            _log.info("health: %s/healthz and /readyz", _url(endpoints.health))
-            nursery.start_soon(serve_apart, health_app(pulse, ready), endpoints.health, shortages, "health")
 
 
 async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: trio.Event) -> int:
@@ -185,11 +141,6 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
             leaving.set()
             nursery.start_soon(drain)
     return 0 if ended == 1 else 130
-
-
-def _url(one: socket.socket) -> str:
-    host, port = one.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _named(settings: ServeSettings) -> str:

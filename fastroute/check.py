@@ -106,8 +106,8 @@ def assumed(graph: Graph, settings: GraphSettings, backends: Iterable[str]) -> s
     offset = f" with --port-offset {addressing.port_offset}" if addressing.port_offset else ""
     operators = ", ".join(written(Endpoint(*one)) for one in settings.operators) or "no address"
     return (
-        f"Assumed addresses of the gateway itself: listeners at {where}{offset}; metrics and health at {operators}. "
-        "Set them as for `serve`: --bind, --address-pool, --port-offset, --metrics, --health."
+        f"Assumed addresses of the gateway itself: listeners at {where}{offset}; metrics, health and admin at "
+        f"{operators}. Set them as for `serve`: --bind, --address-pool, --port-offset, --metrics, --health, --admin."
     )
 
 

@@ -25,15 +25,8 @@ from fastroute.text import write_page
 from fastroute.variables import PREFIX, require_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from fastroute.explain.explanation import Explanation
-    from fastroute.graph.node import Graph
-    from fastroute.snapshot import Snapshot
+    from fastroute.explain.question import Question
     from fastroute.source.directory import Directory
-
-    # What is asked, as text, and the answer; for some Gateways, or for all.
-    Question = Callable[[Snapshot, Graph, Collection[str]], tuple[str, Explanation]]
 
 
 class Output(Enum):
@@ -149,36 +142,29 @@ def explain(
     from fastroute.graph.build import build_graph
     from fastroute.pages import explain_page
 
-    ask = _question(method, url, header or ())
+    question = _question(method, url, header or ())
     resources = _load(chosen["manifests"]).store.snapshot()
     settings = graph_settings({**chosen, "gateway": None})
     graph = build_graph(resources, settings)
-    asked, told = ask(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
+    told = question.answer(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
     if output is ShortOutput.json:
         _print_json(told)
     else:
         backends = [share.backend for share in told.backends or ()]
-        write_page(explain_page(asked, told, assumed(graph, settings, backends)))
+        write_page(explain_page(question.shown, told, assumed(graph, settings, backends)))
 
 
 def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question":
-    """What `explain` is asked about."""
-    from fastroute.explain.connection import explain_connection, is_target, parse_target
-    from fastroute.explain.explanation import explain as tell
-    from fastroute.explain.request import parse_url
-    from fastroute.pages import request_shown
+    """What `explain` is asked about. Raises SettingError."""
+    from fastroute.explain.connection import is_target
+    from fastroute.explain.question import parse_question
 
+    fields = list(map(notation.header, headers))
     if url is None and is_target(method):
-        if any(headers):
-            raise typer.BadParameter("only a request has header fields", param_hint="--header")
-        target = parse_target(method)
-        return lambda snapshot, graph, chosen: (target.shown, explain_connection(snapshot, graph, target, chosen))
+        return parse_question(None, method, fields)
     if url is None:
         raise typer.BadParameter("a URL must follow the method", param_hint="URL")
-    if is_target(url):
-        raise typer.BadParameter(f"{url} has no method: only a URL of http or https has one", param_hint="URL")
-    request, port = parse_url(method.upper(), url, tuple(map(notation.header, headers)))
-    return lambda snapshot, graph, chosen: (request_shown(request), tell(snapshot, graph, request, port, chosen))
+    return parse_question(method, url, fields)
 
 
 @app.command()

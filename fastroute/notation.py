@@ -14,6 +14,7 @@ _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|)")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_HOST_NAME = re.compile(r"[a-z0-9]([-a-z0-9._]*[a-z0-9])?")
 
 
 def duration(text: str | float) -> float:
@@ -111,6 +112,14 @@ def object_name(text: str) -> str:
     if not slash or not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
         raise SettingError(f"{text!r} does not name an object: write it as NAMESPACE/NAME")
     return text
+
+
+def host_name(text: str) -> str:
+    """A DNS name without a port, in lower case."""
+    name = text.lower()
+    if not _HOST_NAME.fullmatch(name):
+        raise SettingError(f"{text!r} is not a host name: write it as fastroute.example.com, without a port")
+    return name
 
 
 def header(text: str) -> tuple[str, str]:

@@ -112,6 +112,14 @@ WORLD = (
         metavar="ADDRESS:PORT",
         shown=f"port {HEALTH_PORT} at the address of --metrics",
     ),
+    Option(
+        name="--admin",
+        meaning="Address for the admin API: JSON about what is served; or `off`. It has no authentication.",
+        default=UNSAID,
+        read=_optional_address,
+        metavar="ADDRESS:PORT",
+        shown="127.0.0.1:9901",
+    ),
 )
 
 _OF_BOTH = "of a request (else 431) or of a backend's response (else 502), including trailers."
@@ -241,6 +249,12 @@ SERVE = (
     ),
     switch("--infrastructure", "Maintain a Service for each Gateway, with the metadata in its spec.infrastructure."),
     *WORLD,
+    several(
+        "--admin-host",
+        "Name by which clients may ask the admin API, besides its address and localhost.",
+        notation.host_name,
+        "NAME",
+    ),
     number("--workers", "Number of worker processes.", _SERVE.workers, shown="CPUs this process may use"),
     number(
         "--metrics-series",
@@ -327,7 +341,7 @@ def _everywhere() -> tuple[str, ...]:
 def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     """Settings from the options SERVE. Raises SettingError."""
     kubernetes = _kubernetes_settings(chosen)
-    metrics, health = _operators(chosen, cluster=kubernetes is not None)
+    metrics, health, admin = _operators(chosen, cluster=kubernetes is not None)
     same = (
         "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
     )  # fmt: skip
@@ -337,6 +351,9 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         metrics=metrics,
         health=health,
         health_required=chosen["health"] != UNSAID,
+        admin=admin,
+        admin_required=chosen["admin"] != UNSAID,
+        admin_hosts=frozenset(chosen["admin_host"] or ()),
         graph=graph_settings(chosen, cluster=kubernetes is not None),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
@@ -346,12 +363,13 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     )
 
 
-def _operators(chosen: dict[str, Any], *, cluster: bool) -> tuple[SocketAddress | None, SocketAddress | None]:
-    """--metrics and --health; None: off."""
+def _operators(chosen: dict[str, Any], *, cluster: bool) -> tuple[SocketAddress | None, ...]:
+    """--metrics, --health and --admin; None: off."""
     metrics = _METRICS[cluster] if chosen["metrics"] == UNSAID else chosen["metrics"]
+    admin = _SERVE.admin if chosen["admin"] == UNSAID else chosen["admin"]
     if chosen["health"] != UNSAID:
-        return metrics, chosen["health"]
-    return metrics, (metrics[0], HEALTH_PORT) if metrics else None
+        return metrics, chosen["health"], admin
+    return metrics, (metrics[0], HEALTH_PORT) if metrics else None, admin
 
 
 def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:

@@ -12,7 +12,6 @@ import msgspec
 from fastroute.check import Report, Said
 from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
-from fastroute.explain.request import Request
 from fastroute.explain.share import Share
 from fastroute.graph.entries import entries_by_object, full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
@@ -145,11 +144,6 @@ CLIENT_CERTIFICATE = {
     "required": "required; without a valid one, the TLS handshake fails",
     "optional": "optional; only a valid one is shown to the backend (X-Forwarded-Client-Cert)",
 }
-
-
-def request_shown(request: Request) -> str:
-    query = "" if request.query is None else f"?{request.query}"
-    return f"{request.method} {request.scheme}://{request.authority}{request.path}{query}"
 
 
 def explain_page(asked: str, told: Explanation, assumed: str | None = None) -> Iterator[Block]:

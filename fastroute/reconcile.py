@@ -25,10 +25,8 @@ from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.burden import burdens
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
-from fastroute.reporting.expirylog import ExpiryLog
+from fastroute.reporting.journal import Journal
 from fastroute.reporting.problemlog import ProblemLog
-from fastroute.reporting.servinglog import ServingLog
-from fastroute.reporting.warninglog import WarningLog
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.snapshot import Outcome, Snapshot
@@ -110,27 +108,29 @@ FIRST = Pass(Resources(), NO_GRAPH, NOTHING)  # before the first build
 
 
 async def reconcile(
-    source: Source, data_plane: DataPlane, writer: StatusWriter, settings: GraphSettings, metrics: Metrics
+    source: Source,
+    data_plane: DataPlane,
+    writer: StatusWriter,
+    settings: GraphSettings,
+    metrics: Metrics,
+    *,
+    served: Callable[[Pass], None] = lambda last: None,
 ) -> None:
-    """Serves the configuration of `source`; never returns."""
-    changes, quarantine = Changes(), Quarantine()
-    problems, warnings, expiry = ProblemLog(), WarningLog(settings.gateways), ExpiryLog()
-    serving = ServingLog()
+    """Serves the configuration of `source`; never returns. `served` gets each pass that succeeded."""
+    changes, quarantine, last = Changes(), Quarantine(), FIRST
+    problems, journal = ProblemLog(), Journal(settings.gateways)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.watch, changes.note)
         nursery.start_soon(data_plane.watch, changes.note)
-        nursery.start_soon(expiry.run)
-        nursery.start_soon(warnings.run)
+        nursery.start_soon(journal.run)
         changes.note()  # whatever existed before the watch
-        last = FIRST
         while True:
             await changes.wait()
             problems.show(source.store.reports.take_news())
             portion = next_portion(source.store, last)
             changes.note_at(source.store.next_portion(trio.current_time()))
             resources, world = quarantine.stand_in(portion.resources), served_world(settings, source.store)
-            same = resources is last.resources and last.graph.settings == world
-            if same and data_plane.outcome == last.outcome:
+            if resources is last.resources and last.graph.settings == world and data_plane.outcome == last.outcome:
                 continue
             try:
                 cost, began = Cost(), trio.current_time()
@@ -141,11 +141,9 @@ async def reconcile(
                 listeners = burdens(last.graph, made.graph)
                 with cost:
                     last = show(made, outcome, writer)
-                now, seconds = trio.current_time(), cost.seconds + data_plane.effort
-                source.store.charge(portion, Charge(seconds, max(seconds, now - began)), now, listeners)
-                warnings.show(resources, made.graph)
-                expiry.take(made.graph.certificates)
-                serving.show(resources, made.graph, made.compiled.snapshot.listeners, outcome)
+                served(last)
+                charge(source.store, portion, cost.seconds + data_plane.effort, began, listeners)
+                journal.show(resources, made.graph, made.compiled.snapshot, outcome)
             except Exception:
                 _log.exception("a change cannot be served; the previous configuration stays in service")
                 good = rebased(last, world)
@@ -156,6 +154,12 @@ async def reconcile(
 def next_portion(store: Store, last: Pass) -> Portion:
     """What the next pass takes: at first everything."""
     return Portion(store.snapshot()) if last is FIRST else store.portion(PORTION, trio.current_time())
+
+
+def charge(store: Store, portion: Portion, seconds: float, began: float, listeners: Mapping[str, int]) -> None:
+    """Charges a pass to the namespaces of its changes. `seconds`: of CPU time; `listeners`: see `burdens`."""
+    now = trio.current_time()
+    store.charge(portion, Charge(seconds, max(seconds, now - began)), now, listeners)
 
 
 class Cost:

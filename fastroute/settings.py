@@ -49,7 +49,7 @@ class Addressing(msgspec.Struct, frozen=True, kw_only=True):
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 CONTROLLER_NAME = "fastroute.dev/gateway"
 CLASS_NAME = "fastroute"
-OPERATORS = (("127.0.0.1", 9900), ("127.0.0.1", 9902))  # --metrics and --health
+OPERATORS = (("127.0.0.1", 9900), ("127.0.0.1", 9902), ("127.0.0.1", 9901))  # --metrics, --health, --admin
 
 
 class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     bundle_version: str | None = None  # of the installed CRDs, for example "v1.6.3"; None: manifests, or unknown
     infrastructure: bool = False  # keep a Service with the metadata of each Gateway's `spec.infrastructure`
     local_endpoints: bool = True  # loopback, link-local and metadata addresses may be endpoints
-    operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics and --health: never endpoints, as our listeners
+    operators: tuple[tuple[str, int], ...] = OPERATORS  # --metrics, --health, --admin: never endpoints
     machine: frozenset[str] = frozenset()  # addresses of this machine, if listeners bind to all of them
     system_anchors: bool = True  # this machine has CA certificates of the operating system
     missing: Mapping[str, str] = {}  # kinds that the API server does not serve, and the reasons
@@ -99,6 +99,9 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: tuple[str, int] | None = ("127.0.0.1", 9900)  # /metrics, /healthz, /readyz; None: disabled
     health: tuple[str, int] | None = ("127.0.0.1", 9902)  # /healthz, /readyz in a thread of their own; None: disabled
     health_required: bool = False  # whether serve ends if `health` is in use
+    admin: tuple[str, int] | None = ("127.0.0.1", 9901)  # JSON about what is served; None: disabled
+    admin_required: bool = False  # whether serve ends if `admin` is in use
+    admin_hosts: frozenset[str] = frozenset()  # further names by which `admin` is asked, in lower case
     metrics_series: int = 2_000  # per family; further series are counted in `other`
     access_log: str | None = None  # a path, "-" for stdout, None: off
     drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`

@@ -12,11 +12,13 @@ import trio
 from e2e.serving import World, serving
 from load import PATIENCE, Backend, Load, loaded, until
 
-from fastroute import app
+from fastroute import operators
 from fastroute.admin.endpoint import bind_endpoint
 from fastroute.demo.pods import free_ports
 from fastroute.errors import SettingError
 from fastroute.settings import Limits, ServeSettings
+
+OFF = ServeSettings(metrics=None, health=None, admin=None)
 
 
 def command(*options):
@@ -52,13 +54,23 @@ def test_a_health_address_that_is_taken_ends_it_with_2(tmp_path):
 
 def test_a_default_health_address_that_is_taken_is_logged(caplog):
     with bind_endpoint("127.0.0.1", 0, "--health") as taken:
-        settings = ServeSettings(health=taken.getsockname()[:2])
-        assert app._bind_health(settings) is None
+        settings = msgspec.structs.replace(OFF, health=taken.getsockname()[:2])
+        assert operators.bind_endpoints(settings).health is None
         assert "--health" in caplog.text
         assert "is in use by another process" in caplog.text
         with pytest.raises(SettingError, match="--health"):
-            app._bind_health(msgspec.structs.replace(settings, health_required=True))
-    assert app._bind_health(ServeSettings(health=None)) is None
+            operators.bind_endpoints(msgspec.structs.replace(settings, health_required=True))
+    assert operators.bind_endpoints(OFF).health is None
+
+
+def test_a_default_admin_address_that_is_taken_is_logged(caplog):
+    with bind_endpoint("127.0.0.1", 0, "--admin") as taken:
+        settings = msgspec.structs.replace(OFF, admin=taken.getsockname()[:2])
+        assert operators.bind_endpoints(settings).admin is None
+        assert "There is no admin API" in caplog.text
+        with pytest.raises(SettingError, match="--admin"):
+            operators.bind_endpoints(msgspec.structs.replace(settings, admin_required=True))
+    assert operators.bind_endpoints(OFF).admin is None
 
 
 @pytest.mark.parametrize(

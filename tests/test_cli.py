@@ -52,6 +52,12 @@ def test_defaults_are_those_of_the_settings(served: list[ServeSettings]) -> None
         (["--health", "127.0.0.1:1"], "health", ("127.0.0.1", 1)),
         (["--health", "127.0.0.1:1"], "health_required", True),
         (["--health", "off"], "health", None),
+        (["--metrics", "off"], "admin", ("127.0.0.1", 9901)),
+        (["--admin", "[::1]:7"], "admin", ("::1", 7)),
+        (["--admin", "[::1]:7"], "admin_required", True),
+        (["--admin", "off"], "admin", None),
+        (["--admin", "off"], "graph.operators", (("127.0.0.1", 9900), ("127.0.0.1", 9902))),
+        (["--admin-host", "Ops.example", "--admin-host", "b"], "admin_hosts", frozenset({"ops.example", "b"})),
         (["--metrics-series", "10"], "metrics_series", 10),
         (["--access-log", "-"], "access_log", "-"),
         (["--access-log", "off"], "access_log", None),
@@ -128,6 +134,8 @@ def test_every_limit_is_an_option() -> None:
         ["--manifests", "m", "--head-timeout", "5"],
         ["--manifests", "m", "--bind", "localhost"],
         ["--manifests", "m", "--nonsense"],
+        ["--manifests", "m", "--admin", "9901"],
+        ["--manifests", "m", "--admin-host", "ops.example:9901"],
         ["--manifests", "m", "--kubernetes"],
         ["--manifests", "m", "--kubeconfig", "k"],
     ],
@@ -145,7 +153,7 @@ def test_in_a_cluster_everybody_is_served_and_nothing_is_assumed(
 ) -> None:
     monkeypatch.setattr("fastroute.options._IPV6", Path(__file__))
     assert fastroute("serve", *words).exit_code == 0
-    operators = (("::", 9900), ("::", 9902))
+    operators = (("::", 9900), ("::", 9902), ("127.0.0.1", 9901))
     addressing = Addressing(bind=("0.0.0.0", "::"))
     graph = GraphSettings(class_name=None, addressing=addressing, local_endpoints=False, operators=operators)
     file, context = Path("k") if "k" in words else None, "c" if "c" in words else None

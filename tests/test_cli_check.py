@@ -98,6 +98,10 @@ ports: [{port: PORT}]
     [
         ("127.0.0.1", 9900, [], True),
         ("127.0.0.1", 9902, [], True),
+        ("127.0.0.1", 9901, [], True),
+        ("127.0.0.1", 9901, ["--admin", "off"], False),
+        ("127.0.0.1", 9901, ["--metrics", "off"], True),
+        ("127.0.0.1", 7001, ["--admin", "127.0.0.1:7001"], True),
         ("127.0.0.1", 9900, ["--metrics", "127.0.0.1:7001"], False),
         ("127.0.0.1", 7001, ["--metrics", "127.0.0.1:7001"], True),
         ("127.0.0.1", 7001, ["--metrics", "[::ffff:127.0.0.1]:7001"], True),
@@ -129,15 +133,15 @@ def test_check_and_explain_know_the_addresses_of_the_gateway(
 
 
 def test_check_and_explain_say_which_addresses_of_the_gateway_they_assumed(tmp_path: Path) -> None:
-    said = "Assumed addresses of the gateway itself: listeners at 127.0.0.1; metrics and health at "
+    said = "Assumed addresses of the gateway itself: listeners at 127.0.0.1; metrics, health and admin at "
     (tmp_path / "all.yaml").write_text(LOCAL.replace("ADDRESS", "127.0.0.1").replace("PORT", "8080"))
     for command in (["check", tmp_path], ["explain", "GET", "http://a/", "--manifests", tmp_path]):
-        assert f"{said}127.0.0.1:9900, 127.0.0.1:9902. Set them as" in fastroute(*command).stdout
+        assert f"{said}127.0.0.1:9900, 127.0.0.1:9902, 127.0.0.1:9901. Set them as" in fastroute(*command).stdout
         assert (
-            f"{said}[::1]:7, 127.0.0.1:8. "
-            in fastroute(*command, "--metrics", "[::1]:7", "--health", "127.0.0.1:8").stdout
+            f"{said}[::1]:7, 127.0.0.1:8, 127.0.0.1:9. "
+            in fastroute(*command, "--metrics", "[::1]:7", "--health", "127.0.0.1:8", "--admin", "127.0.0.1:9").stdout
         )
-        assert f"{said}no address. " in fastroute(*command, "--metrics", "off").stdout
+        assert f"{said}no address. " in fastroute(*command, "--metrics", "off", "--admin", "off").stdout
         assert (
             "listeners at 0.0.0.0 with --port-offset 9; "
             in fastroute(*command, "--bind", "0.0.0.0", "--port-offset", "9").stdout

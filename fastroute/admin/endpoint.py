@@ -111,7 +111,7 @@ class Endpoint:
             with stream.scope:
                 await self._answer(stream)
         except Exception:
-            _log.exception("a connection for metrics or health ended with an error")
+            _log.exception("a connection of an operator ended with an error")
         finally:
             self._crowd.leave(stream, client)
             stream.drop()
@@ -135,7 +135,7 @@ class Endpoint:
         """Handles a failed accept: the connection ended early, or no descriptor is free. If none is free, closes a
         connection of this endpoint. Raises any other error."""
         if is_shortage(error):
-            self._shortages.note("endpoint", "a connection for metrics or health cannot be accepted", error)
+            self._shortages.note("endpoint", "a connection for metrics, health or admin cannot be accepted", error)
             self._crowd.shrink(scrapes=False)
             await trio.sleep(PAUSE)
         elif error.errno not in TRANSIENT:
@@ -188,4 +188,5 @@ async def _serve_in_thread(site: Site, one: socket.socket, shortages: Shortages,
         await trio.to_thread.run_sync(trio.run, serve, thread_name=name, limiter=limiter, abandon_on_cancel=True)
     finally:
         for token in tokens:
-            token.run_sync_soon(scope.cancel)
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(scope.cancel)

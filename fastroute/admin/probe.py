@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import Any
 
 MOST_HEALTH = 128  # connections to --health
-MOST_METRICS = 64  # connections to --metrics. Both are taken from the RESERVE of descriptors.py
+MOST_METRICS = 56  # connections to --metrics
+MOST_ADMIN = 8  # connections to --admin. All are taken from the RESERVE of descriptors.py
 
 Probes = Mapping[str, Callable[[], tuple[int, str]]]  # status and text by path
 

@@ -52,6 +52,8 @@ class ClientStream(trio.abc.HalfCloseableStream):
             return Need.PROBE
         if self._open or self._fresh:
             return Need.SCRAPE
+        if self.socket.fileno() < 0:
+            return Need.IDLE  # it is closed, and its task is about to end
         polled = select.poll()
         polled.register(self.socket, select.POLLIN)
         return Need.UNREAD if polled.poll(0) else Need.IDLE

@@ -41,9 +41,10 @@ class Gateway(msgspec.Struct, frozen=True):
 def running_gateway(manifests: Path, *options: str, listeners: Iterable[int] = (80,)) -> Iterator[Gateway]:
     """Yields when the gateway is ready; on exit, sends SIGTERM and waits. FastrouteError: it did not become ready."""
     offset = _free_offset(sorted(listeners))
-    metrics = free_ports(1)[0]
+    metrics, admin = free_ports(2)
     command = [sys.executable, "-P", "-m", "fastroute", "serve", "--manifests", str(manifests)]
-    command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", "--health", "off", *options]
+    command += ["--port-offset", str(offset), "--metrics", f"127.0.0.1:{metrics}", "--health", "off"]
+    command += ["--admin", f"127.0.0.1:{admin}", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FASTROUTE_")}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603  (our own command)
     try:

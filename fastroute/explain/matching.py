@@ -15,6 +15,7 @@ import msgspec
 from fastroute.explain.request import Request
 from fastroute.ext.routing.regex import PATH_LIMIT, VALUE_LIMIT, Regex
 from fastroute.place import Place
+from fastroute.secrecy import is_credential
 from fastroute.snapshot import Cors, Listener, Match, Rule, Snapshot, ValueMatch
 
 
@@ -136,6 +137,9 @@ def _as_received(text: str) -> str:
 def _value_misses(what: str, test: ValueMatch, value: str | None) -> Iterator[str]:
     if value is None:
         yield f"{what} {test.name} is missing"
+    elif is_credential(test.name):
+        if not _passes(test, value):
+            yield f"{what} {test.name} has another value"
     elif test.type == "RegularExpression":
         if len(value) > VALUE_LIMIT:
             yield f"{what} {test.name} has more than {VALUE_LIMIT} bytes, so that no regular expression matches it"
@@ -143,6 +147,12 @@ def _value_misses(what: str, test: ValueMatch, value: str | None) -> Iterator[st
             yield f"{what} {test.name}: {value!r} does not match the regular expression {test.value!r}"
     elif _as_received(test.value) != value:
         yield f"{what} {test.name}: {value!r} is not {test.value!r}"
+
+
+def _passes(test: ValueMatch, value: str) -> bool:
+    if test.type == "RegularExpression":
+        return len(value) <= VALUE_LIMIT and matches_whole(test.value, value.encode("latin-1"))
+    return _as_received(test.value) == value
 
 
 def covers(prefix: str, path: str) -> bool:

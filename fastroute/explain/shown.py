@@ -10,7 +10,19 @@ from fastroute.explain.cors import Headers, response_headers
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.snapshot import Cors, Endpoint, Filter, HeaderModifier, Mirror, Retry, Rewrite, Session, backend_label
+from fastroute.secrecy import shown_value
+from fastroute.snapshot import (
+    Cors,
+    Endpoint,
+    Filter,
+    HeaderModifier,
+    Mirror,
+    Retry,
+    Rewrite,
+    Session,
+    ValueMatch,
+    backend_label,
+)
 
 
 def endpoint_shown(endpoint: Endpoint) -> str:
@@ -25,9 +37,14 @@ def match_shown(found: Found) -> dict[str, Any]:
         "hostname": found.hostname or None,
         "path": {"type": match.path.type, "value": match.path.value or "/"},
         "method": match.method,
-        "headers": [msgspec.to_builtins(test) for test in match.headers],
-        "queryParams": [msgspec.to_builtins(test) for test in match.query],
+        "headers": list(map(_test_shown, match.headers)),
+        "queryParams": list(map(_test_shown, match.query)),
     }
+
+
+def _test_shown(test: ValueMatch) -> dict[str, str]:
+    """The value of a field or parameter that may be a credential is hidden."""
+    return {"name": test.name, "value": shown_value(test.name, test.value), "type": test.type}
 
 
 def retry_shown(retry: Retry) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from fastroute.graph.certificate import CertificateNode
+from fastroute.graph.endpoint import Piece
 from fastroute.graph.grant import Grants, Reference
 from fastroute.graph.protocol import Protocol
 from fastroute.place import Place, Transport
@@ -363,6 +364,12 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def resources(self) -> Resources | None:
         """The resources it was built from; None for the empty graph before the first build."""
         return self.memo.resources if self.memo else None
+
+    @property
+    def slices(self) -> Mapping[Key, tuple[Piece, ...]]:
+        """The EndpointSlices of each Service."""
+        found: Mapping[Key, tuple[Piece, ...]] = self.memo.slices if self.memo else {}
+        return found
 
     @property
     def holders(self) -> Iterator[Holder]:

@@ -45,6 +45,7 @@ from fastroute.publication import (
 from fastroute.settings import ServeSettings
 from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.confinement import Confinement
+from fastroute.supervisor.history import History
 from fastroute.supervisor.lending import lend
 from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
@@ -52,8 +53,10 @@ from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Results
+from fastroute.supervisor.standing import standing_of
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
+from fastroute.view.state import Standing
 from fastroute.wire import WireError
 
 PATIENCE = 1.0  # seconds that `publish` waits for a worker; after that the worker is late and not waited for
@@ -94,6 +97,7 @@ class Supervisor:
         self._counters = [memory.counters for memory in self._memory]
         self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
         self._book = self._tally.book
+        self.history = History(self._counters, self._book)
         self._confinement = Confinement(metrics.worker_confinement)
         self._log = LogFile(settings.access_log) if settings.access_log else None
         metrics.registry.register(self._tally)
@@ -104,6 +108,10 @@ class Supervisor:
     def ready(self) -> bool:
         """Whether every slot has served a complete configuration, at least one serves now, and no drain has started."""
         return len(self._served) == self._slots and bool(self._serving()) and not self._announced
+
+    def standing(self) -> tuple[Standing, ...]:
+        """The running workers. Any thread may call this."""
+        return tuple(standing_of(one, self._counters[one.slot]) for one in tuple(self._workers.values()))
 
     @property
     def outcome(self) -> Outcome:

@@ -13,9 +13,10 @@ from load import PATIENCE, until
 
 from fastroute.admin import endpoint
 from fastroute.admin import stream as client_stream
+from fastroute.admin.crowd import Need
 from fastroute.admin.endpoint import HEAD, RATE, Endpoint, bind_endpoint
 from fastroute.admin.probe import Site
-from fastroute.admin.stream import RateLimit
+from fastroute.admin.stream import ClientStream, RateLimit
 from fastroute.demo.client import Client
 from fastroute.descriptors import Shortages
 
@@ -51,6 +52,17 @@ async def closed(stream):
                 pass
         except trio.BrokenResourceError:
             pass
+
+
+async def test_a_connection_that_is_already_closed_closes_first():
+    """Its task may not have ended yet."""
+    ours, theirs = trio.socket.socketpair()
+    stream = ClientStream(trio.SocketStream(ours))
+    await theirs.send(b"x")
+    assert stream.need is Need.UNREAD
+    await stream.aclose()
+    assert stream.need is Need.IDLE
+    theirs.close()
 
 
 async def connection(port, source="127.0.0.1"):
@@ -208,5 +220,5 @@ async def test_without_descriptors_it_says_so_and_goes_on(monkeypatch, caplog):
     assert failures == 0
     assert running.counted == ["endpoint"] * 3
     [record] = caplog.records
-    assert "a connection for metrics or health cannot be accepted: Too many open files" in record.message
+    assert "a connection for metrics, health or admin cannot be accepted: Too many open files" in record.message
     assert "ulimit -n" in record.message

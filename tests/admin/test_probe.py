@@ -16,7 +16,7 @@ from fastroute.admin import endpoint
 from fastroute.admin.crowd import Crowd, Need
 from fastroute.admin.endpoint import Endpoint, bind_endpoint
 from fastroute.admin.health import health_app, metrics_app
-from fastroute.admin.probe import MOST_HEALTH, MOST_METRICS, probed, response
+from fastroute.admin.probe import MOST_ADMIN, MOST_HEALTH, MOST_METRICS, probed, response
 from fastroute.admin.pulse import Pulse
 from fastroute.demo.client import Client
 from fastroute.descriptors import RESERVE, Shortages
@@ -290,7 +290,7 @@ def test_which_connection_closes(clients, expected):
 
 
 def test_the_connections_leave_descriptors_of_the_reserve():
-    assert MOST_HEALTH + MOST_METRICS <= RESERVE * 3 // 4
+    assert MOST_HEALTH + MOST_METRICS + MOST_ADMIN <= RESERVE * 3 // 4
 
 
 def test_a_response_is_complete():

@@ -11,6 +11,7 @@ from deploy.rendering import Name, RenderError, base, chart, with_components
 
 from deploy import rendering
 from fastroute.options import SERVE
+from fastroute.settings import ServeSettings
 
 pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 
@@ -111,6 +112,14 @@ def test_probes_use_the_port_that_no_scrape_delays():
     assert "--health=[::]:9902" in container["args"]
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] == "health"
+
+
+def test_the_admin_api_is_only_at_the_loopback_address_of_a_pod():
+    for objects in (base(), chart()):
+        container = objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]
+        assert not [word for word in container["args"] if word.startswith("--admin")]  # the default is 127.0.0.1
+        assert ServeSettings().admin == ("127.0.0.1", 9901)
+        assert "9901" not in yaml.safe_dump(list(objects.values()))
 
 
 def test_the_network_policy_admits_clients_and_scrapes_only(tmp_path):

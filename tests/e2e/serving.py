@@ -102,6 +102,7 @@ class Serving(NamedTuple):
     port: int
     metrics_port: int
     health_port: int
+    admin_port: int
     world: World
     backends: dict[str, Backend]
 
@@ -185,16 +186,16 @@ async def serving(
     """Starts two backends, bananas and apples, and a gateway; drains the gateway at the end."""
     backends = {name: Backend(name, delay) for name in ("bananas", "apples")}
     world = World(folder)
-    port, metrics, health = free_ports(3)
+    port, metrics, health, admin = free_ports(4)
     command = [sys.executable, "-m", "fastroute", "serve", "--manifests", str(folder), "--workers", str(workers)]
     command += ["--port-offset", str(port - 80), "--metrics", f"127.0.0.1:{metrics}"]
-    command += ["--health", f"127.0.0.1:{health}", "--log-level", "error", *options]
+    command += ["--health", f"127.0.0.1:{health}", "--admin", f"127.0.0.1:{admin}", "--log-level", "error", *options]
     async with trio.open_nursery() as nursery:
         for backend in backends.values():
             await nursery.start(backend.serve)
         world.fill(*backends.values())
         process = await trio.lowlevel.open_process(command, env=ENVIRONMENT, **process_options)
-        served = Serving(process, port, metrics, health, world, backends)
+        served = Serving(process, port, metrics, health, admin, world, backends)
         try:
             with trio.fail_after(PATIENCE):
                 await _ready(served)

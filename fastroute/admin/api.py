@@ -1,0 +1,168 @@
+"""The admin API: JSON about what the gateway serves, for operators (view/). Only GET and HEAD.
+
+It runs in a thread of its own and reads only frozen values, so that neither the main loop nor a worker waits for it.
+But that thread needs the GIL. So one answer is made at a time, it is kept for KEPT seconds, and after an answer the
+thread rests for REST times as long as the answer took: the main loop always has most of the time.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastroute import notation
+from fastroute.admin.host import may_name
+from fastroute.admin.probe import MOST_ADMIN, Site
+from fastroute.errors import SettingError
+from fastroute.explain.question import parse_question
+from fastroute.view.answers import Error
+from fastroute.view.hidden import hidden_explanation
+from fastroute.view.openapi import DOCUMENT, EXPLAIN, RESOURCES, ROOT, Resource, openapi
+from fastroute.view.paging import MOST, USUAL, Window
+from fastroute.view.state import State
+
+KEPT = 1.0  # seconds
+REST = 3.0
+ANSWERS = 16  # that are kept at once
+FIELDS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'",
+}
+
+See = Callable[[], State | None]  # None: nothing is served yet. Any thread may call it
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which requests are answered."""
+
+    names: Container[str] = ()  # of --admin-host, in lower case
+    installation: str = ""  # a request with it in Fastroute-Loop came through this gateway
+
+
+EVERYBODY = Access()
+
+
+class Answers:
+    """Makes one answer at a time, and keeps the last ones."""
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        self._clock = clock
+        self._making = trio.Lock()
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, by what was asked
+
+    async def get(self, asked: str, make: Callable[[], bytes]) -> bytes:
+        """The answer of `make`, which may raise HTTPException."""
+        async with self._making:
+            until, answer = self._kept.get(asked, (0.0, b""))
+            if trio.current_time() < until:
+                return answer
+            began = self._clock()
+            try:
+                answer = make()
+            finally:
+                await trio.sleep((self._clock() - began) * REST)
+            self._kept[asked] = (trio.current_time() + KEPT, answer)
+            self._kept.move_to_end(asked)
+            while len(self._kept) > ANSWERS:
+                self._kept.popitem(last=False)
+            return answer
+
+
+def admin_app(see: See, access: Access = EVERYBODY) -> Site:
+    kept, document = Answers(), msgspec.json.encode(openapi())
+
+    async def describe(request: Request) -> Response:
+        return _json(document)
+
+    async def tell(request: Request) -> Response:
+        asked = f"{request.url.path}?{request.url.query}"
+        return _json(await kept.get(asked, lambda: msgspec.json.encode(_explained(_state(see), request))))
+
+    routes = [Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
+    routes += [Route(ROOT + one.name, _route(one, see, kept)) for one in RESOURCES]
+    application = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    return Site(_Guard(application, access), {}, MOST_ADMIN)
+
+
+def _route(resource: Resource, see: See, kept: Answers) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        window = _window(request.query_params) if resource.paged else Window()
+        asked = f"{resource.name} {window.limit} {window.after}"
+        return _json(await kept.get(asked, lambda: msgspec.json.encode(resource.view(_state(see), window))))
+
+    return answer
+
+
+class _Guard:
+    """Refuses requests that name another host, and those that this gateway forwarded: an EndpointSlice may name the
+    address of another replica."""
+
+    def __init__(self, application: Any, access: Access) -> None:
+        self._application, self._access = application, access
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
+            await refusal(scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    def _refusal(self, scope: Any) -> Response | None:
+        request = Request(scope)
+        arrived_at = (scope.get("server") or ("",))[0]
+        if not may_name(request.headers.getlist("host"), arrived_at, self._access.names):
+            text = "this address does not answer for that Host: use its address or localhost, or add --admin-host NAME"
+            return _error(421, text)
+        marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
+        if self._access.installation and self._access.installation in marks:
+            return _error(403, "the admin API is not available through this gateway")
+        return None
+
+
+def _state(see: See) -> State:
+    state = see()
+    if state is None:
+        raise HTTPException(503, "nothing is served yet")
+    return state
+
+
+def _window(parameters: Mapping[str, str]) -> Window:
+    text = parameters.get("limit", str(USUAL))
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MOST):
+        raise HTTPException(400, f"limit is not a number from 1 to {MOST}")
+    return Window(parameters.get("after", ""), int(text))
+
+
+def _explained(state: State, request: Request) -> Any:
+    asked = request.query_params
+    try:
+        headers = [notation.header(text) for text in asked.getlist("header")]
+        gateways = [notation.object_name(text) for text in asked.getlist("gateway")]
+        question = parse_question(asked.get("method") or None, asked.get("url", ""), headers)
+    except SettingError as error:
+        raise HTTPException(400, str(error)) from error
+    return hidden_explanation(question.answer(state.snapshot, state.graph, gateways))
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {404: f"there is no such resource: {DOCUMENT} lists them", 405: "only GET is answered"}
+    return _error(error.status_code, texts.get(error.status_code, error.detail), error.headers)
+
+
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return _json(msgspec.json.encode(Error(text)), status, headers)
+
+
+def _json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(body, status, {**FIELDS, **(headers or {})}, "application/json")

@@ -1,0 +1,30 @@
+"""How a worker stands: what the admin API shows of its process."""
+
+from fastroute.ext.reactor.counters import CounterMap
+from fastroute.supervisor.process import Worker
+from fastroute.view.state import Standing
+
+
+def standing_of(worker: Worker, counters: CounterMap) -> Standing:
+    """Any thread may call this."""
+    fixed, usage = counters.fixed(), worker.usage()
+    return Standing(
+        slot=worker.slot,
+        pid=worker.pid,
+        version=worker.version,
+        state=_state(worker),
+        cpu=usage.cpu,
+        memory=usage.memory,
+        worst_turn=fixed["worst_turn"] / 1e6,
+        worst_install_step=fixed["worst_install_step"] / 1e6,
+        clients=fixed["downstream_active"] + fixed["downstream_idle"],
+        backends=fixed["upstream_active"] + fixed["upstream_idle"],
+    )
+
+
+def _state(worker: Worker) -> str:
+    if worker.killed:
+        return "ending"
+    if not worker.version:
+        return "starting"
+    return "late" if worker.late else "serving"

@@ -1,0 +1,281 @@
+"""The answers of the admin API. These types are the schemas of its OpenAPI document.
+
+Objects are named as in the access log: a Gateway, route or Secret is "namespace/name", a backend "namespace/name:port".
+What does not apply is null. Times are in RFC 3339.
+"""
+
+from typing import Any
+
+import msgspec
+
+from fastroute.snapshot import Filter, PathMatch, ValueMatch
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Why a request is not answered."""
+
+    error: str
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """As in the status of the object."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+class RefusedReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A reference that no ReferenceGrant allows."""
+
+    kind: str  # of the object that refers
+    object: str
+    field: str | None
+    message: str
+    fix: str | None  # the ReferenceGrant that would allow it, as YAML
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answers with lists have in common."""
+
+    version: int  # of the configuration
+    total: int  # of all pages
+    next: str | None  # the parameter `after` of the next page; null: this is the last one
+
+
+# --- status
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    slot: int
+    pid: int
+    state: str  # "starting", "serving", "late": its configuration is overdue, "ending"
+    version: int  # of the configuration that it serves; 0: none yet
+    cpu_seconds: float
+    memory_bytes: int
+    worst_turn_seconds: float  # longest iteration of its event loop so far
+    worst_install_step_seconds: float
+    client_connections: int
+    backend_connections: int
+
+
+class Workers(Page, frozen=True, kw_only=True):
+    items: tuple[Worker, ...]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A summary. It has at most the first 100 refused references; each route has its own."""
+
+    fastroute: str  # the release
+    time: str
+    ready: bool  # as /readyz
+    version: int  # of the configuration that every worker serves
+    target: int  # of the configuration that was sent last
+    workers: tuple[Worker, ...]
+    workers_wanted: int
+    gateways: int
+    listeners: int
+    routes: int
+    backends: int
+    certificates: int
+    problems: int  # of all objects, including refused references
+    refused_references: int
+    refused: tuple[RefusedReference, ...]
+    window_seconds: float  # rates, ratios and latencies are those of this time; 0: nothing is known yet
+    rate: float  # requests a second, and connections of L4 routes, of all listeners
+
+
+# --- gateways
+
+
+class Bind(msgspec.Struct, frozen=True, kw_only=True):
+    """A place at which a listener accepts connections."""
+
+    address: str  # "127.0.0.1:8080", "[::]:53/udp"
+    error: str | None  # why it is not bound
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    name: str  # of a ListenerSet: "namespace/set/name"
+    protocol: str
+    port: int
+    hostname: str | None
+    binds: tuple[Bind, ...]
+    routes: int
+    rate: float | None  # requests or connections a second, also those that no route took
+    conditions: tuple[Condition, ...]
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    class_name: str
+    addresses: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    listeners: tuple[Listener, ...]
+    refused: tuple[RefusedReference, ...]
+
+
+class Gateways(Page, frozen=True, kw_only=True):
+    items: tuple[Gateway, ...]
+
+
+# --- routes
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str  # Gateway or ListenerSet
+    name: str
+    section: str | None
+    port: int | None
+    conditions: tuple[Condition, ...]
+
+
+class BackendShare(msgspec.Struct, frozen=True, kw_only=True):
+    """All references of a rule to one backend."""
+
+    backend: str
+    weight: int
+    wanted: float  # the part of the requests of the rule that its weight asks for: 0 to 1
+    seen: float | None  # the part that it got; null: the rule got none, or they are not counted (UDP)
+    reason: str | None  # why its part is refused: as in the condition, or in the access log
+    message: str | None
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    name: str  # or its index
+    backends: tuple[BackendShare, ...]
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds from the first byte of a request to the last byte of its response."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    hostnames: tuple[str, ...]
+    parents: tuple[Parent, ...]
+    rules: tuple[Rule, ...]
+    rate: float | None  # requests or connections a second; null: nothing is known yet
+    error_ratio: float | None  # 0 to 1; responses with 500 to 599, and failed calls of gRPC; null: no requests
+    latency: Latency | None  # null: no requests
+    refused: tuple[RefusedReference, ...]
+
+
+class Routes(Page, frozen=True, kw_only=True):
+    items: tuple[Route, ...]
+
+
+# --- endpoints
+
+
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+    address: str
+    state: str  # as its EndpointSlice says: "ready", "terminating" (it still serves), "not ready"
+    used: bool  # whether it may get requests
+
+
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of a Service that routes use. One port is several backends if it is spoken to in several ways."""
+
+    id: str
+    backend: str
+    protocol: str
+    tls_policy: str | None  # the BackendTLSPolicy: "namespace/name"
+    endpoints: tuple[EndpointState, ...]  # at most the first 1,000
+    endpoints_total: int
+    messages: tuple[str, ...]  # why some endpoints get no requests
+
+
+class Backends(Page, frozen=True, kw_only=True):
+    items: tuple[Backend, ...]
+
+
+# --- certificates
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    secret: str
+    names: tuple[str, ...]
+    not_before: str | None
+    not_after: str | None
+    state: str  # "valid", "expired", "not yet valid", "unusable"
+    message: str | None  # why it is unusable
+    used_by: tuple[str, ...]  # listeners: "namespace/gateway/listener"; at most the first 100
+
+
+class Certificates(Page, frozen=True, kw_only=True):
+    items: tuple[Certificate, ...]
+
+
+# --- config: what the workers serve
+
+
+class ConfigListener(msgspec.Struct, frozen=True, kw_only=True, tag="listener", tag_field="type"):
+    id: str
+    gateway: str
+    name: str
+    address: str
+    port: int  # in the Gateway, without --port-offset
+    mode: str
+    hostname: str
+    certificates: tuple[str, ...]
+    min_tls: str | None
+    max_tls: str | None
+    alpn: tuple[str, ...]
+    client_certificates: str | None  # "required" or "optional"
+
+
+class ConfigMatch(msgspec.Struct, frozen=True, kw_only=True):
+    path: PathMatch
+    method: str | None
+    headers: tuple[ValueMatch, ...]
+    query: tuple[ValueMatch, ...]
+
+
+class ConfigBackendRef(msgspec.Struct, frozen=True, kw_only=True):
+    weight: int
+    backend: str
+    status: int | None
+    reason: str | None
+    filters: tuple[Filter, ...]
+
+
+class ConfigRule(msgspec.Struct, frozen=True, kw_only=True, tag="rule", tag_field="type"):
+    """Values that header filters set are hidden, as are values of matches that may be credentials."""
+
+    id: str
+    gateway: str
+    listener: str
+    route: str
+    route_kind: str
+    name: str
+    hostnames: tuple[str, ...]
+    matches: tuple[ConfigMatch, ...]
+    filters: tuple[Filter, ...]
+    backends: tuple[ConfigBackendRef, ...]
+    request_timeout_ms: int
+    backend_timeout_ms: int
+    session: dict[str, Any] | None
+    retry: dict[str, Any] | None
+
+
+class ConfigBackend(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="type"):
+    id: str
+    protocol: str
+    server_name: str | None  # with TLS
+    shows_certificate: bool
+    proxy_protocol: bool
+    endpoints: tuple[str, ...]  # at most the first 1,000
+    endpoints_total: int
+
+
+class Config(Page, frozen=True, kw_only=True):
+    """The listeners, then the rules, then the backends."""
+
+    items: tuple[ConfigListener | ConfigRule | ConfigBackend, ...]

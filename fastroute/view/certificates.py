@@ -1,0 +1,63 @@
+"""Certificates of listeners and Gateways: names, validity, and who uses them. Never a key."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fastroute.graph.certificate import CertificateNode
+from fastroute.graph.node import Graph
+from fastroute.view.answers import Certificate, Certificates
+from fastroute.view.paging import Window, cut
+from fastroute.view.state import State
+
+MOST_USERS = 100
+
+
+def certificates(state: State, window: Window) -> Certificates:
+    found = cut(state.graph.certificates, window)
+    users = _users(state.graph)
+    items = tuple(
+        _certificate(state.graph.certificates[id_], state.now, tuple(users.get(id_, ())[:MOST_USERS]))
+        for id_ in found.keys
+    )
+    return Certificates(version=state.outcome.version, total=found.total, next=found.next, items=items)
+
+
+def _users(graph: Graph) -> Mapping[str, list[str]]:
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for holder in graph.holders:
+        for listener in holder.listeners:
+            for id_ in listener.tls.certificates if listener.tls else ():
+                users[id_].append(listener.id)
+        if holder.client_certificate is not None:
+            users[holder.client_certificate].append(str(holder.gateway))
+    return users
+
+
+def _certificate(node: CertificateNode, now: float, users: tuple[str, ...]) -> Certificate:
+    known = node.certificate is not None
+    return Certificate(
+        secret=node.id,
+        names=node.names,
+        not_before=moment(node.not_before) if known else None,
+        not_after=moment(node.not_after) if known else None,
+        state=_state(node, now),
+        message=node.mistake,
+        used_by=users,
+    )
+
+
+def _state(node: CertificateNode, now: float) -> str:
+    if node.certificate is None:
+        return "unusable"
+    if now > node.not_after:
+        return "expired"
+    return "not yet valid" if now < node.not_before else "valid"
+
+
+def moment(seconds: float) -> str:
+    """
+    >>> moment(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

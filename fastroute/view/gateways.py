@@ -1,0 +1,78 @@
+"""Gateways, with their listeners and those of their ListenerSets."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from fastroute.graph.node import Holder, ListenerNode
+from fastroute.resources.meta import Key
+from fastroute.snapshot import Failed
+from fastroute.view.answers import Bind, Gateway, Gateways, Listener, RefusedReference
+from fastroute.view.conditions import by_name, conditions_of
+from fastroute.view.paging import Window, cut
+from fastroute.view.referring import refused_references
+from fastroute.view.state import State
+
+Binds = Mapping[str, list[Bind]]  # by ListenerNode.id
+
+
+def gateways(state: State, window: Window) -> Gateways:
+    found = cut(map(str, state.graph.gateways), window)
+    holders: defaultdict[Key, list[Holder]] = defaultdict(list)
+    for holder in state.graph.holders:
+        holders[holder.gateway].append(holder)
+    binds = _binds(state)
+    keys = [Key(*name.split("/", 1)) for name in found.keys]
+    items = tuple(_gateway(state, key, holders[key], binds) for key in keys)
+    return Gateways(version=state.outcome.version, total=found.total, next=found.next, items=items)
+
+
+def _binds(state: State) -> Binds:
+    binds: defaultdict[str, list[Bind]] = defaultdict(list)
+    for id_, listener in state.snapshot.listeners.items():
+        result = state.outcome.listeners.get(id_)
+        error = result.reason if isinstance(result, Failed) else None
+        binds[id_.rpartition("@")[0]].append(Bind(address=str(listener.place), error=error))
+    return binds
+
+
+def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gateway:
+    node = state.graph.gateways[key]
+    status = state.statuses.get(node.id)
+    return Gateway(
+        name=str(key),
+        class_name=node.source.spec.gateway_class_name,
+        addresses=node.addresses,
+        conditions=conditions_of(status.status) if status else (),
+        listeners=tuple(one for holder in holders for one in _listeners(state, holder, binds)),
+        refused=tuple(one for holder in holders for one in _refused(holder)),
+    )
+
+
+def _refused(holder: Holder) -> Iterator[RefusedReference]:
+    kind, key = holder.id
+    yield from refused_references(kind, key, holder.problems)
+    for listener in holder.listeners:
+        yield from refused_references(kind, key, listener.problems)
+
+
+def _listeners(state: State, holder: Holder, binds: Binds) -> Iterator[Listener]:
+    status = state.statuses.get(holder.id)
+    written = by_name(status.status.get("listeners", ())) if status else {}
+    for node in holder.listeners:
+        yield Listener(
+            name=node.label,
+            protocol=node.source.protocol,
+            port=node.source.port,
+            hostname=node.hostname or None,
+            binds=tuple(binds.get(node.id, ())),
+            routes=len(node.attachments),
+            rate=_rate(state, node),
+            conditions=conditions_of(written.get(node.source.name, {})),
+        )
+
+
+def _rate(state: State, node: ListenerNode) -> float | None:
+    traffic = state.traffic
+    if not traffic.seconds:
+        return None
+    return traffic.listeners.get((str(node.gateway), node.label), 0) / traffic.seconds

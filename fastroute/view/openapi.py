@@ -1,0 +1,92 @@
+"""The resources of the admin API, and the OpenAPI document (3.1) that describes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastroute import __version__
+from fastroute.explain.explanation import Explanation
+from fastroute.view import answers
+from fastroute.view.certificates import certificates
+from fastroute.view.config import config
+from fastroute.view.endpoints import endpoints
+from fastroute.view.gateways import gateways
+from fastroute.view.paging import MOST, USUAL, Window
+from fastroute.view.routes import routes
+from fastroute.view.state import State
+from fastroute.view.summary import status, workers
+
+ROOT = "/api/v1/"
+EXPLAIN = "explain"
+DOCUMENT = "/api/openapi.json"
+
+
+class Resource(NamedTuple):
+    name: str
+    summary: str
+    answer: type
+    view: Callable[[State, Window], Any]
+    paged: bool = True
+
+
+RESOURCES = (
+    Resource("status", "The gateway in short, with refused references", answers.Status, status, paged=False),
+    Resource("config", "What the workers serve: listeners, rules and backends", answers.Config, config),
+    Resource("gateways", "Gateways with their listeners", answers.Gateways, gateways),
+    Resource("routes", "Routes with shares, rates, errors and latencies", answers.Routes, routes),
+    Resource("endpoints", "Backends with their endpoints", answers.Backends, endpoints),
+    Resource("certificates", "Certificates with their validity", answers.Certificates, certificates),
+    Resource("workers", "Worker processes", answers.Workers, workers),
+)
+BY_NAME: Mapping[str, Resource] = {one.name: one for one in RESOURCES}
+
+ERRORS = {
+    "400": "A parameter is wrong",
+    "403": "The request came through the gateway",
+    "421": "The Host is not one of this address",
+    "503": "Nothing is served yet",
+}
+PAGED = (
+    ("limit", f"Maximum number of items (default {USUAL})", {"type": "integer", "minimum": 1, "maximum": MOST}, False),
+    ("after", "`next` of the page before", {"type": "string"}, False),
+)
+LIST = {"type": "array", "items": {"type": "string"}}
+ASKED = (
+    ("url", "http, https: a URL; tcp://ADDRESS:PORT, tls://NAME:PORT, udp://ADDRESS:PORT", {"type": "string"}, True),
+    ("method", "Of a request: GET, POST", {"type": "string"}, False),
+    ("header", "`Name: value`; repeatable", LIST, False),
+    ("gateway", "Only this Gateway: namespace/name; repeatable", LIST, False),
+)
+
+
+def openapi() -> dict[str, Any]:
+    types = [*(one.answer for one in RESOURCES), Explanation, answers.Error]
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    *found, explanation, error = schemas
+    paths = {
+        ROOT + one.name: _operation(one.name, one.summary, PAGED if one.paged else (), schema, error)
+        for one, schema in zip(RESOURCES, found, strict=True)
+    }
+    about = "Where a request, connection or datagram goes, and why not elsewhere"
+    paths[ROOT + EXPLAIN] = _operation(EXPLAIN, about, ASKED, explanation, error)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "The admin API of fastroute", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(name: str, summary: str, parameters: Any, schema: Any, error: Any) -> dict[str, Any]:
+    shown = [
+        {"name": parameter, "in": "query", "description": text, "required": required, "schema": accepted}
+        for parameter, text, accepted, required in parameters
+    ]
+    errors = {code: _response(text, error) for code, text in ERRORS.items()}
+    responses = {"200": _response(summary, schema), **errors}
+    return {"get": {"operationId": name, "summary": summary, "parameters": shown, "responses": responses}}
+
+
+def _response(text: str, schema: Any) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}

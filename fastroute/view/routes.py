@@ -1,0 +1,93 @@
+"""Routes of all kinds: their parents, the shares of their backends, and their traffic."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastroute.graph.entries import named_parents
+from fastroute.graph.node import RouteId, RouteNode, RuleNode
+from fastroute.resources.meta import Key
+from fastroute.snapshot import backend_label
+from fastroute.view.answers import BackendShare, Latency, Parent, Route, Routes, Rule
+from fastroute.view.conditions import conditions_of
+from fastroute.view.paging import Window, cut
+from fastroute.view.referring import refused_references
+from fastroute.view.state import State
+from fastroute.view.traffic import QUANTILES, Flow, RouteName, quantile
+
+
+def routes(state: State, window: Window) -> Routes:
+    """The key of a route in `window` is "kind/namespace/name"."""
+    found = cut((f"{kind}/{key}" for kind, key in state.graph.routes), window)
+    items = tuple(_route(state, _id(name)) for name in found.keys)
+    return Routes(version=state.outcome.version, total=found.total, next=found.next, items=items)
+
+
+def _id(name: str) -> RouteId:
+    kind, namespace, own = name.split("/", 2)
+    return kind, Key(namespace, own)
+
+
+def _route(state: State, id_: RouteId) -> Route:
+    node, name = state.graph.routes[id_], (id_[0], str(id_[1]))
+    patch = state.statuses.get(id_)
+    flow = state.traffic.routes.get(name)
+    return Route(
+        kind=node.kind,
+        name=str(node.key),
+        hostnames=node.hostnames,
+        parents=tuple(_parents(state, node, patch.status)) if patch else (),
+        rules=tuple(_rule(state, node, rule, name) for rule in node.rules),
+        rate=_rate(state, node, flow),
+        error_ratio=flow.failed / flow.total if flow and not node.l4_rules else None,
+        latency=_latency(flow, state.traffic.bounds) if flow and flow.buckets else None,
+        refused=refused_references(node.kind, node.key, node.problems),
+    )
+
+
+def _rate(state: State, node: RouteNode, flow: Flow | None) -> float | None:
+    """Null also for an L4 route without connections: datagrams are not counted."""
+    if not state.traffic.seconds or (flow is None and node.l4_rules):
+        return None
+    return (flow.total if flow else 0) / state.traffic.seconds
+
+
+def _latency(flow: Flow, bounds: Any) -> Latency:
+    p50, p90, p99 = (quantile(part, flow.buckets, bounds) or 0.0 for part in QUANTILES)
+    return Latency(p50=p50, p90=p90, p99=p99)
+
+
+def _parents(state: State, node: RouteNode, status: Mapping[str, Any]) -> Iterator[Parent]:
+    """The entries of fastroute in its status."""
+    for entry in named_parents(status):
+        if entry["controllerName"] == state.graph.controller_name:
+            ref = entry["parentRef"]
+            yield Parent(
+                kind=ref.get("kind", "Gateway"),
+                name=f"{ref.get('namespace', node.key.namespace)}/{ref['name']}",
+                section=ref.get("sectionName"),
+                port=ref.get("port"),
+                conditions=conditions_of(entry),
+            )
+
+
+def _rule(state: State, node: RouteNode, rule: RuleNode, name: RouteName) -> Rule:
+    written = (node.http_rules or node.l4_rules)[rule.index]
+    own = written.name or str(rule.index)
+    return Rule(name=own, backends=tuple(_shares(rule, state.traffic.shares.get((*name, own), {}))))
+
+
+def _shares(rule: RuleNode, counts: Mapping[str, int]) -> Iterator[BackendShare]:
+    """References to one backend are counted together, so they are one share."""
+    whole, seen = sum(ref.weight for ref in rule.backend_refs), sum(counts.values())
+    for label in dict.fromkeys(backend_label(ref.id) for ref in rule.backend_refs):
+        refs = [ref for ref in rule.backend_refs if backend_label(ref.id) == label]
+        weight = sum(ref.weight for ref in refs)
+        refused = next((ref.problem or ref.withheld for ref in refs if not ref.served), None)
+        yield BackendShare(
+            backend=label,
+            weight=weight,
+            wanted=weight / whole if whole else 0.0,
+            seen=counts.get(label, 0) / seen if seen else None,
+            reason=refused.reason if refused else None,
+            message=refused.message if refused else None,
+        )

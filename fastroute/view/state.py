@@ -1,0 +1,39 @@
+"""State: the input of every view. Frozen values, so any thread may read them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fastroute.graph.node import Graph
+from fastroute.resources.status_patch import StatusPatch
+from fastroute.snapshot import Outcome, Snapshot
+from fastroute.status.build import ObjectId
+from fastroute.view.traffic import NO_TRAFFIC, Traffic
+
+
+class Standing(NamedTuple):
+    """A worker process."""
+
+    slot: int
+    pid: int
+    version: int  # of the configuration that it serves; 0: none yet
+    state: str  # "starting", "serving", "late", "ending"
+    cpu: float  # seconds
+    memory: int  # bytes
+    worst_turn: float  # seconds
+    worst_install_step: float  # seconds
+    clients: int  # open connections of clients
+    backends: int  # open connections to backends
+
+
+class State(NamedTuple):
+    """What the gateway serves at one time."""
+
+    graph: Graph
+    snapshot: Snapshot
+    outcome: Outcome
+    statuses: Mapping[ObjectId, StatusPatch]
+    now: float = 0.0  # seconds since the epoch
+    ready: bool = False  # as /readyz
+    slots: int = 0  # how many workers there should be
+    workers: tuple[Standing, ...] = ()
+    traffic: Traffic = NO_TRAFFIC

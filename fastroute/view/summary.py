@@ -1,0 +1,64 @@
+"""The status of the gateway in short, and its workers."""
+
+from itertools import islice
+
+from fastroute import __version__
+from fastroute.graph.finding import find_problems
+from fastroute.view.answers import RefusedReference, Status, Worker, Workers
+from fastroute.view.certificates import moment
+from fastroute.view.paging import Window, cut
+from fastroute.view.referring import REFUSED
+from fastroute.view.state import Standing, State
+
+MOST_REFUSED = 100
+
+
+def status(state: State, window: Window) -> Status:
+    """`window` does not matter: it is one item."""
+    problems = find_problems(state.graph)
+    refused = [one for one in problems if one.reason == REFUSED]
+    traffic, graph = state.traffic, state.graph
+    return Status(
+        fastroute=__version__,
+        time=moment(state.now),
+        ready=state.ready,
+        version=state.outcome.version,
+        target=state.outcome.target,
+        workers=tuple(map(_worker, state.workers)),
+        workers_wanted=state.slots,
+        gateways=len(graph.gateways),
+        listeners=sum(len(holder.listeners) for holder in graph.holders),
+        routes=len(graph.routes),
+        backends=len(graph.backends),
+        certificates=len(graph.certificates),
+        problems=len(problems),
+        refused_references=len(refused),
+        refused=tuple(
+            RefusedReference(kind=one.kind, object=str(one.key), field=one.field, message=one.message, fix=one.fix)
+            for one in islice(refused, MOST_REFUSED)
+        ),
+        window_seconds=traffic.seconds,
+        rate=sum(traffic.listeners.values()) / traffic.seconds if traffic.seconds else 0.0,
+    )
+
+
+def workers(state: State, window: Window) -> Workers:
+    standing = {f"{one.slot:04}": one for one in state.workers}
+    found = cut(standing, window)
+    items = tuple(_worker(standing[key]) for key in found.keys)
+    return Workers(version=state.outcome.version, total=found.total, next=found.next, items=items)
+
+
+def _worker(standing: Standing) -> Worker:
+    return Worker(
+        slot=standing.slot,
+        pid=standing.pid,
+        state=standing.state,
+        version=standing.version,
+        cpu_seconds=standing.cpu,
+        memory_bytes=standing.memory,
+        worst_turn_seconds=standing.worst_turn,
+        worst_install_step_seconds=standing.worst_install_step,
+        client_connections=standing.clients,
+        backend_connections=standing.backends,
+    )

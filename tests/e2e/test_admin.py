@@ -1,0 +1,122 @@
+"""The admin API of a running gateway: real counters, real workers, secrets of real objects."""
+
+import json
+import re
+import signal
+from base64 import b64encode
+from pathlib import Path
+
+import trio
+from certificates import certificate
+from e2e.serving import Serving, killed, serving
+from e2e.test_https import SECRET, SECRET_GRANT, SECURE
+from load import PATIENCE
+
+from fastroute.demo.client import Client
+from fastroute.view.openapi import RESOURCES, ROOT
+
+
+async def ask(served: Serving, resource: str) -> dict:
+    async with Client("127.0.0.1", served.admin_port) as client:
+        answer = await client.ask(ROOT + resource)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body)
+
+
+async def test_rates_shares_and_workers_are_those_of_the_traffic(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served, Client("127.0.0.1", served.port) as client:
+        with trio.fail_after(PATIENCE):
+            while (await ask(served, "status"))["window_seconds"] == 0:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        for _ in range(20):
+            assert (await client.ask("/fruits")).status == 200
+        for _ in range(10):
+            assert (await client.ask("/none")).status == 404
+        with trio.fail_after(PATIENCE):  # an answer is kept for 1 s
+            while (route := (await ask(served, "routes"))["items"][0])["latency"] is None:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        assert (route["name"], route["error_ratio"], route["refused"]) == ("apples/fruits", 0.0, [])
+        assert route["rate"] > 0
+        assert 0 < route["latency"]["p50"] <= route["latency"]["p99"]
+        seen = {one["backend"]: (one["wanted"], one["seen"]) for one in route["rules"][0]["backends"]}
+        assert seen == {"bananas/bananas:80": (0.7, 0.7), "apples/apples:80": (0.3, 0.3)}
+        workers = await ask(served, "workers")
+        assert sorted(one["pid"] for one in workers["items"]) == served.workers()
+        assert all(one["state"] == "serving" and one["version"] == workers["version"] for one in workers["items"])
+        assert sum(one["client_connections"] for one in workers["items"]) == 1
+
+
+async def test_a_worker_that_was_replaced_is_another_process(tmp_path: Path) -> None:
+    async with serving(tmp_path, workers=1) as served:
+        [old] = (await ask(served, "workers"))["items"]
+        await killed(old["pid"])
+        with trio.fail_after(PATIENCE):
+            while True:
+                items = (await ask(served, "workers"))["items"]
+                if items and items[0]["pid"] != old["pid"] and items[0]["state"] == "serving":
+                    break
+                await trio.sleep(0.05)
+
+
+async def test_a_grant_that_goes_is_shown_as_missing(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        assert (await ask(served, "status"))["refused"] == []
+        async with served.applied():
+            served.world.remove("grant")
+        with trio.fail_after(PATIENCE):
+            while not (shown := await ask(served, "status"))["refused"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        [missing] = shown["refused"]
+        assert (missing["object"], missing["field"]) == ("apples/fruits", "spec.rules[0].backendRefs[0]")
+        told = await ask(served, "explain?method=GET&url=http://a/fruits")
+        assert [one["status"] for one in told["backends"]] == [500, None]
+        served.world.write("fix", missing["fix"].replace("{", "{{").replace("}", "}}"))
+        with trio.fail_after(PATIENCE):
+            while (await ask(served, "status"))["refused"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
+
+async def test_no_answer_contains_the_key_of_a_certificate(tmp_path: Path) -> None:
+    made = certificate("shop.example.com")
+    key, chain = (b64encode(part).decode() for part in (made.key, made.chain))
+    async with serving(tmp_path) as served:
+        served.world.write("secret", SECRET, chain=chain, key=key)
+        served.world.write("secret-grant", SECRET_GRANT, name="")
+        served.world.write("gateway", SECURE, allowed="{from: All}")
+        with trio.fail_after(PATIENCE):
+            while not (await ask(served, "certificates"))["items"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        for resource in RESOURCES:
+            text = json.dumps(await ask(served, resource.name))
+            lines = [line for line in made.key.decode().splitlines() if "---" not in line]
+            assert [one for one in (*lines, key, "PRIVATE KEY") if one in text] == []
+
+
+async def test_an_endpoint_cannot_name_the_admin_address(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        async with served.applied():
+            slices = (served.world.folder / "apples.yaml").read_text()
+            port = served.backends["apples"].port
+            text = slices.replace(f"port: {port}", f"port: {served.admin_port}")
+            served.world.write("apples", text.replace("{", "{{").replace("}", "}}"))
+        async with Client("127.0.0.1", served.port) as client:
+            answers = {(await client.ask("/fruits")).status for _ in range(10)}
+        assert answers == {200, 503}
+
+
+async def test_it_ends_with_the_gateway(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await ask(served, "status")
+        served.process.send_signal(signal.SIGTERM)
+        with trio.fail_after(PATIENCE):
+            assert await served.process.wait() == 0
+
+
+async def test_the_commands_of_its_page_work(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/admin.md").read_text()
+    [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    async with serving(tmp_path) as served:
+        for command in commands.splitlines():
+            here = command.replace("9901", str(served.admin_port))
+            done = await trio.run_process(["sh", "-c", here], capture_stdout=True)
+            assert "error" not in json.loads(done.stdout), command
