@@ -12,7 +12,7 @@ import trio
 from e2e.serving import World, serving
 from load import PATIENCE, Backend, Load, loaded, until
 
-from fastroute import operators
+from fastroute import app, operators
 from fastroute.admin.endpoint import bind_endpoint
 from fastroute.demo.pods import free_ports
 from fastroute.errors import SettingError
