@@ -71,7 +71,7 @@ async def test_bytes_go_both_ways_until_both_sides_have_ended() -> None:
 
 @pytest.mark.parametrize(("idle", "later"), [(3600, True), (7200, False)])
 async def test_the_socket_to_a_backend_gets_its_options_before_the_second_write(idle: float, later: bool) -> None:
-    """Many connections have one write only. With a long time without traffic, the kernel looks whether the backend lives."""
+    """Many connections have one write only. With a long idle timeout, the kernel looks whether the backend lives."""
     limits = Limits(tunnel_idle_timeout=idle)
     peers: list[Peer] = []
 
