@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from contextlib import suppress
 
 import trio
 
@@ -40,6 +41,24 @@ class Peer:
         """Sends close_notify, but no FIN."""
         assert isinstance(self.stream, SecureStream)
         await self.stream.tls.unwrap()
+
+    async def say_end(self) -> None:
+        """Sends close_notify, and does not wait for that of the peer, whose bytes can still be read."""
+        assert isinstance(self.stream, SecureStream)
+        tls = self.stream.tls
+        with suppress(ssl.SSLWantReadError):
+            tls._ssl_object.unwrap()
+        await tls.transport_stream.send_all(tls._outgoing.read())
+
+        async def receive_some(size: int) -> bytes | bytearray:
+            try:
+                return await tls.receive_some(size)
+            except trio.BrokenResourceError as error:
+                if isinstance(error.__cause__, ssl.SSLZeroReturnError):
+                    return b""  # the close_notify of the peer
+                raise
+
+        self.stream.receive_some = receive_some
 
     async def until(self, mark: bytes) -> bytes:
         """All data up to and including `mark`; EOFError if the stream ends first."""

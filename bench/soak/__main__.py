@@ -1,11 +1,11 @@
 """`python -m bench.soak`: minutes of mixed load against `fastroute serve`, a part of it mutated, beside good clients.
 
-Clients speak HTTP/1.1 and HTTP/2, half of them over TLS, and gRPC, gRPC-Web and WebSockets. So do the backends, some of
-them with TLS. Backends misbehave in every way a socket allows, and send mutated responses. Clients send valid, cut and
-reset requests. A share of the traffic (--mutated) is mutated: request heads, chunked bodies, responses of backends,
-frames of HTTP/2 in both directions, TLS records of clients and backends, PROXY headers. Manifests, certificates and the
-CA certificates for backends change continuously. Meanwhile a few good clients send requests on routes of their own, and
-are measured.
+Clients speak HTTP/1.1 and HTTP/2, half of them over TLS, gRPC, gRPC-Web and WebSockets; or TCP, TLS and UDP, which
+are passed on unread (passed.py). So do the backends, some of them with TLS. Backends misbehave in every way a socket
+allows, and send mutated responses. Clients send valid, cut and reset requests. A share of the traffic (--mutated) is
+mutated: request heads, chunked bodies, responses of backends, frames of HTTP/2 in both directions, TLS records of
+clients and backends, PROXY headers. Manifests, certificates and the CA certificates for backends change continuously.
+Meanwhile a few good clients send requests on routes of their own, and are measured.
 
 It reports the errors and latencies of the good clients, and the resident memory and the descriptors of each process
 over time. It fails if the server or a worker ends, a sanitizer reports an error, a good or valid request gets a wrong
@@ -35,6 +35,7 @@ from bench.soak.backends import Backend
 from bench.soak.clients import Clients
 from bench.soak.good import Chosen
 from bench.soak.http2_backends import Http2Backend, scrambling, secured
+from bench.soak.passed import echo, echo_datagrams
 from bench.soak.server import Server
 from bench.soak.world import ADDRESSES, TEAMS, World, server_tls
 from fastroute import notation
@@ -71,6 +72,8 @@ class Soak:
             for (team, serve), address in product(self._backends().items(), ADDRESSES):
                 listeners = await trio.open_tcp_listeners(self._ports[team], host=address, backlog=512)
                 nursery.start_soon(trio.serve_listeners, serve, listeners)
+            for address in ADDRESSES:
+                nursery.start_soon(echo_datagrams, address, self._ports["plain-bytes"])
             try:
                 for server in self.servers:
                     await server.wait_ready()
@@ -98,6 +101,8 @@ class Soak:
             "figs": secured(self._http2.serve, server_tls(self._pems, "h2")),
             "frames": Http2Backend(wild=True).serve,
             "scrambled": scrambling(tls),
+            "plain-bytes": echo,
+            "tls-bytes": secured(echo, tls),
         }
 
     def _sample(self) -> None:

@@ -1,5 +1,5 @@
-"""The other clients: valid and mutated requests, TLS handshakes and PROXY headers, and clients that leave; half of the
-connections speak HTTP/2 (http2_clients.py)."""
+"""The other clients: valid and mutated requests, TLS handshakes and PROXY headers, and clients that leave; a third of
+the connections speak HTTP/2 (http2_clients.py), and another third is passed on unread (passed.py)."""
 
 import contextlib
 import random
@@ -21,6 +21,7 @@ from bench.soak.mutation import (
     preface,
     valid_request,
 )
+from bench.soak.passed import PassedClients
 from bench.soak.sessions import ENDS
 
 LINGER = b"\1\0\0\0\0\0\0\0"  # close with a reset
@@ -51,6 +52,7 @@ class Clients:
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
         self._http2 = Http2Clients(port, secure_port, self._note, self.wrong.append)
+        self._passed = PassedClients(port - 80, self._note, self.wrong.append)
 
     def _note(self, what: str) -> None:
         self.counts[what] += 1
@@ -60,10 +62,11 @@ class Clients:
         valid = (self._right, self._right, self._right, self._pipeline, self._leaver)
         strange = (self._mutant, self._mutant, self._mutated_response, self._scrambler, self._preface, self._preface)
         while trio.current_time() < until:
-            kinds = ((valid, strange), (self._http2.valid, self._http2.strange))[random.randrange(2)]
+            kinds = ((valid, strange), *((each.valid, each.strange) for each in (self._http2, self._passed)))
+            kind = random.choice(kinds)[random.random() < self._share]
             with trio.move_on_after(8) as scope:
                 try:
-                    await random.choice(kinds[random.random() < self._share])()
+                    await random.choice(kind)()
                 except* ENDS:
                     self.counts["socket error"] += 1
             if scope.cancelled_caught:

@@ -6,13 +6,16 @@ import ssl
 from pathlib import Path
 
 from bench.certificate import HOST, Pems, secret, self_signed
+from bench.soak.passed import BYTES, NAMED, THROUGH
 
+KINDS = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute")
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 HTTP2 = ("dates", "frames", "figs", "good-calls")
 TLS = ("elder", "figs", "scrambled", "good-tls")
+PASSED = ("plain-bytes", "tls-bytes")  # backends of TCP, TLS and UDP (passed.py); the second one has TLS itself
 GOOD = ("cherries", "good-tls", "good-calls")  # their backends are in the process of the good clients
 PATHS = {"h2": "dates", "tls": "elder", "frames": "frames", "scrambled": "scrambled"}  # first elements of paths
-TEAMS = ("apples", "bananas", "wild", *dict.fromkeys((*HTTP2, *TLS, *GOOD)))
+TEAMS = ("apples", "bananas", "wild", *dict.fromkeys((*HTTP2, *TLS, *GOOD)), *PASSED)
 
 
 def server_tls(pems: str | Path, *protocols: str) -> ssl.SSLContext:
@@ -40,14 +43,15 @@ def team(name: str, backend_port: int, edit: int) -> str:
     spoken = ", appProtocol: kubernetes.io/h2c" if name in HTTP2 and name not in TLS else ""
     endpoints = ", ".join(f'{{"addresses": ["{address}"]}}' for address in ADDRESSES[: 1 + edit % 3])
     return f"""---
-{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: {name}}}, spec: {{ports: [{{port: 80{spoken}}}]}}}}
+{{apiVersion: v1, kind: Service, metadata: {{name: s, namespace: {name}}}, spec: {{
+  ports: [{{name: tcp, port: 80{spoken}}}, {{name: udp, port: 80, protocol: UDP}}]}}}}
 ---
 {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, metadata: {{name: s, namespace: {name},
-  labels: {{kubernetes.io/service-name: s}}}}, ports: [{{port: {backend_port}}}], endpoints: [{endpoints}]}}
+  labels: {{kubernetes.io/service-name: s}}}}, ports: [{{name: tcp, port: {backend_port}}},
+    {{name: udp, port: {backend_port}, protocol: UDP}}], endpoints: [{endpoints}]}}
 ---
 {{apiVersion: gateway.networking.k8s.io/v1, kind: ReferenceGrant, metadata: {{name: g, namespace: {name}}}, spec: {{
-  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}},
-    {{group: gateway.networking.k8s.io, kind: GRPCRoute, namespace: infra}}],
+  from: [{", ".join(f"{{group: gateway.networking.k8s.io, kind: {kind}, namespace: infra}}" for kind in KINDS)}],
   to: [{{group: "", kind: Service}}]}}}}
 """
 
@@ -64,6 +68,11 @@ spec:
   listeners:
   - {{name: proxy, port: 80, protocol: HTTP}}
   - {{name: secure, port: 443, protocol: HTTPS, tls: {{certificateRefs: [{{name: turning, namespace: bench}}]}}}}
+  - {{name: tcp, port: {BYTES}, protocol: TCP}}
+  - {{name: udp, port: {BYTES}, protocol: UDP}}
+  - {{name: through, port: {NAMED}, protocol: TLS, hostname: {THROUGH}, tls: {{mode: Passthrough}}}}
+  - {{name: ended, port: {NAMED}, protocol: TLS, hostname: {HOST}, tls: {{
+      mode: Terminate, certificateRefs: [{{name: turning, namespace: bench}}]}}}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: ReferenceGrant
@@ -71,7 +80,7 @@ metadata: {{name: g, namespace: bench}}
 spec:
   from: [{{group: gateway.networking.k8s.io, kind: Gateway, namespace: infra}}]
   to: [{{group: "", kind: Secret}}]
-{teams}{edited(edit)}{calls(edit)}{good(edit)}"""
+{teams}{edited(edit)}{calls(edit)}{good(edit)}{passed(edit)}"""
 
 
 def edited(edit: int) -> str:
@@ -137,6 +146,29 @@ spec:
   parentRefs: [{{name: gw}}]
   rules:{rules}
 """
+
+
+def passed(edit: int) -> str:
+    """The routes of TCP, TLS and UDP."""
+    shares = ", ".join(
+        f"{{name: s, namespace: plain-bytes, port: 80, weight: {weight}}}" for weight in (1 + edit % 7, edit % 3)
+    )
+    return "".join(
+        f"""---
+apiVersion: gateway.networking.k8s.io/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: infra}}
+spec:
+  parentRefs: [{{name: gw, sectionName: {name}}}]{hostnames}
+  rules: [{{backendRefs: [{backends}]}}]
+"""
+        for name, kind, hostnames, backends in (
+            ("tcp", "TCPRoute", "", shares),
+            ("udp", "UDPRoute", "", shares),
+            ("ended", "TLSRoute", f"\n  hostnames: [{HOST}]", shares),
+            ("through", "TLSRoute", f"\n  hostnames: [{THROUGH}]", "{name: s, namespace: tls-bytes, port: 80}"),
+        )
+    )
 
 
 def good(edit: int) -> str:

@@ -10,6 +10,7 @@ from posix.unistd cimport close
 from fastroute.ext.datagrams.address cimport endpoint_address
 from fastroute.ext.datagrams.record cimport record_flow
 from fastroute.ext.memory.address cimport AF_INET6
+from fastroute.ext.memory.random cimport random_below
 from fastroute.ext.memory.slice cimport slices_equal
 from fastroute.ext.message.reason cimport (
     REASON_CONNECT_FAILED, REASON_DRAINED, REASON_FLOWS_FULL, REASON_NO_ENDPOINT, REASON_NO_LISTENER, REASON_NO_RULE,
@@ -19,7 +20,7 @@ from fastroute.ext.reactor.connection cimport Connection, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_LOCAL_RESPONSES, count, count_flow
 from fastroute.ext.reactor.epoll cimport EPOLL_CTL_ADD, EPOLLIN, epoll_ctl, epoll_event
 from fastroute.ext.reactor.flow cimport (
-    Flows, age_of, flow_at, flow_give, flow_handle, flow_take, flows_append, flows_move, flows_remove, neighbour_of,
+    FLOWS_CHUNK, Flows, age_of, flow_at, flow_crowd, flow_give, flow_handle, flow_take, flows_append, flows_move, flows_remove, neighbour_of,
     sibling_of,
 )
 from fastroute.ext.reactor.inet cimport (
@@ -43,6 +44,8 @@ cdef extern from *:
 cdef enum:
     TRIES = 3                   # endpoints that are tried for a flow
     LOOKS = 16                  # of the flows that were unused longest, those that are looked at for one with a socket
+    SAMPLE = 16                 # random flows that are looked at for one of a client address with many
+    SLOTS = 128                 # slots that are looked at for them, of which many may be free in a small table
     PROVEN = 1000               # milliseconds without an error after which an endpoint that had failed counts as working
     NO_ROOM = -2                # no descriptor, local port or memory is left
 
@@ -57,7 +60,7 @@ cdef Flow *flow_begin(Reactor r, const FlowKey *key) noexcept nogil:
     if r.draining:
         return NULL
     if flows.count >= flows.most:
-        flow_end(r, flow_at(flows, flows.used.first), REASON_FLOWS_FULL)
+        give_way(r, False)
     flow = flow_take(flows, key)
     if flow is NULL:
         return NULL
@@ -184,7 +187,7 @@ cdef int open_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     cdef sockaddr_storage address
     cdef uint32_t size = endpoint_address(endpoint, &address)
     cdef int fd = new_socket(r, endpoint)
-    if fd < 0 and give_way(r):
+    if fd < 0 and give_way(r, True):
         fd = new_socket(r, endpoint)
     if fd < 0:
         note_shortage(r)
@@ -192,7 +195,7 @@ cdef int open_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     if connect(fd, <sockaddr *> &address, size) == 0:
         return fd
     # EAGAIN: no local port is left. Each flow needs one of its own.
-    if has_no_room(errno) and give_way(r) and connect(fd, <sockaddr *> &address, size) == 0:
+    if has_no_room(errno) and give_way(r, True) and connect(fd, <sockaddr *> &address, size) == 0:
         return fd
     if has_no_room(errno):
         note_shortage(r)
@@ -206,20 +209,46 @@ cdef bint has_no_room(int error) noexcept nogil:
     return error == EAGAIN or error == EADDRNOTAVAIL or error == ENOBUFS or error == ENOMEM
 
 
-cdef bint give_way(Reactor r) noexcept nogil:
-    """Ends the flow that was unused longest of those with a socket, if it is one of the oldest. False: there is none."""
-    cdef uint32_t index = r.flows.used.first
+cdef Flow *oldest(const Flows *flows, bint open) noexcept nogil:
+    """The flow that was unused longest; with `open` of those with a socket, if it is one of the oldest. NULL: there is none."""
+    cdef uint32_t index = flows.used.first
     cdef Flow *flow
     cdef int _
     for _ in range(LOOKS):
         if index == 0:
-            return False
-        flow = flow_at(&r.flows, index)
-        if flow.fd >= 0:
-            flow_end(r, flow, REASON_FLOWS_FULL)
-            return True
+            return NULL
+        flow = flow_at(flows, index)
+        if flow.fd >= 0 or not open:
+            return flow
         index = flow.age.after
-    return False
+    return NULL
+
+
+cdef bint give_way(Reactor r, bint open) noexcept nogil:
+    """Ends a flow for another one: of the oldest one and some at random, one of the client address with the most flows, and of
+    those the one that was unused longest. So an address with many flows ends its own. False: there is none."""
+    cdef const Flows *flows = &r.flows
+    cdef Flow *best = oldest(flows, open)
+    cdef Flow *flow
+    cdef uint32_t most = 0 if best is NULL else flow_crowd(flows, best)
+    cdef uint32_t crowd
+    cdef int left = SAMPLE
+    cdef int _
+    if best is NULL:
+        return False
+    for _ in range(SLOTS):
+        if left == 0:
+            break
+        flow = flow_at(flows, 1 + random_below(&r.random, flows.chunks_count * FLOWS_CHUNK - 1))
+        if flow.generation % 2 == 0 or (open and flow.fd < 0):
+            continue
+        left -= 1
+        crowd = flow_crowd(flows, flow)
+        if crowd > most or (crowd == most and flow.used < best.used):
+            best = flow
+            most = crowd
+    flow_end(r, best, REASON_FLOWS_FULL)
+    return True
 
 
 cdef bint is_unreachable(int error) noexcept nogil:

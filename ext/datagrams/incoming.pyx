@@ -5,7 +5,7 @@ bounded: it reads at most BATCH datagrams, fewer if they are large, and fewer la
 visit before has found, so that a quiet socket avoids the call that returns EAGAIN.
 """
 
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, EMSGSIZE, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
@@ -112,13 +112,17 @@ cdef int pass_together(Batch *batch, Flow *flow, uint32_t first, uint32_t most) 
     """Sends several of these datagrams together. Returns their number; 0: they cannot be sent so; -1 with errno."""
     cdef uint32_t fit = 1 if flow.single else segments_fit(batch, first, most)
     cdef msghdr message
+    cdef int _
     if fit == 1:
         return 0
     memset(&message, 0, sizeof(msghdr))
     message.msg_control = &batch.sent_controls[0]
     segments_join(batch, &message, first, fit)
-    if sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0:
-        return <int> fit
+    for _ in range(2):          # the first EMSGSIZE may be news about the path: then nothing was sent, but can be
+        if sendmsg(flow.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0:
+            return <int> fit
+        if errno != EMSGSIZE:
+            break
     if not is_indivisible(errno):
         return -1
     flow.single = True
@@ -146,11 +150,13 @@ cdef int pass_on(Batch *batch, Flow *flow, uint32_t first, uint32_t most) noexce
 
 cdef void forward(Reactor r, Batch *batch, Run *run) noexcept nogil:
     """Passes the run on. If the kernel has noted since the last call that the endpoint cannot be reached, the datagram was
-    not sent: the flow ends, and a new one, to another endpoint if possible, gets it."""
+    not sent: the flow ends, and a new one, to another endpoint if possible, gets it. If it has noted that the path takes
+    only smaller packets, it divides the datagram the next time."""
     cdef Flow *flow = run.flow
     cdef FlowKey key
     cdef uint32_t done = 0
     cdef bint again = False
+    cdef bint divides = False
     cdef int sent
     while done < run.count:
         sent = pass_on(batch, flow, done, run.count - done)
@@ -163,6 +169,8 @@ cdef void forward(Reactor r, Batch *batch, Run *run) noexcept nogil:
             flow = flow_begin(r, &key)
             if flow is NULL or flow.endpoint is NULL:
                 break
+        elif errno == EMSGSIZE and not divides:
+            divides = True
         elif errno == EAGAIN:   # the socket has no room: neither for the others
             break
         elif errno != EINTR:    # this one cannot be sent

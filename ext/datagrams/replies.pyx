@@ -24,7 +24,7 @@ from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, msghdr, recv, recvmmsg, recvmsg, sendmmsg,
 )
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_CLIENTS, close_connection, open_connection, queue, read_clock, set_deadline,
+    INTEREST_CLIENTS, LONGEST, close_connection, open_connection, queue, read_clock, set_deadline,
 )
 from fastroute.ext.routing.balancer cimport endpoint_succeeded
 
@@ -93,7 +93,7 @@ cdef void reader_expired(Reactor r, Connection *reader) noexcept nogil:
 
 cdef void reader_advance(Reactor r, Connection *reader) noexcept nogil:
     cdef epoll_event events[EVENTS]
-    cdef uint64_t until = r.now + TIME
+    cdef uint64_t until = min(r.now + TIME, r.begun + LONGEST)
     cdef int found, i
     if changes_apply(r, until):
         queue(r, reader)
@@ -101,6 +101,9 @@ cdef void reader_advance(Reactor r, Connection *reader) noexcept nogil:
         found = epoll_wait(reader.fd, events, EVENTS, 0)
         for i in range(found):
             answer(r, &events[i])
+            read_clock(r)
+            if r.now > until:       # the others are reported again
+                break
         send_replies(r)
         read_clock(r)
         if found < EVENTS or r.now > until:

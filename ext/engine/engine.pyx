@@ -39,13 +39,14 @@ from fastroute.ext.reactor.connection cimport (
 from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, epoll_create1
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_READING, SCRATCH, Reactor, hurry, open_connection, queue, read_clock, read_wall_clock,
+    GREETING_BYTES, GREETING_REQUEST, GREETING_TLS, INTEREST_READING, SCRATCH, Reactor, hurry, open_connection, queue, read_clock, read_wall_clock,
 )
 from fastroute.ext.reactor.shares cimport shares_open
 from fastroute.ext.reactor.waiting cimport waiting_open
 from fastroute.ext.routing.copies cimport COPIES_SIZE
 from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.loop cimport mark_set
+from fastroute.ext.routing.router cimport is_secure, passes_bytes
 from fastroute.ext.routing.tables cimport Tables, Upstreams
 from fastroute.ext.tls.tls cimport RECORD, pipe_open
 
@@ -162,6 +163,8 @@ cdef class Engine:
     cdef int find_socket(self, place, uint32_t index) except -1:
         found = -1 if self.r.tables is None else self.r.tables.socket_index(place)
         self.r.sockets[index] = UNKNOWN if found < 0 else <uint32_t> found
+        if found >= 0:          # otherwise its queued clients are still greeted as before
+            self.r.greetings[index] = greeting_of(self.r, <uint32_t> found)
         return 0
 
     def heed(self, int fd):
@@ -351,10 +354,23 @@ cdef int open_descriptors(Reactor r) except -1:
     return 0
 
 
+cdef uint8_t greeting_of(Reactor r, uint32_t socket):
+    if is_secure(r.tables.routes, socket):
+        return GREETING_TLS
+    return GREETING_BYTES if passes_bytes(r.tables.routes, socket) else GREETING_REQUEST
+
+
 cdef int grow_sockets(Reactor r, uint32_t size) except -1:
     cdef uint32_t *sockets = <uint32_t *> realloc(r.sockets, size * sizeof(uint32_t))
-    if sockets is NULL:
+    cdef uint8_t *greetings = <uint8_t *> realloc(r.greetings, size)
+    cdef uint32_t i
+    if sockets is not NULL:
+        r.sockets = sockets
+    if greetings is not NULL:
+        r.greetings = greetings
+    if sockets is NULL or greetings is NULL:
         raise MemoryError
-    r.sockets = sockets
+    for i in range(r.sockets_count, size):
+        greetings[i] = GREETING_REQUEST
     r.sockets_count = size
     return 0

@@ -11,8 +11,8 @@ from fastroute.ext.reactor.connection cimport (
     SIDE_LISTENER, STATE_LEAVING, STATE_LISTENING, handle_of, slab_at, slab_find,
 )
 from fastroute.ext.reactor.inet cimport (
-    IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_storage,
+    IPPROTO_TCP, SEND_BUFFER, SO_ACCEPTCONN, SO_KEEPALIVE, SO_OOBINLINE, SO_SNDBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET,
+    TCP_NODELAY, accept4, getsockopt, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.reactor cimport (
@@ -66,10 +66,11 @@ cdef int listener_open(Reactor r, int fd, uint32_t index) noexcept nogil:
     cdef int most_sent = SEND_BUFFER
     if not is_listening(fd):
         return -1
-    # Accepted sockets inherit these options: three system calls less for each.
+    # Accepted sockets inherit these options: four system calls less for each.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(int))
     return add_listener(r, fd, index)
 
 

@@ -34,8 +34,11 @@ from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
-from fastroute.ext.reactor.epoll cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_event, epoll_wait
-from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, queue, read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.epoll cimport (
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_event,
+    epoll_wait,
+)
+from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, note_urgent, queue, read_clock, read_wall_clock, unqueue
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 from fastroute.ext.reactor.waiting cimport AT_ONCE, waiting_next
 
@@ -207,6 +210,8 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
 cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
     if events & EPOLLOUT:
         c.writable = True
+    if events & EPOLLPRI:
+        note_urgent(c)
     if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
         c.readable = True
         if c.tls is not NULL:

@@ -158,7 +158,8 @@ cdef int end_call(Reactor r, Connection *c, Exchange *x, uint8_t status, const A
 
 
 cdef int decline(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcept nogil:
-    """Ends a connection whose bytes would be passed on: nothing can be said in them."""
+    """Ends a connection whose bytes would be passed on: nothing can be said in them. Also the end of TLS would say that the
+    backend has ended."""
     if x.answered:
         return break_off(r, c, x, reason)
     attempt_end(r, x, False)
@@ -167,7 +168,7 @@ cdef int decline(Reactor r, Connection *c, Exchange *x, uint16_t reason) noexcep
     x.local = True
     x.reason = reason
     record_end(r, c, x)
-    return VERDICT_RESET if x.version == VERSION_TCP else VERDICT_CLOSE
+    return VERDICT_RESET if x.version == VERSION_TCP or c.tls is not NULL else VERDICT_CLOSE
 
 
 cdef int answer(Reactor r, Connection *c, Exchange *x, const Answer *own) noexcept nogil:

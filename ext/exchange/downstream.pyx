@@ -48,11 +48,11 @@ from fastroute.ext.reactor.exchange cimport (
 from fastroute.ext.reactor.fault cimport fault_log
 from fastroute.ext.reactor.parent cimport parent_begin
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_CLIENT, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
+    GREETING_BYTES, GREETING_TLS, INTEREST_CLIENT, LINGER_BYTES, LINGER_IDLE, LINGER_TIME, MILLISECOND, break_down, close_connection,
     end_writing, flush, open_connection, portion, queue, read_clock, receive, set_deadline, skip,
 )
 from fastroute.ext.reactor.stream cimport streams_end
-from fastroute.ext.routing.router cimport find_listener, is_secure, passes_bytes
+from fastroute.ext.routing.router cimport find_listener
 from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_HTTP2, EVENT_MALFORMED, EVENT_NONE, EVENT_PART, Arrival
 from fastroute.ext.sides.client cimport client_begin, client_has_begun, client_keep_rest, client_read
 from fastroute.ext.tls.tls cimport tls_speaks_http2
@@ -110,10 +110,10 @@ cdef bint admit(Reactor r, Connection *c) noexcept nogil:
 
 cdef void greet(Reactor r, Connection *c) noexcept nogil:
     """Starts to serve the client, as the listeners of the port require: first TLS, or nothing but bytes, or requests."""
-    cdef uint32_t socket = r.sockets[c.listener]
-    if r.tables is not None and is_secure(r.tables.routes, socket):
+    cdef uint8_t greeting = r.greetings[c.listener]
+    if greeting == GREETING_TLS:
         handshake_begin(r, c)
-    elif r.tables is not None and passes_bytes(r.tables.routes, socket):
+    elif greeting == GREETING_BYTES:
         pass_on_all(r, c)
     else:
         speak(r, c)

@@ -4,7 +4,7 @@ Until a backend is connected, nothing is read from the client, except the Client
 `input`. So what a connection holds is limited, and a client that has sent its end keeps its connection.
 
 A connection that cannot be passed on ends with a reset, so that its client does not take the end for one of the backend.
-One of TLS is closed instead: before the handshake without any byte, and after it, in mode Terminate, with close_notify.
+One of TLS is closed without any byte before the handshake, and reset after it, in mode Terminate.
 """
 
 from libc.stdint cimport uint8_t, uint16_t

@@ -18,6 +18,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastroute.ext.exchange.answer cimport answer_plainly, break_off
 from fastroute.ext.exchange.attempt cimport attempt_end
 from fastroute.ext.exchange.record cimport record_end, record_series
+from fastroute.ext.exchange.upstream cimport upstream_tune
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_consume, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport content_omit
@@ -88,8 +89,8 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     if buffer_size(&sender.input):          # arrived with the head
         part.iov_base = buffer_bytes(&sender.input)
         size = buffer_size(&sender.input)
-    elif sender.readable and pours[0]:
-        return pour(r, sender, receiver, x, carried, pours, other)
+    elif sender.readable and pours[0] and not sender.urgent:
+        return pour(r, sender, receiver, x, carried, pours)
     elif sender.readable:
         part.iov_base = r.scratch
         size = receive(r, sender, r.scratch, room_for(r, receiver))
@@ -97,11 +98,13 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     else:
         return FLOW_ON
     if size == -1:
-        return end(r, sender, receiver, other)
+        return FLOW_RESET if is_cut(x, sender, other) else end(r, sender, receiver, other)
     if size < 0:
         return FLOW_RESET
     if size == 0:
         return FLOW_ON
+    if receiver.untuned and carried[0]:
+        upstream_tune(receiver)
     note(r, x, carried, size)
     part.iov_len = size
     size = transmit(r, receiver, &part, 1)
@@ -110,17 +113,24 @@ cdef int carry(Reactor r, Connection *sender, Connection *receiver, Exchange *x,
     return refused() if size < 0 else FLOW_ON
 
 
-cdef int pour(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried, uint8_t *pours,
-              uint8_t other) noexcept nogil:
+cdef inline bint is_cut(const Exchange *x, const Connection *sender, uint8_t other) noexcept nogil:
+    """Whether a client has ended TCP without the end of TLS: its bytes may be incomplete (RFC 8446 section 6.1). Many clients
+    end so when the backend has ended, and then nobody waits for more."""
+    return is_raw(x) and sender.tls is not NULL and not sender.tls.over and other == FLOW_ON
+
+
+cdef int pour(Reactor r, Connection *sender, Connection *receiver, Exchange *x, uint64_t *carried,
+              uint8_t *pours) noexcept nogil:
     """`carry` without a copy, while the sender sends much at once."""
-    cdef long size = splice_between(r, sender, receiver, portion(r))
+    cdef long size
+    if receiver.untuned:
+        upstream_tune(receiver)
+    size = splice_between(r, sender, receiver, portion(r))
     if size > 0:
         pours[0] = size >= POURED
         note(r, x, carried, size)
         return FLOW_ON
     pours[0] = False
-    if size == -1:
-        return end(r, sender, receiver, other)
     if size == SPLICE_LOST:
         return refused()
     return FLOW_RESET if size < 0 else FLOW_ON

@@ -38,6 +38,9 @@ cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexce
 # (if that is the endpoint's fault, it is counted as a failure of the endpoint). `payer`: the namespace of the route, to which
 # its handshake is charged.
 cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil
+# Sets the options of a connection whose bytes are passed on unread, before the second write: the first one needs none, and
+# many connections have no other.
+cdef void upstream_tune(Connection *u) noexcept nogil
 # The Protocol of the Messages on connections with this key.
 cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
 # Whether a connection in STATE_CONNECTING is established: with TLS, if its pool key requires that.
@@ -45,7 +48,8 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
 # The LocalReason for which a connection in STATE_CONNECTING was not established; NULL: it could not even be started.
 cdef uint16_t upstream_fault(const Connection *u) noexcept nogil
 # No connection `u` (NULL: it has gone) to the endpoint could be established. If TLS was what failed, this depends on the
-# pool key: it counts as a failure of the endpoint only if all backends that list it have this key.
+# pool key: it counts as a failure of the endpoint only if all backends that list it have this key. A handshake that still
+# waits for the time of the gateway is no failure of the endpoint.
 cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil

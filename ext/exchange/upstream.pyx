@@ -12,7 +12,7 @@ from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.forwarded cimport Peer, peer_set
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
-from fastroute.ext.message.protocol cimport has_streams
+from fastroute.ext.message.protocol cimport PROTOCOL_RAW, has_streams
 from fastroute.ext.message.reason cimport (
     REASON_CONNECT_FAILED, REASON_UPSTREAM_CERTIFICATE_INVALID, REASON_UPSTREAM_TLS_FAILED,
 )
@@ -43,6 +43,7 @@ from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
 from fastroute.ext.tls.tls cimport tls_fault
 
 cdef enum:
+    KEPT_ALIVE = 7200000    # milliseconds without traffic after which the kernel looks (tcp_keepalive_time, if not changed)
     SPARE = 16          # idle connections that are closed if no file descriptor is left
     UNUSABLE_MOST = 16  # unusable connections that a request closes
     PARENTS_MOST = 256  # connections that carry streams, to one endpoint and with one key
@@ -88,20 +89,40 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
     return fd
 
 
+cdef void tune(int fd, bint watched) noexcept nogil:
+    """`watched`: the kernel finds out whether a peer that says nothing is alive."""
+    cdef int on = 1
+    cdef int most_sent = SEND_BUFFER
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
+    if watched:
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+
+
+cdef void upstream_tune(Connection *u) noexcept nogil:
+    u.untuned = False
+    tune(u.fd, False)
+
+
+cdef bint is_tuned_later(Reactor r, const PoolKey *key) noexcept nogil:
+    """Whether its options are set before the second write. Then the limit of the time without traffic comes before the
+    kernel would look whether the peer is alive."""
+    return (key.protocol == PROTOCOL_RAW and key.verification is NULL and not key.announces
+            and r.times.tunnel_idle < KEPT_ALIVE)
+
+
 cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
     cdef sockaddr_storage address
     cdef uint32_t size = socket_address(endpoint, &address)
-    cdef int on = 1
-    cdef int most_sent = SEND_BUFFER
     cdef int fd = open_socket(r, endpoint.family)
     cdef Connection *u
+    cdef bint later = is_tuned_later(r, key)
     cdef int failed
     if fd < 0:
         return NULL
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most_sent, sizeof(int))
+    if not later:
+        tune(fd, True)
     failed = connect(fd, <sockaddr *> &address, size)
     if failed and errno != EINPROGRESS and errno != EINTR:
         endpoint_failed(endpoint, r.milliseconds, &r.random)
@@ -113,6 +134,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
         return NULL
     u.state = STATE_CONNECTING if failed or key.verification is not NULL or key.announces else STATE_ACTIVE
     u.writable = not failed
+    u.untuned = later
     if key.verification is not NULL:
         sealing_begin(u)
     u.payer = payer
@@ -303,11 +325,20 @@ cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
 
 cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil:
     cdef const IdlePool *pool
+    if u is not NULL and waits_for_gateway(r, u):
+        return
     if u is not NULL and is_tls_failure(r, u):
         pool = pool_of(r.upstreams.pools, endpoint, u.key)
         if pool is NULL or pool.listed != endpoint.listed:
             return
     endpoint_failed(endpoint, r.milliseconds, &r.random)
+
+
+cdef bint waits_for_gateway(Reactor r, const Connection *u) noexcept nogil:
+    """Whether its handshake waits for others of the gateway, not for the endpoint."""
+    if u.layer == LAYER_STREAM:
+        u = parent_of(r, u)
+    return u is not NULL and u.tls is not NULL and u.tls.waiting.present
 
 
 cdef bint is_tls_failure(Reactor r, const Connection *u) noexcept nogil:

@@ -123,6 +123,8 @@ cdef struct Connection:
     uint8_t failed              # reset, or closed both ways
     uint8_t queued              # in the ready list
     uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
+    uint8_t untuned             # upstream: its socket does not have its options yet (upstream_tune)
+    uint8_t urgent              # has, or had, urgent data: a read ends at their mark, even if more has arrived
     Link link                   # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
     Link rest                   # list of all idle upstream connections by age (resting.pxd)

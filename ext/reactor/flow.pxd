@@ -4,12 +4,13 @@
 # (generation << 32 | index) as a Connection is. It is found by its key in a hash table with chains. The table has as many
 # buckets as there may be flows, so it never grows, and its hash has a secret: senders choose their addresses. All flows
 # are in one list by their last use, the one that was unused longest first: they all have the same idle time, so the
-# first one is the next to expire, and it is the one that gives way if there are too many.
+# first one is the next to expire. The flows of each client address are counted, for those that give way to others.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.list cimport Link, List
 from fastroute.ext.reactor.batch cimport Batch
+from fastroute.ext.reactor.clients cimport Clients
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.rule cimport Rule, Target
 from fastroute.ext.routing.tables cimport Endpoint
@@ -27,7 +28,7 @@ cdef struct FlowKey:            # without padding: it is compared and hashed as 
 cdef struct Flow:
     FlowKey key
     uint32_t index              # in the slab, from 1
-    uint32_t generation
+    uint32_t generation         # odd: a live flow
     int fd                      # connected to the endpoint; -1: refused, its datagrams are dropped
     uint32_t chain              # the next flow in its bucket, or the next free slot; 0: none
     Link age                    # list of all flows by their last use (Flows.used)
@@ -70,6 +71,7 @@ cdef struct Flows:
     uint32_t mask               # number of buckets minus 1; the number is a power of two
     uint64_t seed
     List used
+    Clients clients             # flows by client address
     UdpPlace **places           # by index in Reactor.sockets; NULL: not of UDP, or never had a socket
     uint32_t places_count
     uint32_t unchecked          # places with `unchecked`
@@ -145,6 +147,8 @@ cdef inline void flows_move(const Flows *flows, List *list, Flow *flow, FlowLink
 cdef int flows_start(Flows *flows) noexcept nogil
 cdef void flows_free(Flows *flows) noexcept nogil       # frees the memory; no flow may be left
 cdef Flow *flow_find(const Flows *flows, const FlowKey *key) noexcept nogil     # NULL: there is none
+# The number of flows of the client address of a flow.
+cdef uint32_t flow_crowd(const Flows *flows, const Flow *flow) noexcept nogil
 # A new flow with this key, which no flow has: refused, without rule and reason. NULL if out of memory.
 cdef Flow *flow_take(Flows *flows, const FlowKey *key) noexcept nogil
 # Frees the slot of a flow, which makes its handle invalid.

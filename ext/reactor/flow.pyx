@@ -1,11 +1,18 @@
 """The slab and the table of flows; see flow.pxd."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memset
 
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.bytemap cimport bytes_hash, process_seed
 from fastroute.ext.reactor.batch cimport batch_free
+from fastroute.ext.reactor.clients cimport (
+    ENTRY_COUNTED, clients_count, clients_enter, clients_free, clients_leave,
+)
+
+cdef uint8_t[12] MAPPED         # how an IPv6 address begins that stands for an IPv4 address (RFC 4291 section 2.5.5.2)
+MAPPED[:] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
 
 
 cdef int flows_start(Flows *flows) noexcept nogil:
@@ -16,7 +23,7 @@ cdef int flows_start(Flows *flows) noexcept nogil:
         size *= 2
     flows.buckets = <uint32_t *> calloc(size, sizeof(uint32_t))
     flows.mask = size - 1
-    flows.seed = process_seed()
+    flows.seed = flows.clients.seed = process_seed()
     return -1 if flows.buckets is NULL else 0
 
 
@@ -32,6 +39,7 @@ cdef void flows_free(Flows *flows) noexcept nogil:
             free(flows.places[i])
     free(flows.places)
     batch_free(flows.batch)
+    clients_free(&flows.clients)
     memset(flows, 0, sizeof(Flows))
 
 
@@ -72,11 +80,30 @@ cdef int grow(Flows *flows) noexcept nogil:
     return 0
 
 
+cdef const uint8_t *client_of(const FlowKey *key, uint16_t *family) noexcept nogil:
+    """The address of the client, and its family: of a socket with both, clients of IPv4 have addresses of their own."""
+    if key.family == AF_INET6 and memcmp(key.address, MAPPED, sizeof(MAPPED)) == 0:
+        family[0] = AF_INET
+        return &key.address[sizeof(MAPPED)]
+    family[0] = key.family
+    return key.address
+
+
+cdef uint32_t flow_crowd(const Flows *flows, const Flow *flow) noexcept nogil:
+    cdef uint16_t family
+    cdef const uint8_t *address = client_of(&flow.key, &family)
+    return clients_count(&flows.clients, family, address)
+
+
 cdef Flow *flow_take(Flows *flows, const FlowKey *key) noexcept nogil:
     cdef uint32_t *bucket = bucket_of(flows, key)
     cdef uint32_t index, generation
     cdef Flow *flow
+    cdef uint16_t family
+    cdef const uint8_t *address = client_of(key, &family)
     if flows.free == 0 and grow(flows) < 0:
+        return NULL
+    if clients_enter(&flows.clients, family, address, UINT32_MAX) != ENTRY_COUNTED:
         return NULL
     index = flows.free
     flow = flow_at(flows, index)
@@ -97,6 +124,9 @@ cdef Flow *flow_take(Flows *flows, const FlowKey *key) noexcept nogil:
 
 cdef void flow_give(Flows *flows, Flow *flow) noexcept nogil:
     cdef uint32_t *link = bucket_of(flows, &flow.key)
+    cdef uint16_t family
+    cdef const uint8_t *address = client_of(&flow.key, &family)
+    clients_leave(&flows.clients, family, address)
     while link[0] != flow.index:
         link = &flow_at(flows, link[0]).chain
     link[0] = flow.chain

@@ -48,6 +48,11 @@ cdef enum Interest:             # events of a descriptor
     INTEREST_CLIENT             # edges; not when it is writable, which a new connection is
     INTEREST_TRAFFIC            # edges, in both directions
 
+cdef enum Greeting:             # how connections begin
+    GREETING_REQUEST = 0
+    GREETING_TLS
+    GREETING_BYTES              # those of the client go to a backend
+
 cdef struct Times:              # settings.Limits in milliseconds
     uint64_t head
     uint64_t body
@@ -117,6 +122,7 @@ cdef class Reactor:
     # tables, endpoints, counters, log
     cdef Tables tables
     cdef uint32_t *sockets      # socket index in `tables` (Tables.socket_index), by Connection.listener
+    cdef uint8_t *greetings     # Greeting by Connection.listener: of the last tables that had listeners for the socket
     cdef uint32_t sockets_count
     cdef Upstreams upstreams
     cdef CounterMap counter_map
@@ -193,6 +199,8 @@ cdef Layer *layer_at(uint8_t kind) noexcept nogil
 # Receives at most `room` bytes. Returns their number (> 0), 0 if nothing is available now, -1 if the peer has closed its
 # side, -2 if the connection is broken. Clears `readable` if nothing more can be available.
 cdef long receive(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
+# The peer has sent urgent data (EPOLLPRI).
+cdef void note_urgent(Connection *c) noexcept nogil
 # Discards at most `room` bytes from the socket without a copy, and without decryption. Returns like receive.
 cdef long skip(Connection *c, uint32_t room) noexcept nogil
 # Sends `parts` after the bytes in `c.output`; appends to `c.output` what is not accepted now. May change `parts`. Returns

@@ -2,7 +2,8 @@
 
 Sockets of traffic are watched edge-triggered for their whole life: one epoll_ctl per connection, none per request.
 `readable` and `writable` of a Connection record the edges. A short read or write shows that the edge is used up, except
-for a short read after a FIN or an error: one more read finds the end.
+for a short read after a FIN or an error: one more read finds the end. A read also ends at the mark of urgent data, so
+after an event about them (EPOLLPRI) only EAGAIN shows that. Urgent data are read as all other bytes (RFC 6093 section 6).
 
 TLS and streams are below `receive` and `transmit` (Layer). With them, `readable` is also set if bytes have been
 received but not used yet.
@@ -24,12 +25,12 @@ from fastroute.ext.reactor.connection cimport (
     LAYER_SOCKET, LAYER_STREAM, LAYERS, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
 )
 from fastroute.ext.reactor.epoll cimport (
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_ctl, epoll_event,
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_ctl, epoll_event,
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
 from fastroute.ext.reactor.flow cimport flows_free
 from fastroute.ext.reactor.inet cimport (
-    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SOL_SOCKET, ioctl, linger,
+    MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SO_OOBINLINE, SOL_SOCKET, ioctl, linger,
     msghdr, recv, send, sendmsg, setsockopt, shutdown,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
@@ -43,8 +44,8 @@ cdef enum:
     HURRY = 1               # milliseconds without waits after trio got work
 
 cdef uint32_t[5] EVENTS         # by Interest
-EVENTS[:] = [0, EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLRDHUP | EPOLLET,
-             EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET]
+EVENTS[:] = [0, EPOLLIN, EPOLLIN | EPOLLET, EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET,
+             EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET]
 
 cdef Layer[<int> LAYERS] _layers
 
@@ -78,6 +79,7 @@ cdef class Reactor:
         free(self.arena.base)
         free(self.copies.arena.base)
         free(self.sockets)
+        free(self.greetings)
         free(self.listeners)
 
 
@@ -170,7 +172,7 @@ cdef long take(Connection *c, char *into, uint32_t room, int flags) noexcept nog
     while True:
         size = recv(c.fd, into, room, flags)
         if size > 0:
-            if size < room and not c.ended and not c.failed:
+            if size < room and not c.ended and not c.failed and not c.urgent:
                 c.readable = False
             return size
         if size == 0:
@@ -181,9 +183,16 @@ cdef long take(Connection *c, char *into, uint32_t room, int flags) noexcept nog
             continue
         c.readable = False
         if errno == EAGAIN:
+            c.urgent = False
             return 0
         c.failed = True
         return -2
+
+
+cdef void note_urgent(Connection *c) noexcept nogil:
+    cdef int on = 1
+    c.urgent = True
+    setsockopt(c.fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(int))
 
 
 cdef ssize_t send_parts(Connection *c, iovec *parts, int count) noexcept nogil:

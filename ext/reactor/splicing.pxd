@@ -12,6 +12,6 @@ cdef enum:
 
 # Whether bytes can be spliced from `sender` to `receiver`: both are plain sockets, and there is a pipe.
 cdef bint can_splice(const Connection *sender, const Connection *receiver) noexcept nogil
-# Moves at most `room` bytes from the sender to the receiver, whose output must be empty. Returns their number (> 0), or 0, -1
-# or -2 like `receive`, or SPLICE_LOST if the receiver is broken.
+# Moves at most `room` bytes from the sender to the receiver, whose output must be empty. Returns their number (> 0); 0: none
+# now, or it has ended, which a read shows then; -2: the sender is broken; or SPLICE_LOST if the receiver is broken.
 cdef long splice_between(Reactor r, Connection *sender, Connection *receiver, uint32_t room) noexcept nogil

@@ -61,9 +61,7 @@ cdef long splice_between(Reactor r, Connection *sender, Connection *receiver, ui
     if size < 0:
         return missed(sender)
     if size == 0:
-        sender.ended = True
-        sender.readable = False
-        return -1
+        return 0                # its end, or urgent data before its end: a read finds out
     return size if deliver(r, receiver, <uint32_t> size) else <long> SPLICE_LOST
 
 

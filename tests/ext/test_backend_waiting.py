@@ -16,6 +16,8 @@ from securebackend import showing, tls_to
 from steps import client, settle, standing, turns_until
 
 from fastroute import snapshot
+from fastroute.ext.routing.balancer import Selector
+from fastroute.settings import Limits
 
 MANY = 30
 FLOOD = b"GET /many HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -151,6 +153,18 @@ def test_requests_and_copies_pass_when_their_handshakes_have_waited(protocol: st
         many = flood.backends("many", 6 if protocol == "h1" else 1)
         flood.release(*many)
         turns_until(flood.rig, lambda: count(many) == len(many))
+
+
+def test_a_handshake_that_waited_too_long_is_no_failure_of_the_endpoint() -> None:
+    with flooded() as flood:
+        clients = flood.ask(FLOOD, MANY)
+        many = flood.backends("many", MANY)
+        flood.release(*many)
+        flood.rig.engine.turn()
+        flood.rig.engine.hold_clock()
+        flood.rig.engine.advance(Limits().connect_timeout)
+        turns_until(flood.rig, lambda: answered(clients) > 0)
+        assert Selector(flood.rig.upstreams, "many", 1).choose(now=0, usable=True)
 
 
 @pytest.mark.parametrize("leaves", ["client", "backend"])

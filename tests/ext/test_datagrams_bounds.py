@@ -4,10 +4,11 @@ import os
 import random
 import socket
 from collections import OrderedDict
+from contextlib import ExitStack
 
 import pytest
 import trio
-from datagrams import UdpRig, answering, clients, echo, silent, to, udp, udp_rule
+from datagrams import UdpRig, answering, clients, echo, silent, to, udp, udp_listener, udp_rule
 from rig import GET, PATIENCE, quiet, soon
 
 from fastroute.ext.engine.confinement import SANITIZED
@@ -72,6 +73,23 @@ def test_a_turn_passes_on_a_bounded_number_of_answers(still: UdpRig) -> None:
         assert turns >= 4
 
 
+def test_a_turn_looks_at_the_time_after_each_flow_that_answers(still: UdpRig) -> None:
+    with ExitStack() as stack, socket.socket(type=socket.SOCK_DGRAM) as endpoint:
+        endpoint.bind(("127.0.0.1", 0))
+        still.serve(udp_rule(to(DNS)))
+        still.endpoints(DNS, endpoint.getsockname()[1])
+        for _ in range(40):
+            stack.enter_context(flood(still, 1))
+        while still.engine.turn() or still.counted[0] < 40:
+            pass
+        for _ in range(40):
+            endpoint.sendto(b"a", endpoint.recvfrom(100)[1])
+        while still.counted[1] < 40:
+            before = still.counted[1]
+            still.engine.turn()
+            assert still.counted[1] - before <= 4
+
+
 async def test_a_flood_of_new_flows_does_not_hold_up_requests() -> None:
     """Each datagram begins a flow, and ends another one. The request is answered while datagrams still wait."""
     async with udp(udp_rule(to(DNS)), limits=Limits(max_flows=50)) as rig, answering(silent) as [endpoint]:
@@ -110,6 +128,30 @@ async def test_flows_give_way_in_the_order_of_their_last_use(seed: int) -> None:
                     held.popitem(last=False)
                 held[index] = peer
                 assert rig.flows == len(held)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::"], ids=["four", "both"])
+async def test_a_client_with_many_flows_ends_its_own(address: str) -> None:
+    """Those of other clients stay, although they were unused for longer. Clients of IPv4 at a socket with both families
+    have addresses of their own."""
+    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=50)) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        place = rig.place
+        if address == "::":
+            place = rig.bind(address, dual=True)
+            rig.install_all([udp_listener(place)], udp_rule(to(DNS)))
+        at = ("127.0.0.1", place.port)
+        with clients(at, 10, "127.0.0.2") as few, clients(at, 40) as many, clients(at, 100) as more:
+            for client in (*few, *many):
+                await client.ask(b"a")
+            before = [peer for _, peer in endpoint.got[:10]]
+            for client in more:
+                await client.ask(b"b")
+            assert rig.flows == 50
+            endpoint.got.clear()
+            for client in few:
+                await client.ask(b"c")
+            assert [peer for _, peer in endpoint.got] == before
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs memory of its own")

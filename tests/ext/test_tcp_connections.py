@@ -1,6 +1,7 @@
 """Connections of TCPRoutes over real sockets: bytes both ways, ends, refusals, tries, and weights."""
 
 import random
+import socket
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from passages import (
     traffic,
     turned_away,
 )
-from rig import PATIENCE, Peer, backends, connect, free_port, quiet, soon
+from rig import PATIENCE, Peer, accepted_from, backends, connect, free_port, quiet, soon
 
 from fastroute import snapshot
 from fastroute.settings import Limits
@@ -66,6 +67,30 @@ async def test_bytes_go_both_ways_until_both_sides_have_ended() -> None:
         assert traffic(rig) == {"connections": 1, "received": size, "sent": size}
         assert rig.counters.used_requests() == []
         assert set(rig.counters.local_responses()) == {0}
+
+
+@pytest.mark.parametrize(("idle", "later"), [(3600, True), (7200, False)])
+async def test_the_socket_to_a_backend_gets_its_options_before_the_second_write(idle: float, later: bool) -> None:
+    """Many connections have one write only. With a long idle timeout, the kernel looks whether the backend lives."""
+    limits = Limits(tunnel_idle_timeout=idle)
+    peers: list[Peer] = []
+
+    async def keeping(peer: Peer) -> None:
+        peers.append(peer)
+        await echoing(peer)
+
+    def options() -> tuple[bool, bool]:
+        with accepted_from(peers[0]) as one:
+            at_once = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            return at_once, one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+    async with backends(keeping) as [backend], passing(passage(BACKEND), limits=limits) as rig:
+        rig.put(BACKEND, backend.port)
+        client = await connect(rig.port)
+        await pinged(client)
+        assert options() == (not later, not later)
+        await pinged(client)
+        assert options() == (True, not later)
 
 
 async def test_a_backend_speaks_first() -> None:

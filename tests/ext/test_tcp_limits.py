@@ -20,7 +20,7 @@ from passages import (
     traffic,
     turned_away,
 )
-from rig import Peer, backends, connect, quiet, soon
+from rig import Peer, backends, connect, loopback, quiet, soon
 
 from fastroute import snapshot
 from fastroute.settings import Limits
@@ -127,6 +127,23 @@ async def test_new_connections_follow_changes() -> None:
         assert await (await connect(rig.port)).rest() == b"2"
         rig.install_all([listening(rig.port)])
         assert await turned_away(rig.port) == "reset"
+
+
+async def test_a_client_that_waits_at_a_removed_listener_is_reset() -> None:
+    """Its bytes are no request."""
+    async with passing(passage(BACKEND)) as rig:
+        other = rig.listen()
+        rig.install_all([listening(rig.port), listening(other, id="other")], passage(BACKEND))
+        await quiet()
+        with socket.create_connection(("127.0.0.1", other)) as waiting:
+            rig.install_all([listening(rig.port)], passage(BACKEND))
+            rig.engine.unlisten(loopback(other))
+            waiting.settimeout(0)
+            await gone(rig)
+            await quiet()
+            with pytest.raises(ConnectionResetError):
+                waiting.recv(100)
+        assert reasons(rig) == ["no_listener"]
 
 
 async def test_a_changed_key_while_a_backend_is_connected() -> None:

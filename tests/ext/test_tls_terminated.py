@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 from certificates import certificate, trusting
-from passages import echoing, gone, listening, naming, passage, passing, pinged, reasons, traffic
+from passages import echoing, ended, gone, listening, naming, passage, passing, pinged, reasons, traffic
 from rig import Peer, Rig, backends, connect, free_port, quiet, soon
 from securebackend import secured, showing, tls_to
 
@@ -57,7 +57,8 @@ async def test_decrypted_bytes_go_both_ways(most: ssl.TLSVersion) -> None:
         client = await connect(rig.port, NAME, trusting(most=most))
         for size in (1, 100, 300_000):
             await pinged(client, b"x" * size)
-        await client.close()
+        await client.say_end()
+        assert await client.rest() == b""
         await gone(rig)
         [line] = rig.lines()
         assert (line["protocol"], line["reason"], line["upstream_protocol"]) == ("TLS", None, "TCP")
@@ -85,7 +86,7 @@ async def test_a_client_that_has_said_its_end_still_receives() -> None:
         rig.put(BACKEND, backend.port)
         client = await connect(rig.port, NAME, trusting())
         await client.send(b"x")
-        await client.end_of_writing()
+        await client.say_end()
         assert await client.rest() == b"late x"
 
 
@@ -137,8 +138,7 @@ async def test_a_backend_that_cannot_be_connected() -> None:
     async with ending(route(BACKEND)) as rig:
         rig.put(BACKEND, free_port())
         client = await connect(rig.port, NAME, trusting())
-        with suppress(trio.BrokenResourceError):
-            assert await client.rest() == b""
+        assert await ended(client) == "reset"  # the end of TLS would be that of the backend
         await gone(rig)
         assert reasons(rig) == ["connect_failed"]
 
@@ -268,3 +268,31 @@ async def test_a_handshake_that_fails_begins_no_connection() -> None:
         await gone(rig)
         assert backend.connections == 0
         assert traffic(rig) == {}
+
+
+async def test_an_end_without_that_of_tls_is_no_end_for_the_backend() -> None:
+    """Bytes of the client may be missing (RFC 8446 section 6.1)."""
+    ends: list[str] = []
+
+    async def reading(peer: Peer) -> None:
+        assert await peer.exactly(4) == b"part"
+        ends.append(await ended(peer))
+
+    async with backends(reading) as [backend], ending(route(BACKEND)) as rig:
+        rig.put(BACKEND, backend.port)
+        client = await connect(rig.port, NAME, trusting())
+        await client.send(b"part")
+        await client.end_of_writing()
+        await gone(rig)
+        await soon(lambda: ends == ["reset"])
+        assert reasons(rig) == ["client_closed"]
+
+
+async def test_after_the_end_of_the_backend_a_client_may_leave_without_that_of_tls() -> None:
+    async with backends(naming(b"220 ready")) as [backend], ending(route(BACKEND)) as rig:
+        rig.put(BACKEND, backend.port)
+        client = await connect(rig.port, NAME, trusting())
+        assert await client.rest() == b"220 ready"
+        await client.close()
+        await gone(rig)
+        assert reasons(rig) == [None]

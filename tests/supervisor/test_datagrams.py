@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import trio
@@ -49,25 +51,35 @@ async def flows_of(many: list[Client], endpoint: UdpEndpoint, mark: str) -> list
     return [seen[f"{mark} {i}".encode()] for i in range(len(many))]
 
 
-def owners(rig, ports: list[int]) -> list[int]:
-    """The process that has the socket with each of these local ports."""
-    inodes = {}
+def sockets(rig) -> Iterator[tuple[int, str, int]]:
+    """The pid, the inode and the local port of the UDP sockets of the workers."""
+    ports = {}
     with open("/proc/net/udp") as table:
         for line in table.readlines()[1:]:
             fields = line.split()
-            inodes[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
-    found = {}
+            ports[f"socket:[{fields[9]}]"] = int(fields[1].rpartition(":")[2], 16)
     for pid in pids(rig):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            port = inodes.get(os.readlink(f"/proc/{pid}/fd/{fd}"))
-            if port is not None:
-                found[port] = pid
+        with suppress(FileNotFoundError):  # a process that ends, a descriptor that is closed
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                inode = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if inode in ports:
+                    yield pid, inode, ports[inode]
+
+
+def owners(rig, ports: list[int]) -> list[int]:
+    """The process that has the socket with each of these local ports."""
+    found = {port: pid for pid, _, port in sockets(rig)}
     return [found[port] for port in ports]
 
 
 async def all_serve(rig) -> None:
-    await rig.until(lambda: len(rig.supervisor._serving()) == 2)
-    await trio.sleep(0.1)
+    """Each worker has one socket of the place: those of a dead one are not read by another one any more."""
+
+    def apart() -> bool:
+        held = [(pid, inode) for pid, inode, port in sockets(rig) if port == rig.port]
+        return len(rig.supervisor._serving()) == 2 == len(held) == len({pid for pid, _ in held})
+
+    await rig.until(apart)
 
 
 async def test_the_death_of_a_worker_costs_only_its_flows_and_a_change_none() -> None:
