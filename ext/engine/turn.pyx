@@ -1,7 +1,9 @@
 """One turn of the engine; see turn.pxd.
 
 A turn fetches events and handles them, then visits each connection in the ready list, and handles deadlines that have
-passed. It ends when nothing is left or its time is up.
+passed. It ends when nothing is left or its time is up. If more events may have arrived than were fetched, the visits take
+as long as the events did, and the next events are fetched: visits cause events (a connection to a backend fails), and
+those of others must not wait behind more and more of them.
 
 While traffic goes on, turns follow one another for up to ROW, and wait for events in between: returning through Python
 and trio after each turn would cost more than the turn, if only a few events arrive at a time. They return at once when
@@ -151,11 +153,13 @@ cdef void look_at_pools(Reactor r, Turns *turns) noexcept nogil:
 
 cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
     """Handles events, deadlines and the ready list until all are empty. True: the time was up before that."""
+    cdef uint64_t begun, until
     while True:
         if turns.next >= turns.count:
             if is_over(r, start):
                 return True
             fetch(r, turns, 0)
+        begun = r.now
         while turns.next < turns.count:
             if is_over(r, start):
                 return True
@@ -176,18 +180,22 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
             if r.waiting.flows.count != 0 or r.ready.first != 0:
                 continue
             return buffers_total() > r.max_buffered and not relieve(r, start)
-        if not visit_ready(r, start):
+        until = r.now + (r.now - begun) if turns.count == EVENTS else start + BUDGET
+        if not visit_ready(r, start, until):
             return True
 
 
-cdef bint visit_ready(Reactor r, uint64_t start) noexcept nogil:
-    """Visits each connection that is in the ready list now, once. False: the time was up before that."""
+cdef bint visit_ready(Reactor r, uint64_t start, uint64_t until) noexcept nogil:
+    """Visits each connection that is in the ready list now, once, but at least one and none after `until`. False: the time
+    of the turn was up before that."""
     cdef uint32_t last = r.ready.last
     cdef uint32_t index = 0
     cdef Connection *c
     while r.ready.first != 0 and index != last:
         if is_over(r, start):
             return False
+        if index != 0 and r.now >= until:
+            return True
         c = unqueue(r, &r.ready)
         index = c.index
         read_clock(r)

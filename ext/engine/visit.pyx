@@ -1,7 +1,8 @@
 """One visit of a connection that has work to do; see visit.pxd.
 
 The streams of a parent share its visits: one visit of the parent visits some of them. So the share of a connection in the
-turns does not grow with the number of its streams.
+turns does not grow with the number of its streams. The more connections have work, the fewer streams a visit handles, so
+that a connection does not wait long for its next visit.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -26,6 +27,7 @@ from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writ
 cdef enum:
     STREAMS_MOST = 16           # streams of one parent in one visit
     STREAMS_TIME = 200          # microseconds after which a visit goes on with no further stream
+    ROUND = 3200                # microseconds that the visits of all connections with work may take, if that is less
 
 
 cdef void visit(Reactor r, Connection *c) noexcept nogil:
@@ -83,12 +85,13 @@ cdef bint send_and_read(Reactor r, Connection *p) noexcept nogil:
 cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
     """Visits the first streams of those that have work. Those that are queued meanwhile are visited later."""
     cdef uint64_t start = r.now
+    cdef uint64_t most = min(<uint64_t> STREAMS_TIME, <uint64_t> ROUND // (r.ready_count + 1))
     cdef uint32_t last = p.parent.ready.last
     cdef uint32_t index = 0
     cdef Connection *s
     cdef int _
     for _ in range(STREAMS_MOST):
-        if p.parent.ready.first == 0 or index == last or r.now - start > STREAMS_TIME or r.now - r.begun > BUDGET:
+        if p.parent.ready.first == 0 or index == last or r.now - start > most or r.now - r.begun > BUDGET:
             return
         s = unqueue(r, &p.parent.ready)
         index = s.index

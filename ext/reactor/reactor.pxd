@@ -90,6 +90,7 @@ cdef class Reactor:
     cdef Wheel wheel
     cdef ExchangeList spare
     cdef List ready             # connections that have work to do without an event
+    cdef uint32_t ready_count   # number of these
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass

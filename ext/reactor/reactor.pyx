@@ -332,6 +332,7 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
 
 cdef void append(Reactor r, List *ready, Connection *c) noexcept nogil:
     c.queued = True
+    r.ready_count += ready == &r.ready
     list_append(&r.slab, ready, c, link_of)
 
 
@@ -339,6 +340,7 @@ cdef void take_out(Reactor r, List *ready, Connection *c) noexcept nogil:
     """Removes a queued connection from its list."""
     list_remove(&r.slab, ready, c, link_of)
     c.queued = False
+    r.ready_count -= ready == &r.ready
 
 
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil:

@@ -17,6 +17,7 @@ from fastroute.graph.certificate import BEGIN, LINES, UNREADABLE
 from fastroute.resources.core import WithAuthorities
 from fastroute.resources.meta import Key
 
+BUNDLE = "ClusterTrustBundle"
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 PARSED = 42  # bytes of memory for each byte of PEM: 41 were measured for empty names, 14 for a small certificate
 COSTLY = (
@@ -39,10 +40,12 @@ class _MistakeError(Exception):
 
 class Shelf:
     """Objects that were judged: `known` by earlier builds, `judged` in this one. ConfigMaps have a namespace, so their
-    keys are not those of ClusterTrustBundles."""
+    keys are not those of ClusterTrustBundles. `no_bundles`: why there are no ClusterTrustBundles; empty: they are
+    read."""
 
-    def __init__(self, known: Mapping[Key, AuthoritiesNode]) -> None:
+    def __init__(self, known: Mapping[Key, AuthoritiesNode], no_bundles: str = "") -> None:
         self.judged: dict[Key, AuthoritiesNode] = {}
+        self.no_bundles = no_bundles
         self._known = known
 
     def authorities(self, source: WithAuthorities) -> AuthoritiesNode:

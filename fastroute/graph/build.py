@@ -17,6 +17,7 @@ import msgspec
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.ancestry import count_reach, judge_policies
 from fastroute.graph.attachment import attach_all, connect_all
+from fastroute.graph.authorities import BUNDLE
 from fastroute.graph.backend import Supply, build_backends, count_users
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.change import Touched, find_touched, kept, kept_all
@@ -52,7 +53,7 @@ from fastroute.graph.memo import Memo
 from fastroute.graph.node import GatewayClassNode, Graph
 from fastroute.graph.policies import Policies, resolve_policies
 from fastroute.graph.policy import index_policies
-from fastroute.graph.policy_unit import BUNDLE, Sources
+from fastroute.graph.policy_unit import Sources
 from fastroute.graph.secured import Secured, secure
 from fastroute.graph.unit import Limits, Made, admit_units, build_units, judged_units, stale_units
 from fastroute.resources.meta import Key
@@ -199,7 +200,7 @@ def _build_holders(
     members = gather(world, last.families.members, before, touched)
     secured = last.secured
     if (changes := holders_changed(last.families.members, members)) or changed:
-        secured = secure(changes, objects, changed, last.secured)
+        secured = secure(changes, objects, changed, last.secured, no_bundles=last.settings.missing.get(BUNDLE, ""))
     world = world._replace(tls=secured.resolved, frontends=secured.frontends, credentials=secured.credentials)
     concerned = concerned_families(members, world, last.families, before, changed)
     return secured, build_families(members, world, last.gateways or last.former, last.families, concerned)

@@ -4,9 +4,9 @@ An entry of `perPort` replaces the default as a whole. It concerns the HTTPS lis
 ListenerSets. If no caCertificateRef leads to CA certificates, these listeners are not served: no client could be
 verified, and the owner wants only verified clients. If only some do, clients are verified with these.
 
-A worker has the certificates of each distinct set of CAs once. ConfigMaps can be combined in any way, so a namespace
-could fill the memory of all workers: the oldest Gateways whose CAs fit are served. Before this is known, CAs of several
-ConfigMaps are not joined, because the joined ones would take memory also for Gateways that are refused.
+A worker has the certificates of each distinct set of CAs once. Objects with CAs can be combined in any way, so a
+namespace could fill the memory of all workers: the oldest Gateways whose CAs fit are served. Before this is known, CAs
+of several objects are not joined, because the joined ones would take memory also for Gateways that are refused.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,11 +17,12 @@ import msgspec
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import frontend_conditions
 from fastroute.graph.age import age
-from fastroute.graph.authorities import AuthoritiesNode, Shelf, memory_of, merged
-from fastroute.graph.dependency import CONFIG_MAPS, Reader
+from fastroute.graph.authorities import BUNDLE, AuthoritiesNode, Shelf, memory_of, merged
+from fastroute.graph.dependency import CONFIG_MAPS, TRUST_BUNDLES, Reader
 from fastroute.graph.grant import Reference
 from fastroute.graph.node import Problem
 from fastroute.graph.permission import refusal
+from fastroute.resources.core import CERTIFICATES, WithAuthorities
 from fastroute.resources.gateway import FrontendValidation, Gateway, ParametersReference
 from fastroute.resources.meta import Key
 from fastroute.snapshot import ClientValidation
@@ -36,7 +37,7 @@ class Validation(NamedTuple):
 
     clients: ClientValidation | None = None
     problems: tuple[Problem, ...] = ()
-    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each ConfigMap; sorted, so that equal sets are equal
+    anchors: tuple[bytes, ...] = ()  # CA certificates as PEM, of each object; sorted, so that equal sets are equal
 
 
 class Frontend(msgspec.Struct, frozen=True):
@@ -97,18 +98,27 @@ def _resolve(
 def _authorities(
     gateway: Key, ref: ParametersReference, field: str, reader: Reader, shelf: Shelf
 ) -> AuthoritiesNode | Problem:
-    """The CA certificates, or why they cannot be used. As for certificateRefs: kind, grant, existence, content."""
+    """The CA certificates, or why they cannot be used. As for certificateRefs: kind, grant, existence, content. A
+    ClusterTrustBundle has no namespace, and needs no grant (GEP-5075)."""
+    if (ref.group, ref.kind) == (CERTIFICATES, BUNDLE):
+        if shelf.no_bundles:
+            return frontend_conditions.bundles_not_served(shelf.no_bundles, field)
+        key = Key("", ref.name)
+        return _judged(ref.kind, key, reader.find(TRUST_BUNDLES, key), field, shelf)
     if (ref.group, ref.kind) != ("", "ConfigMap"):
         return frontend_conditions.authority_of_other_kind(ref.group, ref.kind, field)
     reference = reference_to(gateway, ref)
     if refused := refusal(reference, field, reader):
         return refused
     key = Key(reference.to_namespace, ref.name)
-    source = reader.find(CONFIG_MAPS, key)
+    return _judged(ref.kind, key, reader.find(CONFIG_MAPS, key), field, shelf)
+
+
+def _judged(kind: str, key: Key, source: WithAuthorities | None, field: str, shelf: Shelf) -> AuthoritiesNode | Problem:
     if source is None:
-        return frontend_conditions.config_map_not_found(key, field)
+        return frontend_conditions.authority_not_found(kind, key, field)
     node = shelf.authorities(source)
-    return node if node.mistake is None else frontend_conditions.invalid_authorities(key, node.mistake, field)
+    return node if node.mistake is None else frontend_conditions.invalid_authorities(kind, key, node.mistake, field)
 
 
 def reference_to(gateway: Key, ref: ParametersReference) -> Reference:

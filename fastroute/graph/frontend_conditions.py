@@ -29,27 +29,36 @@ def no_room(most: int) -> Problem:
     message = (
         f"Together with the older Gateways of this namespace, the CA certificates of {FIELD} would take more than "
         f"{most >> 20} MiB of memory in each worker. Name only the CAs that issue certificates of clients, and the "
-        f"same ConfigMaps for several ports."
+        f"same objects for several ports."
     )
     return Problem(condition=ACCEPTED, reason="NoValidCACertificate", message=message, field=FIELD)
 
 
 def authority_of_other_kind(group: str, kind: str, field: str) -> Problem:
-    message = f'{field} refers to kind {kind} of group "{group}": only kind ConfigMap of group "" is served.'
+    message = (
+        f'{field} refers to kind {kind} of group "{group}": only kind ConfigMap of group "" '
+        f"and kind ClusterTrustBundle of group certificates.k8s.io are served."
+    )
     fix = reference_fix(group, kind, "ConfigMap")
     return Problem(
         condition=RESOLVED_REFS, reason="InvalidCACertificateKind", message=message, field=f"{field}.kind", fix=fix
     )
 
 
-def config_map_not_found(config_map: Key, field: str) -> Problem:
-    message = f"ConfigMap {config_map.name} does not exist in namespace {config_map.namespace}."
+def bundles_not_served(why: str, field: str) -> Problem:
+    message = f"{field} refers to a ClusterTrustBundle, but {why}. Use a ConfigMap with the CA certificates."
+    return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateKind", message=message, field=f"{field}.kind")
+
+
+def authority_not_found(kind: str, key: Key, field: str) -> Problem:
+    where = f" in namespace {key.namespace}" if key.namespace else ""
+    message = f"{kind} {key.name} does not exist{where}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=f"{field}.name")
 
 
-def invalid_authorities(config_map: Key, mistake: str, field: str) -> Problem:
-    """`mistake`: text that follows the ConfigMap's name."""
-    message = f"ConfigMap {config_map} {mistake}."
+def invalid_authorities(kind: str, key: Key, mistake: str, field: str) -> Problem:
+    """`mistake`: text that follows the name of the object."""
+    message = f"{kind} {key} {mistake}."
     return Problem(condition=RESOLVED_REFS, reason="InvalidCACertificateRef", message=message, field=field)
 
 

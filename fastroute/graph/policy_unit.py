@@ -13,7 +13,7 @@ import msgspec
 
 from fastroute.ext.tls.anchors import ANCHORS_MOST
 from fastroute.graph import policy_conditions
-from fastroute.graph.authorities import AuthoritiesNode, Shelf
+from fastroute.graph.authorities import BUNDLE, AuthoritiesNode, Shelf
 from fastroute.graph.dependency import CONFIG_MAPS, TRUST_BUNDLES, Dependencies, Reader
 from fastroute.graph.node import Problem, Withheld
 from fastroute.graph.tls import PREFIX
@@ -24,7 +24,6 @@ from fastroute.snapshot import BackendTLS
 
 REASON = "backend_tls_policy"  # in logs and metrics (ext/message/reason)
 SYSTEM = "System"
-BUNDLE = "ClusterTrustBundle"
 
 
 class PolicyUnit(msgspec.Struct, frozen=True, eq=False):
@@ -43,7 +42,7 @@ class Sources(NamedTuple):
     """Where trust anchors may come from, beside ConfigMaps."""
 
     has_system: bool  # there are CA certificates of the operating system
-    no_bundles: str = ""  # why there are no ClusterTrustBundles; empty: they are read
+    no_bundles: str = ""  # like that of Shelf
 
 
 def resolve_policy(source: BackendTLSPolicy, reader: Reader, shelf: Shelf, sources: Sources) -> PolicyUnit:

@@ -13,11 +13,11 @@ from fastroute.graph.authorities import AuthoritiesNode, Shelf
 from fastroute.graph.certificate import CertificateNode, Vault
 from fastroute.graph.change import kept
 from fastroute.graph.credential import NO_CREDENTIAL, Credential
-from fastroute.graph.dependency import CONFIG_MAPS, SECRETS, Dependencies, Indexes, Reader
+from fastroute.graph.dependency import CONFIG_MAPS, SECRETS, TRUST_BUNDLES, Dependencies, Indexes, Reader
 from fastroute.graph.frontend import NO_FRONTEND, Frontend, fitted
 from fastroute.graph.node import HolderId
 from fastroute.graph.tls import ResolvedTLS, TLSUnit, resolve_holder
-from fastroute.resources.core import ConfigMap, Secret
+from fastroute.resources.core import Secret
 from fastroute.resources.gateway import Gateway, ListenerSet
 from fastroute.resources.meta import Key
 
@@ -31,13 +31,16 @@ class Secured(msgspec.Struct, frozen=True, eq=False):
     resolved: Mapping[HolderId, tuple[ResolvedTLS, ...]] = {}  # for each unit, one entry per listener
     certificates: Mapping[Key, CertificateNode] = {}
     frontends: Mapping[Key, Frontend] = {}  # by Gateway; only of those that verify the certificates of clients
-    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps that were read for them
+    authorities: Mapping[Key, AuthoritiesNode] = {}  # the ConfigMaps and ClusterTrustBundles that were read for them
     credentials: Mapping[Key, Credential] = {}  # by Gateway; only of those with a clientCertificateRef
 
 
-def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secured) -> Secured:
-    """`changes`: holders that changed or were removed (None). Those that depend on `changed` are added here."""
-    vault, shelf = Vault(last.certificates), Shelf(last.authorities)
+def secure(
+    changes: Changes, indexes: Indexes, changed: Dependencies, last: Secured, *, no_bundles: str = ""
+) -> Secured:
+    """`changes`: holders that changed or were removed (None). Those that depend on `changed` are added here.
+    `no_bundles`: like that of Shelf."""
+    vault, shelf = Vault(last.certificates), Shelf(last.authorities, no_bundles)
     stale: dict[HolderId, Gateway | ListenerSet | None] = dict(changes)
     if changed:
         depend = {id_: unit.source for id_, unit in last.units.items() if not changed.isdisjoint(unit.dependencies)}
@@ -54,7 +57,7 @@ def secure(changes: Changes, indexes: Indexes, changed: Dependencies, last: Secu
     frontends, authorities = last.frontends, last.authorities
     if spaces := {id_[1].namespace for id_ in made if _verifies(units.get(id_)) or _verifies(last.units.get(id_))}:
         frontends = _frontends(spaces, units, last)
-        authorities = _authorities(units, shelf, last.authorities, indexes[CONFIG_MAPS])
+        authorities = _authorities(units, shelf, last.authorities, indexes)
     credentials = {
         key: kept(last.credentials.get(key), unit.credential) if unit and unit.credential is not NO_CREDENTIAL else None
         for (kind, key), unit in made.items()
@@ -93,12 +96,13 @@ def _authorities(
     units: Mapping[HolderId, TLSUnit],
     shelf: Shelf,
     last: Mapping[Key, AuthoritiesNode],
-    config_maps: Mapping[Key, ConfigMap],
+    indexes: Indexes,
 ) -> Mapping[Key, AuthoritiesNode]:
-    """The nodes of the ConfigMaps that at least one Gateway refers to now."""
-    read = (CONFIG_MAPS.keys_in(unit.dependencies) for unit in units.values() if _verifies(unit))
-    wanted = set[Key]().union(*read)
-    gone = [key for key in {**last, **shelf.judged} if key not in wanted or key not in config_maps]
+    """The nodes of the ConfigMaps and ClusterTrustBundles that at least one Gateway refers to now."""
+    kinds = (CONFIG_MAPS, TRUST_BUNDLES)
+    read = (kind.keys_in(unit.dependencies) for unit in units.values() if _verifies(unit) for kind in kinds)
+    wanted = {key for key in set[Key]().union(*read) if any(key in indexes[kind] for kind in kinds)}
+    gone = [key for key in {**last, **shelf.judged} if key not in wanted]
     return replaced(last, {**shelf.judged, **dict.fromkeys(gone)})
 
 

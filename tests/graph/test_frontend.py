@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from graph.secrets import chain, secret
 from graph.test_increments import compare_steps
-from graph.world import config_map, gateway, grant, https, listener, listener_set, removed, replaced, world
+from graph.world import config_map, gateway, grant, https, listener, listener_set, make, removed, replaced, world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from fastroute.graph.authorities import memory_of
 from fastroute.graph.build import build_graph
 from fastroute.graph.frontend import Frontend
 from fastroute.graph.node import Graph, ListenerNode
-from fastroute.resources.core import ConfigMap
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap
 from fastroute.resources.gateway import Gateway
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
@@ -28,6 +28,7 @@ SETTINGS = GraphSettings()
 CA, OTHER = (chain("ca", number=number).decode() for number in (0, 1))
 ONE = max(memory_of([pem.encode()]) for pem in (CA, OTHER))
 ASK = "Gateway infra/gw: CA certificates for clients that it names cannot be used. Ask its owner."
+END = "-----END CERTIFICATE-----\n"
 ALL = {"allowedListeners": {"namespaces": {"from": "All"}}}
 
 
@@ -317,3 +318,74 @@ def test_increments_equal_a_rebuild_from_nothing(room: int, steps: list[list[Any
     shown = [secret("c", home) for home in ("infra", "red")]
     with mock.patch.object(frontend, "MOST", room):
         compare_steps(SETTINGS, [shown, *steps])
+
+
+# --- ClusterTrustBundles
+
+
+def bundle_ref(name: str, **more: str) -> dict[str, str]:
+    return {"group": "certificates.k8s.io", "kind": "ClusterTrustBundle", "name": name, **more}
+
+
+def bundle(name: str, text: str) -> ClusterTrustBundle:
+    made: ClusterTrustBundle = make(ClusterTrustBundle, "", name, {"trustBundle": text})
+    return made.trimmed()
+
+
+def asking(*refs: dict[str, str]) -> Gateway:
+    return verifying("gw", *THREE, ports={443: {"validation": {"caCertificateRefs": list(refs)}}})
+
+
+def test_a_bundle_has_ca_certificates_and_needs_no_grant() -> None:
+    """Its reference has no namespace; one that is there has no effect."""
+    for reference in (bundle_ref("b"), bundle_ref("b", namespace="cas")):
+        graph = build_graph(world(asking(reference), secret("c", "infra"), bundle("b", CA)), SETTINGS)
+        one = listener_of(graph, "one")
+        clients = clients_of(one)
+        assert clients is not None
+        assert (clients.trust_anchors, one.problems) == (CA.encode(), ())
+
+
+def test_the_ca_certificates_follow_the_bundle() -> None:
+    made = asking(bundle_ref("b"), {"group": "", "kind": "ConfigMap", "name": "b"})
+    resources = world(
+        made, secret("c", "infra"), bundle("b", CA), bundle("unnamed", CA), config_map("b", "infra", OTHER)
+    )
+    graph = build_graph(resources, SETTINGS)
+
+    def anchors() -> set[str]:
+        clients = clients_of(listener_of(graph, "one"))
+        return {pem + END for pem in clients.trust_anchors.decode().split(END) if pem} if clients else set()
+
+    assert anchors() == {CA, OTHER}
+    assert set(graph.memo.secured.authorities) == {Key("", "b"), Key("infra", "b")}
+    graph = build_graph(removed(graph.memo.resources, ClusterTrustBundle, Key("", "b")), SETTINGS, graph)
+    assert anchors() == {OTHER}
+    assert reasons(listener_of(graph, "one")) == {"InvalidCACertificateRef"}
+    assert set(graph.memo.secured.authorities) == {Key("infra", "b")}
+    graph = build_graph(replaced(graph.memo.resources, bundle("b", OTHER)), SETTINGS, graph)
+    assert anchors() == {OTHER}
+    assert listener_of(graph, "one").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("reference", "why", "reason", "words"),
+    [
+        (bundle_ref("b"), "", "InvalidCACertificateRef", "ClusterTrustBundle b does not exist."),
+        (bundle_ref("bad"), "", "InvalidCACertificateRef", "ClusterTrustBundle bad has nothing in spec.trustBundle."),
+        (
+            bundle_ref("b", group=""),
+            "",
+            "InvalidCACertificateKind",
+            "and kind ClusterTrustBundle of group certificates",
+        ),
+        (bundle_ref("b"), "the API server has none", "InvalidCACertificateKind", "but the API server has none. Use a"),
+    ],
+)
+def test_bundles_that_cannot_be_used(reference: dict[str, str], why: str, reason: str, words: str) -> None:
+    settings = GraphSettings(missing={"ClusterTrustBundle": why} if why else {})
+    graph = build_graph(world(asking(reference), secret("c", "infra"), bundle("bad", "")), settings)
+    one = listener_of(graph, "one")
+    assert reasons(one) == {reason, "NoValidCACertificate"}
+    assert not one.serves
+    assert any(words in problem.message for problem in one.problems)

@@ -13,7 +13,7 @@ from http2.client import Session, client, head
 from peer import Peer
 from rig import GET, OK, PLAIN, backends, rule, running
 from steps import client as opened
-from steps import settle, standing
+from steps import settle, standing, turns_until
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -169,3 +169,30 @@ def test_a_client_with_many_streams_has_no_larger_share_of_the_turns() -> None:
             rig.engine.turn()
             others += answers()
         assert others == 100
+
+
+@PLAIN
+def test_events_do_not_wait_behind_those_that_streams_cause() -> None:
+    """Each stream causes the event that its connection to the backend has failed. Each time the engine reads its clock,
+    0.01 ms pass."""
+    with standing() as (rig, stack):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            rig.put("b", closed.getsockname()[1])
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        for id in range(1, 200, 2):
+            link.send_headers(id, head(), end_stream=True)
+        many = link.data_to_send()
+        plain = opened(rig, stack)
+        settle(rig)
+        plain.setblocking(False)
+        clients = [opened(rig, stack, many) for _ in range(30)]
+        rig.engine.hold_clock(look=0.00001)
+        waits = []
+        for _ in range(4):
+            for _ in range(5):
+                rig.engine.turn()
+            plain.sendall(GET)
+            waits.append(turns_until(rig, lambda: received(plain) != b""))
+        assert max(waits) <= 6
+        assert len(clients) == 30
