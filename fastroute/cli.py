@@ -168,6 +168,34 @@ def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question
 
 
 @app.command()
+def status(
+    admin: Annotated[
+        str,
+        typer.Option(
+            "--admin", **_variable("ADMIN"), metavar="URL", help="Admin API of the gateway.", show_default=True
+        ),
+    ] = "http://127.0.0.1:9901",
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", **_variable("WATCH"), help="Repeat every 2 s, until Ctrl-C.")
+    ] = False,
+    output: Annotated[
+        ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="Output format.")
+    ] = ShortOutput.text,
+) -> None:
+    """Print what a running gateway does: workers, listeners, routes with rates and shares, endpoints, certificates."""
+    _require_known_variables()
+    from fastroute.asking import Asker, admin_url
+    from fastroute.watching import Printed, show_again, show_once
+
+    asker = Asker(admin_url(admin))
+    printed = Printed.json if output is ShortOutput.json else Printed.text
+    if watch:
+        show_again(asker, printed)
+    else:
+        show_once(asker, printed)
+
+
+@app.command()
 def demo(
     once: Annotated[
         bool, typer.Option("--once", **_variable("ONCE"), help="Exit at the end, with 0 only if all numbers are right.")
