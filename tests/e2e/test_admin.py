@@ -159,3 +159,30 @@ async def read_overviews(stream: trio.abc.ReceiveStream, seen: list[dict]) -> No
     async for data in stream:
         *lines, rest = (rest + data).split(b"\n")
         seen += map(json.loads, lines)
+
+
+async def test_explain_asks_it_and_prints_what_the_manifests_say(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        served.world.remove("grant")
+        with trio.fail_after(PATIENCE):
+            while not (await ask(served, "status"))["refused"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        offline = ["--manifests", str(tmp_path), "--port-offset", str(served.port - 80)]
+        offline += ["--metrics", f"127.0.0.1:{served.metrics_port}", "--health", f"127.0.0.1:{served.health_port}"]
+        online = ["--admin", f"http://127.0.0.1:{served.admin_port}"]
+        questions = (
+            ["GET", "http://a/fruits?x=1", "-H", "Accept: text/plain"],
+            ["post", "http://a/none", "--gateway", "infra/edge"],
+            ["GET", "https://a/"],
+            ["tcp://127.0.0.1:80"],
+        )
+        for question in questions:
+            for output in ("text", "json"):
+                command = [sys.executable, "-m", "fastroute", "explain", *question, "-o", output]
+                found = [
+                    (await trio.run_process([*command, *words], capture_stdout=True, env=ENVIRONMENT)).stdout.decode()
+                    for words in ([*offline, *online], online)
+                ]
+                assert [line for line in found[0].splitlines() if line and "Assumed addresses" not in line] == [
+                    line for line in found[1].splitlines() if line
+                ]
