@@ -18,13 +18,14 @@ import typer
 from typer.main import get_command
 
 from fastroute import __version__, notation
-from fastroute.errors import FastrouteError
+from fastroute.errors import FastrouteError, SettingError
 from fastroute.option import lines, takes
-from fastroute.options import MANIFESTS, SERVE, WORLD, graph_settings, serve_settings
+from fastroute.options import EXPLAIN, SERVE, WORLD, graph_settings, serve_settings
 from fastroute.text import write_page
 from fastroute.variables import PREFIX, require_known
 
 if TYPE_CHECKING:
+    from fastroute.explain.explanation import Explanation
     from fastroute.explain.question import Question
     from fastroute.source.directory import Directory
 
@@ -112,7 +113,7 @@ def check(
 
 
 @app.command()
-@takes(MANIFESTS, *WORLD)
+@takes(*EXPLAIN)
 def explain(
     method: Annotated[
         str, typer.Argument(help="GET, POST, ...; or tcp://ADDRESS:PORT, tls://NAME:PORT or udp://ADDRESS:PORT")
@@ -137,21 +138,45 @@ def explain(
 ) -> None:
     """Explain which rule takes a request, connection or datagram, where it goes, and why similar rules do not match."""
     _require_known_variables()
-    from fastroute.check import assumed
-    from fastroute.compiler.compile import compile_snapshot
-    from fastroute.graph.build import build_graph
     from fastroute.pages import explain_page
 
     question = _question(method, url, header or ())
-    resources = _load(chosen["manifests"]).store.snapshot()
-    settings = graph_settings({**chosen, "gateway": None})
-    graph = build_graph(resources, settings)
-    told = question.answer(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
+    if chosen["manifests"]:
+        told, assumed = _explained_offline(question, _load(chosen["manifests"]), chosen)
+    elif chosen["admin"]:
+        told, assumed = _explained_by(chosen["admin"], (method, url), header or (), chosen["gateway"] or ()), None
+    else:
+        raise SettingError("nothing to explain it from: give --manifests PATH, or --admin URL for a running gateway")
     if output is ShortOutput.json:
         _print_json(told)
     else:
-        backends = [share.backend for share in told.backends or ()]
-        write_page(explain_page(question.shown, told, assumed(graph, settings, backends)))
+        write_page(explain_page(question.shown, told, assumed))
+
+
+def _explained_offline(
+    question: "Question", source: "Directory", chosen: dict[str, Any]
+) -> "tuple[Explanation, str | None]":
+    """Also what was assumed about the addresses of the gateway."""
+    from fastroute.check import assumed
+    from fastroute.compiler.compile import compile_snapshot
+    from fastroute.graph.build import build_graph
+
+    admin = chosen["admin"] and notation.own_address(chosen["admin"])
+    settings = graph_settings({**chosen, "gateway": None, "admin": admin})
+    graph = build_graph(source.store.snapshot(), settings)
+    told = question.answer(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
+    return told, assumed(graph, settings, [share.backend for share in told.backends or ()])
+
+
+def _explained_by(
+    admin: str, asked: tuple[str, str | None], headers: Iterable[str], gateways: Iterable[str]
+) -> "Explanation":
+    """The answer of a running gateway."""
+    from fastroute.asking import Asker, admin_url
+
+    method, url = asked if asked[1] is not None else (None, asked[0])
+    assert url is not None
+    return Asker(admin_url(admin)).explanation(method, url, map(notation.header, headers), gateways)
 
 
 def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question":
@@ -165,6 +190,34 @@ def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question
     if url is None:
         raise typer.BadParameter("a URL must follow the method", param_hint="URL")
     return parse_question(method, url, fields)
+
+
+@app.command()
+def status(
+    admin: Annotated[
+        str,
+        typer.Option(
+            "--admin", **_variable("ADMIN"), metavar="URL", help="Admin API of the gateway.", show_default=True
+        ),
+    ] = "http://127.0.0.1:9901",
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", **_variable("WATCH"), help="Repeat every 2 s, until Ctrl-C.")
+    ] = False,
+    output: Annotated[
+        ShortOutput, typer.Option("--output", "-o", **_variable("OUTPUT"), help="Output format.")
+    ] = ShortOutput.text,
+) -> None:
+    """Print what a running gateway does: workers, listeners, routes with rates and shares, endpoints, certificates."""
+    _require_known_variables()
+    from fastroute.asking import Asker, admin_url
+    from fastroute.watching import Printed, show_again, show_once
+
+    asker = Asker(admin_url(admin))
+    printed = Printed.json if output is ShortOutput.json else Printed.text
+    if watch:
+        show_again(asker, printed)
+    else:
+        show_once(asker, printed)
 
 
 @app.command()

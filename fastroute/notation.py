@@ -98,6 +98,11 @@ def socket_address(text: str) -> tuple[str, int] | None:
     return address(host or "::"), int(port)
 
 
+def own_address(text: str) -> tuple[str, int] | None:
+    """A socket address, also written as the URL of what answers there."""
+    return socket_address(text.partition("://")[2].rstrip("/") if "://" in text else text)
+
+
 def network(text: str) -> str:
     """A CIDR block; a single address is a block of one."""
     try:

@@ -122,6 +122,18 @@ WORLD = (
     ),
 )
 
+ASKED = Option(
+    name="--admin",
+    meaning="Ask the running gateway with this admin API. With another source: an address that no endpoint may have.",
+    default=UNSAID,
+    metavar="URL",
+    shown="127.0.0.1:9901",
+)
+EXPLAIN = (
+    msgspec.structs.replace(MANIFESTS, default=None, type=list[Path] | None),
+    *(ASKED if option.name == ASKED.name else option for option in WORLD),
+)
+
 _OF_BOTH = "of a request (else 431) or of a backend's response (else 502), including trailers."
 
 # Numbers that the engine counts in 32 bits, including their sums, have an upper bound here.

@@ -1,7 +1,7 @@
 """The admin API: JSON about what the gateway serves, for operators (view/). Only GET and HEAD.
 
 It runs in a thread of its own and reads only frozen values, so that neither the main loop nor a worker waits for it.
-But that thread needs the GIL. So one answer is made at a time, it is kept for KEPT seconds, and after an answer the
+But that thread needs the GIL. So one answer is made at a time, lists are kept for KEPT seconds, and after an answer the
 thread rests for REST times as long as the answer took: the main loop always has most of the time.
 """
 
@@ -61,10 +61,10 @@ class Answers:
         self._making = trio.Lock()
         self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, by what was asked
 
-    async def get(self, asked: str, make: Callable[[], bytes]) -> bytes:
-        """The answer of `make`, which may raise HTTPException."""
+    async def get(self, asked: str | None, make: Callable[[], bytes]) -> bytes:
+        """The answer of `make`, which may raise HTTPException. `asked` None: it is not kept."""
         async with self._making:
-            until, answer = self._kept.get(asked, (0.0, b""))
+            until, answer = self._kept.get(asked or "", (0.0, b""))
             if trio.current_time() < until:
                 return answer
             began = self._clock()
@@ -72,6 +72,8 @@ class Answers:
                 answer = make()
             finally:
                 await trio.sleep((self._clock() - began) * REST)
+            if asked is None:
+                return answer
             self._kept[asked] = (trio.current_time() + KEPT, answer)
             self._kept.move_to_end(asked)
             while len(self._kept) > ANSWERS:
@@ -86,8 +88,7 @@ def admin_app(see: See, access: Access = EVERYBODY) -> Site:
         return _json(document)
 
     async def tell(request: Request) -> Response:
-        asked = f"{request.url.path}?{request.url.query}"
-        return _json(await kept.get(asked, lambda: msgspec.json.encode(_explained(_state(see), request))))
+        return _json(await kept.get(None, lambda: msgspec.json.encode(_explained(_state(see), request))))
 
     routes = [Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
     routes += [Route(ROOT + one.name, _route(one, see, kept)) for one in RESOURCES]

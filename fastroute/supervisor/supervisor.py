@@ -111,7 +111,7 @@ class Supervisor:
 
     def standing(self) -> tuple[Standing, ...]:
         """The running workers. Any thread may call this."""
-        return tuple(standing_of(one, self._counters[one.slot]) for one in tuple(self._workers.values()))
+        return tuple(standing_of(one, self._counters[one.slot]) for _, one in sorted(self._workers.items()))
 
     @property
     def outcome(self) -> Outcome:

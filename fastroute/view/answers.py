@@ -213,6 +213,19 @@ class Certificates(Page, frozen=True, kw_only=True):
     items: tuple[Certificate, ...]
 
 
+# --- all of them
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fastroute status -o json` prints: the items of all pages."""
+
+    status: Status
+    gateways: tuple[Gateway, ...]
+    routes: tuple[Route, ...]
+    endpoints: tuple[Backend, ...]
+    certificates: tuple[Certificate, ...]
+
+
 # --- config: what the workers serve
 
 

@@ -3,12 +3,16 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 
+import pytest
 import trio
 from certificates import certificate
-from e2e.serving import Serving, killed, serving
+from e2e.serving import ENVIRONMENT, Serving, killed, serving
 from e2e.test_https import SECRET, SECRET_GRANT, SECURE
 from load import PATIENCE
 
@@ -112,11 +116,73 @@ async def test_it_ends_with_the_gateway(tmp_path: Path) -> None:
             assert await served.process.wait() == 0
 
 
-async def test_the_commands_of_its_page_work(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/reference/admin.md").read_text()
-    [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+@pytest.mark.parametrize("page", ["admin", "status"])
+async def test_the_commands_of_the_pages_work(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[2] / f"docs/reference/{page}.md").read_text()
+    [commands] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     async with serving(tmp_path) as served:
+        there = {**ENVIRONMENT, "FASTROUTE_ADMIN": f"127.0.0.1:{served.admin_port}"}
         for command in commands.splitlines():
-            here = command.replace("9901", str(served.admin_port))
-            done = await trio.run_process(["sh", "-c", here], capture_stdout=True)
-            assert "error" not in json.loads(done.stdout), command
+            here = command.replace("9901", str(served.admin_port)).replace(
+                "fastroute ", f"{sys.executable} -m fastroute "
+            )
+            done = await trio.run_process(["sh", "-c", here], capture_stdout=True, env=there)
+            assert done.stdout
+            if done.stdout.startswith(b"{"):
+                assert "error" not in json.loads(done.stdout), command
+
+
+async def test_watching_a_canary_that_goes_bad(tmp_path: Path) -> None:
+    """Ctrl-C ends it with 0."""
+    async with serving(tmp_path) as served, Client("127.0.0.1", served.port) as client:
+        command = [sys.executable, "-m", "fastroute", "status", "--watch", "-o", "json"]
+        command += ["--admin", f"127.0.0.1:{served.admin_port}"]
+        async with trio.open_nursery() as nursery:
+            watching = await nursery.start(partial(trio.run_process, command, stdout=subprocess.PIPE, env=ENVIRONMENT))
+            seen: list[dict] = []
+            nursery.start_soon(read_overviews, watching.stdout, seen)
+            with trio.fail_after(PATIENCE):
+                while not seen or seen[-1]["routes"][0]["error_ratio"] != 0.0:
+                    assert (await client.ask("/fruits")).status == 200
+            served.world.remove("grant")
+            with trio.fail_after(PATIENCE):
+                while not seen[-1]["status"]["refused"] or seen[-1]["routes"][0]["error_ratio"] < 0.3:
+                    await client.ask("/fruits")
+            watching.send_signal(signal.SIGINT)
+        assert watching.returncode == 0
+        shares = {one["backend"]: one["reason"] for one in seen[-1]["routes"][0]["rules"][0]["backends"]}
+        assert shares == {"bananas/bananas:80": "RefNotPermitted", "apples/apples:80": None}
+
+
+async def read_overviews(stream: trio.abc.ReceiveStream, seen: list[dict]) -> None:
+    rest = b""
+    async for data in stream:
+        *lines, rest = (rest + data).split(b"\n")
+        seen += map(json.loads, lines)
+
+
+async def test_explain_asks_it_and_prints_what_the_manifests_say(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        served.world.remove("grant")
+        with trio.fail_after(PATIENCE):
+            while not (await ask(served, "status"))["refused"]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        offline = ["--manifests", str(tmp_path), "--port-offset", str(served.port - 80)]
+        offline += ["--metrics", f"127.0.0.1:{served.metrics_port}", "--health", f"127.0.0.1:{served.health_port}"]
+        online = ["--admin", f"http://127.0.0.1:{served.admin_port}"]
+        questions = (
+            ["GET", "http://a/fruits?x=1", "-H", "Accept: text/plain"],
+            ["post", "http://a/none", "--gateway", "infra/edge"],
+            ["GET", "https://a/"],
+            ["tcp://127.0.0.1:80"],
+        )
+        for question in questions:
+            for output in ("text", "json"):
+                command = [sys.executable, "-m", "fastroute", "explain", *question, "-o", output]
+                found = [
+                    (await trio.run_process([*command, *words], capture_stdout=True, env=ENVIRONMENT)).stdout.decode()
+                    for words in ([*offline, *online], online)
+                ]
+                assert [line for line in found[0].splitlines() if line and "Assumed addresses" not in line] == [
+                    line for line in found[1].splitlines() if line
+                ]
