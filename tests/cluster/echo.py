@@ -36,11 +36,12 @@ def echo(namespace: str, name: str = "echo", replicas: int = 1) -> list[Object]:
     ]
 
 
-def ready_addresses(api: Api, namespace: str) -> list[str]:
-    """The addresses of the ready pods of a namespace, from its EndpointSlices."""
+def ready_addresses(api: Api, namespace: str, service: str = "") -> list[str]:
+    """The addresses of the ready pods of a namespace or one Service, from its EndpointSlices."""
     return sorted(
         address
         for one in api.list("EndpointSlice", namespace)
+        if service in ("", one["metadata"]["labels"].get("kubernetes.io/service-name"))
         for endpoint in one["endpoints"] or ()
         if endpoint["conditions"]["ready"]
         for address in endpoint["addresses"]

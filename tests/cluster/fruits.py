@@ -15,7 +15,7 @@ HTTPS has one more listener, for spare.test, whose Secret is created and deleted
 import base64
 import random
 
-from certificates import certificate
+from certificates import Certificate, certificate
 
 from cluster.api import Api, Object
 from cluster.echo import PORT, echo, eventually, ready_addresses
@@ -117,10 +117,15 @@ def tls_secret(name: str, *hosts: str) -> Object:
         "kind": "Secret",
         "metadata": {"name": name, "namespace": "certs"},
         "type": "kubernetes.io/tls",
-        "data": {
-            "tls.crt": base64.b64encode(made.chain).decode(),
-            "tls.key": base64.b64encode(made.key).decode(),
-        },
+        "data": encoded(made),
+    }
+
+
+def encoded(made: Certificate) -> dict[str, str]:
+    """The data of a Secret with a certificate."""
+    return {
+        "tls.crt": base64.b64encode(made.chain).decode(),
+        "tls.key": base64.b64encode(made.key).decode(),
     }
 
 
