@@ -177,7 +177,7 @@ LIMITS = (
     ),
     number(
         "--max-flows",
-        "Maximum number of UDP flows per worker; at the limit, a new one ends the one that was unused longest.",
+        "Maximum number of UDP flows per worker; at the limit, a new one ends one of the client with the most flows.",
         _LIMITS.max_flows,
         at_most=_FLOWS_MOST,
     ),

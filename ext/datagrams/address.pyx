@@ -6,6 +6,7 @@ reply names it.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6
@@ -33,18 +34,41 @@ cdef bint key_read(FlowKey *key, uint32_t place, bint everywhere, msghdr *messag
     return key.port != 0
 
 
+cdef inline bint has(const msghdr *message, const cmsghdr *part, size_t size) noexcept nogil:
+    """Whether the part has so many bytes."""
+    return (part.cmsg_len >= CMSG_LEN(size)
+            and <const char *> part + CMSG_LEN(size) <= <const char *> message.msg_control + message.msg_controllen)
+
+
 cdef void read_local(FlowKey *key, msghdr *message) noexcept nogil:
     cdef cmsghdr *part = CMSG_FIRSTHDR(message)
     cdef const in6_pktinfo *six
     while part is not NULL:
-        if part.cmsg_level == IPPROTO_IP and part.cmsg_type == IP_PKTINFO:
+        if part.cmsg_level == IPPROTO_IP and part.cmsg_type == IP_PKTINFO and has(message, part, sizeof(in_pktinfo)):
             memcpy(key.local, &(<const in_pktinfo *> CMSG_DATA(part)).ipi_spec_dst, 4)
-        elif part.cmsg_level == IPPROTO_IPV6 and part.cmsg_type == IPV6_PKTINFO:
+        elif (part.cmsg_level == IPPROTO_IPV6 and part.cmsg_type == IPV6_PKTINFO
+                and has(message, part, sizeof(in6_pktinfo))):
             six = <const in6_pktinfo *> CMSG_DATA(part)
             if not is_multicast(<const uint8_t *> &six.ipi6_addr):
                 memcpy(key.local, &six.ipi6_addr, 16)
                 key.interface = six.ipi6_ifindex if is_link_local(key.local) else 0
         part = CMSG_NXTHDR(message, part)
+
+
+def local_of(bytes control not None) -> tuple[bytes, int]:
+    """For tests: the address to which a datagram with this control data was sent, and its interface if it is link-local."""
+    cdef FlowKey key
+    cdef msghdr message
+    memset(&key, 0, sizeof(FlowKey))
+    memset(&message, 0, sizeof(msghdr))
+    message.msg_controllen = len(control)
+    message.msg_control = malloc(len(control) or 1)     # of exactly this size, for sanitizers
+    if message.msg_control is NULL:
+        raise MemoryError
+    memcpy(message.msg_control, <const char *> control, len(control))
+    read_local(&key, &message)
+    free(message.msg_control)
+    return (<const char *> key.local)[:16], key.interface
 
 
 cdef inline bint is_link_local(const uint8_t *address) noexcept nogil:
