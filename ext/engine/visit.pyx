@@ -19,7 +19,7 @@ from fastroute.ext.reactor.counters cimport HTTP2_TIMEOUT
 from fastroute.ext.reactor.fault cimport fault_note
 from fastroute.ext.reactor.parent cimport (
     parent_can_read, parent_is_done, parent_is_late, parent_leave, parent_leave_finally, parent_lives, parent_read,
-    parent_waits, parent_write,
+    parent_waits, parent_write, part_of_round,
 )
 from fastroute.ext.reactor.reactor cimport BUDGET, dequeue, flush, queue, read_clock, unqueue
 from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writers
@@ -27,7 +27,6 @@ from fastroute.ext.reactor.stream cimport streams_established, streams_wake_writ
 cdef enum:
     STREAMS_MOST = 16           # streams of one parent in one visit
     STREAMS_TIME = 200          # microseconds after which a visit goes on with no further stream
-    ROUND = 3200                # microseconds that the visits of all connections with work may take, if that is less
 
 
 cdef void visit(Reactor r, Connection *c) noexcept nogil:
@@ -85,7 +84,7 @@ cdef bint send_and_read(Reactor r, Connection *p) noexcept nogil:
 cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
     """Visits the first streams of those that have work. Those that are queued meanwhile are visited later."""
     cdef uint64_t start = r.now
-    cdef uint64_t most = min(<uint64_t> STREAMS_TIME, <uint64_t> ROUND // (r.ready_count + 1))
+    cdef uint64_t most = part_of_round(r, STREAMS_TIME)
     cdef uint32_t last = p.parent.ready.last
     cdef uint32_t index = 0
     cdef Connection *s

@@ -18,13 +18,14 @@ from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
 from fastroute.ext.message.refusal cimport REFUSAL_HTTP2_VIOLATION
 from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, Connection, slab_at
 from fastroute.ext.reactor.counters cimport HTTP2_BLOCK, HTTP2_CHORES, HTTP2_NO_PREFACE, HTTP2_VIOLATION
-from fastroute.ext.reactor.parent cimport parent_owes
+from fastroute.ext.reactor.parent cimport parent_owes, part_of_round
 from fastroute.ext.reactor.reactor cimport Reactor, read_clock
 
 cdef enum:
     FIRST_WINDOW = 65535        # of a connection (RFC 9113 section 6.9.2)
     SEND_MOST = 4194304         # bytes of a head for a client: more than any other limit allows
     TAKE_PART = 16384           # bytes that are taken at once: 0.4 ms, if each is a field
+    TAKE_LEAST = 1024           # the same if many connections have work
     TAKE_TIME = 400             # microseconds after which no further part is taken in a visit
     LIMITED_HERE = 1000000000   # instead of a limit of libnghttp2
 
@@ -99,11 +100,13 @@ cdef void release(void *state) noexcept nogil:
 
 cdef int64_t take(Reactor r, Connection *p, const char *data, uint32_t size) noexcept nogil:
     """Takes it in parts, for a limited time: an octet can be a field, or a frame of nine octets have a lot of work."""
-    cdef uint64_t until = r.now + TAKE_TIME
+    cdef uint64_t time = part_of_round(r, TAKE_TIME)
+    cdef uint64_t until = r.now + time
+    cdef uint32_t most = max(<uint32_t> (TAKE_PART * time // TAKE_TIME), <uint32_t> TAKE_LEAST)
     cdef uint32_t taken = 0
     cdef uint32_t part
     while taken < size and not p.parent.unseen:
-        part = min(size - taken, <uint32_t> TAKE_PART)
+        part = min(size - taken, most)
         if take_part(r, p, data + taken, part) < 0:
             return -1
         taken += part

@@ -25,6 +25,7 @@ from fastroute.ext.reactor.reactor cimport Reactor
 
 
 cdef enum:
+    ROUND = 3200                # microseconds that a part of the visits of all connections takes together, if possible
     BATCH_MOST = 262144         # bytes of frames with content that are sent with one write
     FRAMES_MOST = 65536         # bytes of other frames beyond that
     # A backend that sends nothing while streams wait for it is asked whether it is alive (PING), and again at long intervals:
@@ -117,3 +118,9 @@ cdef bint parent_waits(Reactor r, Connection *p) noexcept nogil
 cdef uint64_t parent_rested(Reactor r, const Connection *p) noexcept nogil
 # Frees what a parent without streams owns. Called by streams_end.
 cdef void parent_free(Reactor r, Connection *p) noexcept nogil
+
+
+cdef inline uint64_t part_of_round(Reactor r, uint64_t most) noexcept nogil:
+    """How many microseconds a part of a visit may take: the less, the more connections have work, so that a connection
+    does not wait long for its next visit."""
+    return min(most, <uint64_t> ROUND // (r.ready_count + 1))

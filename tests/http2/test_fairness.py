@@ -196,3 +196,31 @@ def test_events_do_not_wait_behind_those_that_streams_cause() -> None:
             waits.append(turns_until(rig, lambda: received(plain) != b""))
         assert max(waits) <= 6
         assert len(clients) == 30
+
+
+@PLAIN
+def test_the_more_connections_have_work_the_shorter_are_their_visits() -> None:
+    """A stream does not wait for long visits of all others. The clock is that of the test before."""
+    with standing() as (rig, stack):
+        rig.install()
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        first = link.data_to_send()
+        for id in range(1, 200, 2):
+            link.send_headers(id, head(), end_stream=True)
+        many = first + link.data_to_send()
+        one = opened(rig, stack, first)
+        settle(rig)
+        one.setblocking(False)
+        received(one)
+        clients = [opened(rig, stack, many) for _ in range(100)]
+        rig.engine.hold_clock(look=0.00001)
+        for _ in range(5):
+            rig.engine.turn()
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        link.data_to_send()
+        link.send_headers(1, head(), end_stream=True)
+        one.sendall(link.data_to_send())
+        assert turns_until(rig, lambda: b"404" in received(one)) <= 8
+        assert len(clients) == 100
