@@ -4,7 +4,7 @@ Uses the same graph and statuses as `serve`, with an Outcome in which every bind
 Report (without times, in the order of the objects).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import msgspec
@@ -58,6 +58,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def document(self) -> dict[str, Any]:
         """As `fastroute check -o json` prints it."""
         return {"objects": self.objects, "problems": self.problems, "warnings": self.warnings}
+
+
+def news(report: Report, before: Report, own: Container[ObjectName]) -> Report:
+    """What concerns the objects `own`, and what `before` does not have."""
+
+    def is_new(said: Said, known: Container[Said]) -> bool:
+        return said.object in own or said not in known
+
+    problems, warnings = frozenset(before.problems), frozenset(before.warnings)
+    return msgspec.structs.replace(
+        report,
+        objects=tuple(one for one in report.objects if _name_of(one) in own or one not in before.objects),
+        problems=tuple(one for one in report.problems if is_new(one, problems)),
+        warnings=tuple(one for one in report.warnings if is_new(one, warnings)),
+    )
+
+
+def _name_of(document: dict[str, Any]) -> ObjectName:
+    metadata = document["metadata"]
+    return ObjectName(document["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
 LineOf = Callable[[str, Id, str], int | None]  # line, from 1, of a field of an object in a file; None: unknown

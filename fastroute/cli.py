@@ -20,13 +20,16 @@ from typer.main import get_command
 from fastroute import __version__, notation
 from fastroute.errors import FastrouteError, SettingError
 from fastroute.option import lines, takes
-from fastroute.options import EXPLAIN, SERVE, WORLD, graph_settings, serve_settings
+from fastroute.options import CHECK, EXPLAIN, SERVE, graph_settings, reads_cluster, serve_settings
 from fastroute.text import write_page
 from fastroute.variables import PREFIX, require_known
 
 if TYPE_CHECKING:
+    from fastroute.check import Report
     from fastroute.explain.explanation import Explanation
     from fastroute.explain.question import Question
+    from fastroute.resources.world import Resources
+    from fastroute.settings import GraphSettings
     from fastroute.source.directory import Directory
 
 
@@ -72,11 +75,12 @@ def serve(**chosen: Any) -> None:
 
 
 @app.command()
-@takes(*WORLD)
+@takes(*CHECK)
 def check(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Manifest files or folders; `-`: standard input.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="[PATH...]", help="Manifest files or folders; `-`: standard input.", show_default=False),
+    ] = None,
     output: Annotated[
         Output, typer.Option("--output", "-o", **_variable("OUTPUT"), help="Output format.")
     ] = Output.text,
@@ -91,18 +95,18 @@ def check(
     ] = False,
     **chosen: Any,
 ) -> None:
-    """Check manifests offline: print the status that each object would get, the problems, and how to fix them."""
+    """Check manifests offline: print the status that each object would get, the problems, and how to fix them.
+
+    With --kubernetes, as if the manifests were applied to that cluster; without PATH, the cluster as it is.
+    """
     _require_known_variables()
-    from fastroute.check import check as examine
     from fastroute.pages import check_page, summary_page
 
     if summary and output is not Output.text:
         raise typer.BadParameter("cannot be combined with --output", param_hint="--summary")
-    source = _load(paths)
-    store = source.store
-    settings = graph_settings(chosen)
-    doubts = (*store.warnings, *source.fruitless())
-    report = examine(store.snapshot(), settings, store.problems, doubts, source.lines().find, now=time.time())
+    if not paths and not reads_cluster(chosen):
+        raise typer.BadParameter("missing: name files or folders, or give --kubernetes", param_hint="PATH")
+    report = _checked(_load(paths or []), chosen)
     if output is Output.json:
         _print_json(report.document())
     elif output is Output.yaml:
@@ -110,6 +114,30 @@ def check(
     else:
         write_page(summary_page(report) if summary else check_page(report))
     raise typer.Exit(1 if report.problems or (strict and report.warnings) else 0)
+
+
+def _checked(source: "Directory", chosen: dict[str, Any]) -> "Report":
+    from fastroute.check import ObjectName, news
+    from fastroute.check import check as examine
+
+    store, now = source.store, time.time()
+    doubts = (*store.warnings, *source.fruitless())
+    if not reads_cluster(chosen):
+        return examine(store.snapshot(), graph_settings(chosen), store.problems, doubts, source.lines().find, now=now)
+    from fastroute.live import fitting, read_cluster
+    from fastroute.source.store import FIELDS
+
+    snapshot = store.snapshot()
+    applied = [one for field in FIELDS.values() for one in getattr(snapshot, field).values()]
+    found = read_cluster(chosen["kubeconfig"], chosen["context"], chosen["controller_name"], applied)
+    settings = fitting(graph_settings(chosen, cluster=True), found)
+    alone = examine(found.with_applied(), settings, found.problems, found.left_out, now=now)
+    if not applied and not store.problems:
+        return alone
+    problems, doubts = (*found.problems, *store.problems), (*found.left_out, *doubts)
+    report = examine(found.with_applied(applied), settings, problems, doubts, source.lines().find, now=now)
+    own = frozenset(ObjectName(type(one).__name__, *one.key) for one in applied)
+    return msgspec.structs.replace(news(report, alone, own), assumed=report.assumed)
 
 
 @app.command()
@@ -141,31 +169,45 @@ def explain(
     from fastroute.pages import explain_page
 
     question = _question(method, url, header or ())
-    if chosen["manifests"]:
-        told, assumed = _explained_offline(question, _load(chosen["manifests"]), chosen)
+    if chosen["manifests"] or reads_cluster(chosen):
+        told, assumed = _explained_offline(question, chosen)
     elif chosen["admin"]:
         told, assumed = _explained_by(chosen["admin"], (method, url), header or (), chosen["gateway"] or ()), None
     else:
-        raise SettingError("nothing to explain it from: give --manifests PATH, or --admin URL for a running gateway")
+        raise SettingError(
+            "nothing to explain it from: give --manifests PATH, --kubernetes, or --admin URL for a running gateway"
+        )
     if output is ShortOutput.json:
         _print_json(told)
     else:
         write_page(explain_page(question.shown, told, assumed))
 
 
-def _explained_offline(
-    question: "Question", source: "Directory", chosen: dict[str, Any]
-) -> "tuple[Explanation, str | None]":
+def _explained_offline(question: "Question", chosen: dict[str, Any]) -> "tuple[Explanation, str | None]":
     """Also what was assumed about the addresses of the gateway."""
     from fastroute.check import assumed
     from fastroute.compiler.compile import compile_snapshot
     from fastroute.graph.build import build_graph
 
     admin = chosen["admin"] and notation.own_address(chosen["admin"])
-    settings = graph_settings({**chosen, "gateway": None, "admin": admin})
-    graph = build_graph(source.store.snapshot(), settings)
+    resources, settings = _world({**chosen, "gateway": None, "admin": admin})
+    graph = build_graph(resources, settings)
     told = question.answer(compile_snapshot(graph).snapshot, graph, chosen["gateway"] or ())
     return told, assumed(graph, settings, [share.backend for share in told.backends or ()])
+
+
+def _world(chosen: dict[str, Any]) -> "tuple[Resources, GraphSettings]":
+    """The objects of the manifests or of the cluster, and the settings for them. Says what may not be read."""
+    if chosen["manifests"] and reads_cluster(chosen):
+        raise SettingError("--manifests and --kubernetes are mutually exclusive")
+    if chosen["manifests"]:
+        return _load(chosen["manifests"]).store.snapshot(), graph_settings(chosen)
+    from fastroute.live import fitting, read_cluster
+
+    found = read_cluster(chosen["kubeconfig"], chosen["context"], chosen["controller_name"])
+    for one in found.left_out:
+        print(f"fastroute: {one.message}", file=sys.stderr)
+    return found.with_applied(), fitting(graph_settings(chosen, cluster=True), found)
 
 
 def _explained_by(

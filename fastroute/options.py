@@ -122,6 +122,26 @@ WORLD = (
     ),
 )
 
+CLUSTER = (
+    switch("--kubernetes", "Read from an API server instead of files; the default in a pod."),
+    Option(
+        name="--kubeconfig",
+        meaning="Kubeconfig file for access to the API server from outside of a pod.",
+        default=None,
+        type=Path | None,
+        metavar="PATH",
+        shown="KUBECONFIG, or ~/.kube/config",
+    ),
+    Option(
+        name="--context",
+        meaning="Context of the kubeconfig.",
+        default=None,
+        type=str | None,
+        metavar="NAME",
+        shown="its current context",
+    ),
+)
+
 ASKED = Option(
     name="--admin",
     meaning="Ask the running gateway with this admin API. With another source: an address that no endpoint may have.",
@@ -129,9 +149,14 @@ ASKED = Option(
     metavar="URL",
     shown="127.0.0.1:9901",
 )
+_READ_CLUSTER = "Also read the objects of a cluster, with your own rights; nothing is written."
+CHECK = (
+    *(switch(one.name, _READ_CLUSTER) if one.name == "--kubernetes" else one for one in CLUSTER),
+    *WORLD,
+)
 EXPLAIN = (
     msgspec.structs.replace(MANIFESTS, default=None, type=list[Path] | None),
-    *(ASKED if option.name == ASKED.name else option for option in WORLD),
+    *(ASKED if option.name == ASKED.name else option for option in CHECK),
 )
 
 _OF_BOTH = "of a request (else 431) or of a backend's response (else 502), including trailers."
@@ -233,23 +258,7 @@ LIMITS = (
 
 SERVE = (
     msgspec.structs.replace(MANIFESTS, default=None, type=list[Path] | None),
-    switch("--kubernetes", "Read from an API server instead of files; the default in a pod."),
-    Option(
-        name="--kubeconfig",
-        meaning="Kubeconfig file for access to the API server from outside of a pod.",
-        default=None,
-        type=Path | None,
-        metavar="PATH",
-        shown="KUBECONFIG, or ~/.kube/config",
-    ),
-    Option(
-        name="--context",
-        meaning="Context of the kubeconfig.",
-        default=None,
-        type=str | None,
-        metavar="NAME",
-        shown="its current context",
-    ),
+    *CLUSTER,
     Option(
         name="--status-lease",
         meaning="Lease for leader election: only its holder writes statuses, Events and Services.",
@@ -331,8 +340,8 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         class_name=None if cluster else _GRAPH.class_name,
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
-        infrastructure=cluster and chosen["infrastructure"],
-        local_endpoints=not cluster or chosen["allow_local_endpoints"],
+        infrastructure=cluster and chosen.get("infrastructure", False),
+        local_endpoints=not cluster or chosen.get("allow_local_endpoints", False),
         max_ports=chosen["max_ports"],
         port_limit=f"--max-ports {chosen['max_ports']}",
         addressing=Addressing(
@@ -396,6 +405,11 @@ def _kubernetes_settings(chosen: dict[str, Any]) -> KubernetesSettings | None:
     return KubernetesSettings(
         **{name: chosen[name] for name in ("kubeconfig", "context", "status_lease", "infrastructure")}
     )
+
+
+def reads_cluster(chosen: dict[str, Any]) -> bool:
+    """Whether the options CHECK ask for a cluster."""
+    return bool(chosen["kubernetes"] or chosen["kubeconfig"] or chosen["context"])
 
 
 def _in_pod() -> bool:

@@ -317,3 +317,10 @@ def test_every_option_is_a_variable() -> None:
             if option.param_type_name == "option" and option.name != "help":
                 assert option.envvar == "FASTROUTE_" + option.opts[0].removeprefix("--").replace("-", "_").upper()
     assert json.loads(fastroute("check", FINE, FASTROUTE_OUTPUT="json").stdout)["problems"] == []
+
+
+def test_it_is_a_plugin_of_kubectl() -> None:
+    """kubectl runs the program kubectl-NAME for `kubectl NAME`."""
+    program = Path(sys.executable).parent / "kubectl-fastroute"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout == f"fastroute {__version__}\n"

@@ -7,6 +7,7 @@ failures; otherwise it behaves like a real server (tests/cluster tests the sourc
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -19,6 +20,9 @@ Object = dict[str, Any]
 GROUP = "gateway.networking.k8s.io"
 CERTIFICATES = "certificates.k8s.io"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MEMBER = re.compile(  # one object: of a namespace, or a CRD
+    r"(/api/v1|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+)/([^/]+)|/(customresourcedefinitions))/([^/]+)"
+)
 CUSTOM = {
     "gatewayclasses": "GatewayClass",
     "gateways": "Gateway",
@@ -177,7 +181,20 @@ class _Requests(BaseHTTPRequestHandler):
             self._discover(served, rest[0])
         else:
             api.requests.append((url.path, query))
-            self._collection(url.path, query)
+            if (one := MEMBER.fullmatch(url.path)) is not None:
+                self._member(one[1], one[2], one[3] or one[4], one[5])
+            else:
+                self._collection(url.path, query)
+
+    def _member(self, root: str, namespace: str | None, plural: str, name: str) -> None:
+        api, where = self.server.api, f"{root}/{plural}"
+        found = api.objects.get(where, {}).get(f"{namespace or ''}/{name}")
+        if where in api.refusals:
+            self._refuse(api.refusals[where])
+        elif found is None:
+            self._refuse(404)
+        else:
+            self._json(200, found)
 
     def _discover(self, served: dict[str, tuple[str, ...]], version: str) -> None:
         """Answers with the versions of a group, or with the resources of one version."""
