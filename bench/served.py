@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import msgspec
@@ -92,7 +92,7 @@ def _is_ready(served: Served) -> bool:
     try:
         asking.request("GET", "/readyz")
         return asking.getresponse().status == 200
-    except OSError:
+    except (OSError, HTTPException):  # a connection to a local port that is not bound yet may reach itself
         return False
     finally:
         asking.close()

@@ -52,6 +52,7 @@ cdef enum:
     ROW = 50000             # microseconds after which no further turn begins in a row
     SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
+    VISITS = 500            # microseconds of BUDGET for visits, if many deadlines have passed
     MOVES = 32              # deadlines that a step moves to later slots of the wheel
     LOG_AGE = 500           # maximum milliseconds until a log line is written
 
@@ -167,7 +168,8 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
             turns.next += 1
         if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
-        if not expire(r, start):
+        if not expire(r, start - VISITS if r.ready.first != 0 else start):
+            visit_ready(r, start, start + BUDGET)   # many deadlines at once must not take all turns
             return True
         if listeners_can_resume(r):
             listeners_resume(r)

@@ -224,3 +224,25 @@ def test_the_more_connections_have_work_the_shorter_are_their_visits() -> None:
         one.sendall(link.data_to_send())
         assert turns_until(rig, lambda: b"404" in received(one)) <= 8
         assert len(clients) == 100
+
+
+@PLAIN
+def test_connections_with_work_do_not_wait_for_many_deadlines() -> None:
+    """Many idle connections reach their deadlines at once. Each time the engine reads its clock, 0.1 ms pass."""
+    with standing() as (rig, stack):
+        rig.install()
+        idle = [opened(rig, stack) for _ in range(300)]
+        settle(rig)
+        rig.engine.advance(40)
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        one = opened(rig, stack, link.data_to_send())
+        settle(rig)
+        one.setblocking(False)
+        received(one)
+        rig.engine.advance(36)
+        rig.engine.hold_clock(look=0.0001)
+        link.send_headers(1, head(), end_stream=True)
+        one.sendall(link.data_to_send())
+        assert turns_until(rig, lambda: b"404" in received(one)) <= 4
+        assert len(idle) == 300
