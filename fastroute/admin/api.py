@@ -1,18 +1,15 @@
 """The admin API: JSON about what the gateway serves, for operators (view/). Only GET and HEAD.
 
-It runs in a thread of its own and reads only frozen values, so that neither the main loop nor a worker waits for it.
-But that thread needs the GIL. So one answer is made at a time, lists are kept for KEPT seconds, and after an answer the
-thread rests for REST times as long as the answer took: the main loop always has most of the time.
+It runs in a thread of its own, so that neither the main loop nor a worker waits for it. What it reads is frozen, except
+counters and the states of processes, which any thread may read. But the thread needs the GIL. So one answer is made at
+a time (answers.py), and the main loop always has most of the time.
 """
 
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fastroute import notation
+from fastroute.admin.answers import Answers
 from fastroute.admin.host import may_name
 from fastroute.admin.probe import MOST_ADMIN, Site
 from fastroute.errors import SettingError
@@ -30,9 +28,6 @@ from fastroute.view.openapi import DOCUMENT, EXPLAIN, RESOURCES, ROOT, Resource,
 from fastroute.view.paging import MOST, USUAL, Window
 from fastroute.view.state import State
 
-KEPT = 1.0  # seconds
-REST = 3.0
-ANSWERS = 16  # that are kept at once
 FIELDS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -51,34 +46,6 @@ class Access:
 
 
 EVERYBODY = Access()
-
-
-class Answers:
-    """Makes one answer at a time, and keeps the last ones."""
-
-    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
-        self._clock = clock
-        self._making = trio.Lock()
-        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, by what was asked
-
-    async def get(self, asked: str | None, make: Callable[[], bytes]) -> bytes:
-        """The answer of `make`, which may raise HTTPException. `asked` None: it is not kept."""
-        async with self._making:
-            until, answer = self._kept.get(asked or "", (0.0, b""))
-            if trio.current_time() < until:
-                return answer
-            began = self._clock()
-            try:
-                answer = make()
-            finally:
-                await trio.sleep((self._clock() - began) * REST)
-            if asked is None:
-                return answer
-            self._kept[asked] = (trio.current_time() + KEPT, answer)
-            self._kept.move_to_end(asked)
-            while len(self._kept) > ANSWERS:
-                self._kept.popitem(last=False)
-            return answer
 
 
 def admin_app(see: See, access: Access = EVERYBODY) -> Site:

@@ -14,9 +14,20 @@ LISTENER, RULE, BACKEND = "1 ", "2 ", "3 "  # what keys begin with: the order of
 
 
 def config(state: State, window: Window) -> Config:
-    found = cut(_keys(state.snapshot), window)
-    items = tuple(_item(state.snapshot, key[: len(RULE)], key[len(RULE) :]) for key in found.keys)
-    return Config(version=state.outcome.target, total=found.total, next=found.next, items=items)
+    def make(key: str) -> ConfigListener | ConfigRule | ConfigBackend:
+        return _item(state.snapshot, key[: len(RULE)], key[len(RULE) :])
+
+    found = cut(_keys(state.snapshot), window, make, _rows)
+    return Config(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _rows(item: ConfigListener | ConfigRule | ConfigBackend) -> int:
+    if isinstance(item, ConfigBackend):
+        return 1 + len(item.endpoints)
+    if isinstance(item, ConfigListener):
+        return 1 + len(item.certificates)
+    tests = sum(1 + len(match.headers) + len(match.query) for match in item.matches)
+    return 1 + tests + len(item.hostnames) + len(item.filters) + sum(1 + len(ref.filters) for ref in item.backends)
 
 
 def _keys(snapshot: Snapshot) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from fastroute.graph.node import Holder, ListenerNode
 from fastroute.resources.meta import Key
@@ -9,21 +10,30 @@ from fastroute.snapshot import Failed
 from fastroute.view.answers import Bind, Gateway, Gateways, Listener, RefusedReference
 from fastroute.view.conditions import by_name, conditions_of
 from fastroute.view.paging import Window, cut
-from fastroute.view.referring import refused_references
+from fastroute.view.referring import MOST_REFUSED, refused_references
 from fastroute.view.state import State
 
+MOST = 1_000  # listeners of a Gateway in an answer
 Binds = Mapping[str, list[Bind]]  # by ListenerNode.id
 
 
 def gateways(state: State, window: Window) -> Gateways:
-    found = cut(map(str, state.graph.gateways), window)
     holders: defaultdict[Key, list[Holder]] = defaultdict(list)
     for holder in state.graph.holders:
         holders[holder.gateway].append(holder)
     binds = _binds(state)
-    keys = [Key(*name.split("/", 1)) for name in found.keys]
-    items = tuple(_gateway(state, key, holders[key], binds) for key in keys)
-    return Gateways(version=state.outcome.version, total=found.total, next=found.next, items=items)
+
+    def make(name: str) -> Gateway:
+        key = Key(*name.split("/", 1))
+        return _gateway(state, key, holders[key], binds)
+
+    found = cut(map(str, state.graph.gateways), window, make, _rows)
+    return Gateways(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _rows(gateway: Gateway) -> int:
+    parts = sum(1 + len(one.binds) + len(one.conditions) for one in gateway.listeners)
+    return 1 + parts + len(gateway.refused)
 
 
 def _binds(state: State) -> Binds:
@@ -43,8 +53,9 @@ def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gat
         class_name=node.source.spec.gateway_class_name,
         addresses=node.addresses,
         conditions=conditions_of(status.status) if status else (),
-        listeners=tuple(one for holder in holders for one in _listeners(state, holder, binds)),
-        refused=tuple(one for holder in holders for one in _refused(holder)),
+        listeners=tuple(islice((one for holder in holders for one in _listeners(state, holder, binds)), MOST)),
+        listeners_total=sum(len(holder.listeners) for holder in holders),
+        refused=tuple(islice((one for holder in holders for one in _refused(holder)), MOST_REFUSED)),
     )
 
 

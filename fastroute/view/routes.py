@@ -17,9 +17,14 @@ from fastroute.view.traffic import QUANTILES, Flow, RouteName, quantile
 
 def routes(state: State, window: Window) -> Routes:
     """The key of a route in `window` is "kind/namespace/name"."""
-    found = cut((f"{kind}/{key}" for kind, key in state.graph.routes), window)
-    items = tuple(_route(state, _id(name)) for name in found.keys)
-    return Routes(version=state.outcome.version, total=found.total, next=found.next, items=items)
+    names = (f"{kind}/{key}" for kind, key in state.graph.routes)
+    found = cut(names, window, lambda name: _route(state, _id(name)), _rows)
+    return Routes(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _rows(route: Route) -> int:
+    shares = sum(1 + len(rule.backends) for rule in route.rules)
+    return 1 + shares + sum(1 + len(parent.conditions) for parent in route.parents) + len(route.refused)
 
 
 def _id(name: str) -> RouteId:

@@ -14,7 +14,7 @@ from view.seen import seen
 from view.test_secrets import planted_world
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, world
 
-from fastroute.admin.api import ANSWERS, KEPT, REST, Access, Answers, admin_app
+from fastroute.admin.api import Access, admin_app
 from fastroute.admin.endpoint import bind_endpoint, serve_apart
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.descriptors import Shortages
@@ -199,31 +199,6 @@ async def test_explain_is_asked_as_on_the_command_line():
             _, found = await ask(f"{ROOT}explain?{query}")
         told = explain(compile_snapshot(graph).snapshot, graph, request, port, gateways)
         assert found == json.loads(msgspec.json.encode(told))
-
-
-async def test_one_answer_is_made_at_a_time_and_kept(autojump_clock):
-    made, cpu = [], [0.0]
-
-    def make():
-        made.append(trio.current_time())
-        cpu[0] += 0.2
-        return b"answer"
-
-    answers = Answers(lambda: cpu[0])
-    async with trio.open_nursery() as nursery:
-        for _ in range(8):
-            nursery.start_soon(answers.get, "one", make)
-    assert len(made) == 1
-    async with trio.open_nursery() as nursery:
-        for name in ("two", "three"):
-            nursery.start_soon(answers.get, name, make)
-    assert made[2] - made[1] == pytest.approx(0.2 * REST)  # the main loop has the time between
-    await trio.sleep(KEPT)
-    await answers.get("one", make)
-    assert len(made) == 4
-    for number in range(ANSWERS):
-        await answers.get(str(number), make)
-    assert len(answers._kept) == ANSWERS
 
 
 async def test_the_main_loop_may_be_busy():
