@@ -103,7 +103,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None
     binds: tuple[Bind, ...]
     routes: int
-    rate: float | None  # requests or connections a second, also those that no route took
+    rate: float | None  # requests or connections a second, also those that no route took; null: not known
     conditions: tuple[Condition, ...]
 
 
@@ -164,7 +164,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hostnames: tuple[str, ...]
     parents: tuple[Parent, ...]
     rules: tuple[Rule, ...]
-    rate: float | None  # requests or connections a second; null: nothing is known yet
+    rate: float | None  # requests or connections a second; null: not known
     error_ratio: float | None  # 0 to 1; responses with 500 to 599, and failed calls of gRPC; null: no requests
     latency: Latency | None  # null: no requests
     refused: tuple[RefusedReference, ...]
@@ -264,7 +264,7 @@ class ConfigBackendRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigRule(msgspec.Struct, frozen=True, kw_only=True, tag="rule", tag_field="type"):
-    """Values that header filters set are hidden, as are values of matches that may be credentials."""
+    """Values that header filters set are hidden, as are the values of header and query parameter matches."""
 
     id: str
     gateway: str
