@@ -3,29 +3,37 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
 from fastroute.graph.node import Holder, ListenerNode
 from fastroute.resources.meta import Key
-from fastroute.snapshot import Failed
+from fastroute.snapshot import Failed, Mode
 from fastroute.view.answers import Bind, Gateway, Gateways, Listener, RefusedReference
 from fastroute.view.conditions import by_name, conditions_of
 from fastroute.view.paging import Window, cut
 from fastroute.view.referring import MOST_REFUSED, refused_references
 from fastroute.view.state import State
+from fastroute.view.uncounted import Uncounted
 
 MOST = 1_000  # listeners of a Gateway in an answer
-Binds = Mapping[str, list[Bind]]  # by ListenerNode.id
+
+
+class _Seen(NamedTuple):
+    """What the workers say."""
+
+    binds: Mapping[str, list[Bind]]  # by ListenerNode.id
+    uncounted: Uncounted
 
 
 def gateways(state: State, window: Window) -> Gateways:
     holders: defaultdict[Key, list[Holder]] = defaultdict(list)
     for holder in state.graph.holders:
         holders[holder.gateway].append(holder)
-    binds = _binds(state)
+    seen = _Seen(_binds(state), Uncounted(state))
 
     def make(name: str) -> Gateway:
         key = Key(*name.split("/", 1))
-        return _gateway(state, key, holders[key], binds)
+        return _gateway(state, key, holders[key], seen)
 
     found = cut(map(str, state.graph.gateways), window, make, _rows)
     return Gateways(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
@@ -36,7 +44,7 @@ def _rows(gateway: Gateway) -> int:
     return 1 + parts + len(gateway.refused)
 
 
-def _binds(state: State) -> Binds:
+def _binds(state: State) -> Mapping[str, list[Bind]]:
     binds: defaultdict[str, list[Bind]] = defaultdict(list)
     for id_, listener in state.snapshot.listeners.items():
         result = state.outcome.listeners.get(id_)
@@ -45,7 +53,7 @@ def _binds(state: State) -> Binds:
     return binds
 
 
-def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gateway:
+def _gateway(state: State, key: Key, holders: list[Holder], seen: _Seen) -> Gateway:
     node = state.graph.gateways[key]
     status = state.statuses.get(node.id)
     return Gateway(
@@ -53,7 +61,7 @@ def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gat
         class_name=node.source.spec.gateway_class_name,
         addresses=node.addresses,
         conditions=conditions_of(status.status) if status else (),
-        listeners=tuple(islice((one for holder in holders for one in _listeners(state, holder, binds)), MOST)),
+        listeners=tuple(islice((one for holder in holders for one in _listeners(state, holder, seen)), MOST)),
         listeners_total=sum(len(holder.listeners) for holder in holders),
         refused=tuple(islice((one for holder in holders for one in _refused(holder)), MOST_REFUSED)),
     )
@@ -66,7 +74,7 @@ def _refused(holder: Holder) -> Iterator[RefusedReference]:
         yield from refused_references(kind, key, listener.problems)
 
 
-def _listeners(state: State, holder: Holder, binds: Binds) -> Iterator[Listener]:
+def _listeners(state: State, holder: Holder, seen: _Seen) -> Iterator[Listener]:
     status = state.statuses.get(holder.id)
     written = by_name(status.status.get("listeners", ())) if status else {}
     for node in holder.listeners:
@@ -75,15 +83,16 @@ def _listeners(state: State, holder: Holder, binds: Binds) -> Iterator[Listener]
             protocol=node.source.protocol,
             port=node.source.port,
             hostname=node.hostname or None,
-            binds=tuple(binds.get(node.id, ())),
+            binds=tuple(seen.binds.get(node.id, ())),
             routes=len(node.attachments),
-            rate=_rate(state, node),
+            rate=_rate(state, node, seen.uncounted),
             conditions=conditions_of(written.get(node.source.name, {})),
         )
 
 
-def _rate(state: State, node: ListenerNode) -> float | None:
-    traffic = state.traffic
-    if not traffic.seconds:
+def _rate(state: State, node: ListenerNode, uncounted: Uncounted) -> float | None:
+    """Null also if datagrams or one of its rules are not counted."""
+    traffic, label = state.traffic, (str(node.gateway), node.label)
+    if not traffic.seconds or node.mode is Mode.DATAGRAMS or label in uncounted.listeners:
         return None
-    return traffic.listeners.get((str(node.gateway), node.label), 0) / traffic.seconds
+    return traffic.listeners.get(label, 0) / traffic.seconds

@@ -100,6 +100,36 @@ def test_a_route_has_the_shares_that_are_wanted_and_seen() -> None:
     assert gateway.listeners[0].rate == 12.0
 
 
+def test_what_is_not_counted_has_no_rate() -> None:
+    state = seen(world(*WORLD, TO_APPLES))
+    rule, *_ = state.snapshot.rules.values()
+    listener = (rule.gateway, rule.listener_name, "", "", "", "")
+    series = {(*listener[:2], rule.route, rule.route_kind, rule.name, one.label) for one in rule.backends}
+    series |= {listener, (*listener[:2], rule.route, rule.route_kind, rule.name, "")}
+    for missing in (None, *series):
+        state = state._replace(traffic=Traffic(5.0, (), {}, {}, {}, frozenset(series - {missing})))
+        rates = routes(state, ALL).items[0].rate, gateways(state, ALL).items[0].listeners[0].rate
+        assert rates == (None if missing not in (None, listener) else 0.0, None if missing else 0.0)
+
+
+def test_connections_are_counted_and_datagrams_are_not() -> None:
+    """Also without any."""
+    expected = {"TCP": 0.0, "UDP": None}
+    for protocol, rate in expected.items():
+        gateway = GATEWAY.replace("HTTP", protocol).replace(
+            "{namespaces", f"{{kinds: [{{kind: {protocol}Route}}], namespaces"
+        )
+        own = f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: {protocol}Route
+metadata: {{name: raw, namespace: infra}}
+spec: {{parentRefs: [{{name: web}}], rules: [{{backendRefs: [{{name: x, port: 80}}]}}]}}
+"""
+        state = seen(world(gateway, own, service("infra/x", 1)), traffic=Traffic(5.0, (), {}, {}, {}))
+        assert [one.rate for one in routes(state, ALL).items] == [rate]
+        assert gateways(state, ALL).items[0].listeners[0].rate == rate
+
+
 def test_references_to_one_backend_are_one_share() -> None:
     refs = ("{name: x, port: 80, weight: 3}", "{name: x, port: 80, weight: 1}", "{name: z, port: 80, weight: 4}")
     rules = f"\n  - name: only\n    backendRefs: [{', '.join(refs)}]\n"
