@@ -5,6 +5,7 @@ counters and the states of processes, which any thread may read. But the thread 
 a time (answers.py), and the main loop always has most of the time.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from fastroute import notation
 from fastroute.admin.answers import Answers
 from fastroute.admin.host import may_name
+from fastroute.admin.loop import came_through
 from fastroute.admin.probe import MOST_ADMIN, Site
 from fastroute.errors import SettingError
 from fastroute.explain.question import parse_question
@@ -28,10 +30,12 @@ from fastroute.view.openapi import DOCUMENT, EXPLAIN, RESOURCES, ROOT, Resource,
 from fastroute.view.paging import MOST, USUAL, Window
 from fastroute.view.state import State
 
+_log = logging.getLogger(__name__)
 FIELDS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'",
+    "cross-origin-resource-policy": "same-origin",
 }
 
 See = Callable[[], State | None]  # None: nothing is served yet. Any thread may call it
@@ -41,25 +45,26 @@ See = Callable[[], State | None]  # None: nothing is served yet. Any thread may 
 class Access:
     """Which requests are answered."""
 
-    names: Container[str] = ()  # of --admin-host, in lower case
+    names: Container[str] = ()  # of --admin-host, as notation.host returns them
     installation: str = ""  # a request with it in Fastroute-Loop came through this gateway
 
 
-EVERYBODY = Access()
+LOCAL = Access()
 
 
-def admin_app(see: See, access: Access = EVERYBODY) -> Site:
+def admin_app(see: See, access: Access = LOCAL) -> Site:
     kept, document = Answers(), msgspec.json.encode(openapi())
 
     async def describe(request: Request) -> Response:
         return _json(document)
 
     async def tell(request: Request) -> Response:
-        return _json(await kept.get(None, lambda: msgspec.json.encode(_explained(_state(see), request))))
+        return _json(await kept.get(None, lambda: _encoded(lambda: _explained(_state(see), request))))
 
     routes = [Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
     routes += [Route(ROOT + one.name, _route(one, see, kept)) for one in RESOURCES]
     application = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    application.router.redirect_slashes = False  # a redirect would name the Host of the client
     return Site(_Guard(application, access), {}, MOST_ADMIN)
 
 
@@ -67,14 +72,23 @@ def _route(resource: Resource, see: See, kept: Answers) -> Callable[[Request], A
     async def answer(request: Request) -> Response:
         window = _window(request.query_params) if resource.paged else Window()
         asked = f"{resource.name} {window.limit} {window.after}"
-        return _json(await kept.get(asked, lambda: msgspec.json.encode(resource.view(_state(see), window))))
+        return _json(await kept.get(asked, lambda: _encoded(lambda: resource.view(_state(see), window))))
 
     return answer
 
 
+def _encoded(make: Callable[[], Any]) -> bytes:
+    try:
+        return msgspec.json.encode(make())
+    except HTTPException:
+        raise
+    except Exception as error:
+        _log.exception("the admin API could not make an answer")
+        raise HTTPException(500, "the answer could not be made; the log of the gateway says why") from error
+
+
 class _Guard:
-    """Refuses requests that name another host, and those that this gateway forwarded: an EndpointSlice may name the
-    address of another replica."""
+    """Refuses requests that name another host, and those that this gateway forwarded."""
 
     def __init__(self, application: Any, access: Access) -> None:
         self._application, self._access = application, access
@@ -91,8 +105,7 @@ class _Guard:
         if not may_name(request.headers.getlist("host"), arrived_at, self._access.names):
             text = "this address does not answer for that Host: use its address or localhost, or add --admin-host NAME"
             return _error(421, text)
-        marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
-        if self._access.installation and self._access.installation in marks:
+        if came_through(request, self._access.installation):
             return _error(403, "the admin API is not available through this gateway")
         return None
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from fastroute.explain.shown import retry_shown, session_shown
+from fastroute.graph.conditions import written
 from fastroute.snapshot import Backend, Listener, Match, Rule, Snapshot, WeightedBackend
 from fastroute.view.answers import Config, ConfigBackend, ConfigBackendRef, ConfigListener, ConfigMatch, ConfigRule
-from fastroute.view.endpoints import MOST, written
+from fastroute.view.endpoints import MOST
 from fastroute.view.hidden import hidden_filters, hidden_tests
 from fastroute.view.paging import Window, cut
 from fastroute.view.state import State

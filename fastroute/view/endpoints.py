@@ -6,9 +6,9 @@ from heapq import nsmallest
 from itertools import product
 
 from fastroute.graph.backend_id import find_port, parts_of
+from fastroute.graph.conditions import written
 from fastroute.graph.endpoint import offers_of
 from fastroute.graph.node import BackendNode, Graph
-from fastroute.place import Place, Transport
 from fastroute.snapshot import Endpoint, backend_label
 from fastroute.view.answers import Backend, Backends, EndpointState
 from fastroute.view.paging import Window, cut
@@ -64,7 +64,3 @@ def _backend(offered: Offered, node: BackendNode) -> Backend:
         endpoints_total=len(known),
         messages=tuple(concern.message for concern in node.concerns),
     )
-
-
-def written(endpoint: Endpoint) -> str:
-    return str(Place(Transport.TCP, endpoint.address, endpoint.port))

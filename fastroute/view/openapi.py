@@ -44,8 +44,11 @@ BY_NAME: Mapping[str, Resource] = {one.name: one for one in RESOURCES}
 ERRORS = {
     "400": "A parameter is wrong",
     "403": "The request came through the gateway",
+    "404": "There is no such resource",
+    "405": "Only GET and HEAD are answered",
     "421": "The Host is not one of this address",
-    "503": "Nothing is served yet",
+    "500": "The answer could not be made; the log says why",
+    "503": "Nothing is served yet, or too many questions wait",
 }
 LIMIT = f"Maximum number of items (default {USUAL}). A page of long items has fewer; `next` leads to the others"
 PAGED = (
