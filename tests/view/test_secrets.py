@@ -82,19 +82,54 @@ data: {tls.crt: cGxhbnRlZC0xMA==, tls.key: cGxhbnRlZC0xMA==}
 """  # planted-10
 
 
+POLICY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: secured, namespace: apples}
+spec:
+  targetRefs: [{group: '', kind: Service, name: apple-echo}]
+  validation: {hostname: a.example, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}
+"""
+CLIENTS = "  tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}\n"
+
+
+def ca_of(namespace: str) -> str:
+    lines = "".join(f"    {line}\n" for line in authority().pem.splitlines())
+    return f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: ca, namespace: {namespace}}}
+data:
+  ca.crt: |
+{lines}"""
+
+
 def planted_world():
     made = certificate("a.example")
     chain, key = b64encode(made.chain).decode(), b64encode(made.key).decode()
     secret = TOKEN.replace("name: token", "name: edge").replace("tls.crt: cGxhbnRlZC0xMA==", f"tls.crt: {chain}")
     secret = secret.replace("tls.key: cGxhbnRlZC0xMA==", f"tls.key: {key}")
     refers = HTTPS.replace("name: tls", "name: other").replace("8443", "8444").replace("{name: edge}", "{name: token}")
-    texts = (GATEWAY, HTTPS, refers, secret, TOKEN, service("apples/apple-echo", 1), grant("apples", "infra"))
+    https = HTTPS.replace("  listeners:", f"{CLIENTS}  listeners:")
+    texts = (
+        GATEWAY,
+        https,
+        refers,
+        POLICY,
+        ca_of("apples"),
+        ca_of("infra"),
+        secret,
+        TOKEN,
+        service("apples/apple-echo", 1),
+        grant("apples", "infra"),
+    )
     routes = route("infra/a", RULES), route("infra/b", RULES, parent="{name: tls}"), route("infra/c", REFUSED), CALLS
     return world(*texts, *routes), made
 
 
 def secrets_in(text: str, key: bytes) -> list[str]:
-    lines = [line for line in key.decode().splitlines() if "---" not in line]
+    """Line by line: JSON escapes the ends of lines."""
+    lines = [line for pem in (key.decode(), authority().pem) for line in pem.splitlines() if "---" not in line]
     return [one for one in (*PLANTED, *lines, "PRIVATE KEY", b64encode(key).decode()) if one in text]
 
 
@@ -107,7 +142,8 @@ def test_no_resource_contains_a_secret(resource) -> None:
     session_keys = {rule.session.key for rule in state.snapshot.rules.values() if rule.session}
     assert session_keys
     assert not any(b64encode(one).decode() in text or one.hex() in text for one in session_keys)
-    assert authority().pem not in text
+    assert [one.tls.clients for one in state.snapshot.listeners.values() if one.tls and one.tls.clients]
+    assert [one.tls for one in state.snapshot.backends.values() if one.tls]
 
 
 @pytest.mark.parametrize("path", ["/a", "/a?access_token=x", "/b", "/c", "/none"], ids=lambda path: path.strip("/"))
