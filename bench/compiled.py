@@ -1,6 +1,7 @@
 """Compiles the C programs of this folder into .cache/bench, again only if their sources changed."""
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,6 +24,9 @@ def compiled(name: str) -> str:
     changed = max(path.stat().st_mtime for path in (source, *HERE.glob("*.h")))
     if not program.exists() or program.stat().st_mtime < changed:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        words = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(source)]
-        subprocess.run([*words, *LIBRARIES[name]], check=True)
+        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:  # others may compile or run it at the same time
+            made = Path(folder) / name
+            words = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(made), str(source)]
+            subprocess.run([*words, *LIBRARIES[name]], check=True)
+            made.replace(program)
     return str(program)

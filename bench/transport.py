@@ -11,6 +11,7 @@ a time; a datagram and its answer count as two.
 
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -137,14 +138,26 @@ def write_world(folder: Path, backend: int) -> None:
     (folder / "world.yaml").write_text(WORLD.format(backend=backend, host=HOST))
 
 
+def secure_port(setup: Setup) -> int:
+    """Where the proxy passes TLS on. RuntimeError: it is not free."""
+    port = setup.port + TLS
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RuntimeError(f"port {port} is in use: try again") from error
+    return port
+
+
 def _written(name: str, text: str, setup: Setup) -> str:
     path = setup.folder / name
-    words = {"port": setup.port, "secure": setup.port + TLS, "backend": setup.backend}
+    words = {"port": setup.port, "secure": secure_port(setup), "backend": setup.backend}
     path.write_text(text.format(**words, folder=setup.folder, module=STREAM, host=HOST))
     return str(path)
 
 
 def _options(setup: Setup) -> list[str]:
+    secure_port(setup)
     write_world(setup.folder / "manifests", setup.backend)
     return fastroute_options(setup.folder / "manifests", setup.port - 80)
 
@@ -201,6 +214,8 @@ def _drink(proxy: Running, seconds: int) -> Spell:
     before = proxy.cpu()
     words = ("drink", str(proxy.port), str(DRINKERS), str(seconds))
     found = msgspec.json.decode(_run(compiled("tunnels"), *words), type=Passed)
+    if not found.bytes:
+        raise RuntimeError(f"{proxy.name} passed no bytes on in {seconds} s, with {found.failures} failures")
     return Spell((proxy.cpu() - before) / found.bytes * 2**30, found.bytes / 2**20 / seconds, found.failures)
 
 

@@ -91,6 +91,7 @@ static void serve(void) {
             if (fd != listening) {
                 serve_one(fd);
             } else if ((fd = accept(listening, NULL, NULL)) >= 0) {
+                if (fd >= MOST) die("accept");
                 state[fd] = 0;
                 watch(EPOLL_CTL_ADD, fd, EPOLLIN);
             }

@@ -8,8 +8,8 @@ Each worker has the same limit. A client connection may need a second descriptor
 use all of them, no request would reach a backend.
 
 A flow of datagrams has a local port. The kernel looks for a free one from a random port on. The fewer are free, the
-longer this takes: 2 µs if an eighth is free, up to 300 µs if a hundredth is, and 90 ms if none is. So flows never use
-the last eighth.
+longer this takes: 2 µs if an eighth is free, up to 300 µs if a hundredth is, and 90 ms if none is. So there are never
+more flows than seven eighths of the ports.
 """
 
 import errno

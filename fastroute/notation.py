@@ -119,12 +119,39 @@ def object_name(text: str) -> str:
     return text
 
 
-def host_name(text: str) -> str:
-    """A DNS name without a port, in lower case."""
-    name = text.lower()
-    if not _HOST_NAME.fullmatch(name):
-        raise SettingError(f"{text!r} is not a host name: write it as fastroute.example.com, without a port")
+def host(text: str) -> str:
+    """A DNS name or an IP address without a port, as `plain_host` writes it.
+
+    >>> host("Ops.example"), host("[FD00::0:1]")
+    ('ops.example', 'fd00::1')
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    name = plain_host(bare)
+    if not _HOST_NAME.fullmatch(name) and _address(bare) is None:
+        raise SettingError(
+            f"{text!r} is not a host: write fastroute.example.com or 10.0.0.1 or fd00::1, without a port"
+        )
     return name
+
+
+def plain_host(text: str) -> str:
+    """One form of a name or an IP address: in lower case, an IPv4 address without its IPv6 form.
+
+    >>> plain_host("FD00::0:1"), plain_host("::ffff:10.0.0.1"), plain_host("A.example")
+    ('fd00::1', '10.0.0.1', 'a.example')
+    """
+    address = _address(text)
+    if address is None:
+        return text.lower()
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def header(text: str) -> tuple[str, str]:

@@ -272,8 +272,8 @@ SERVE = (
     *WORLD,
     several(
         "--admin-host",
-        "Name by which clients may ask the admin API, besides its address and localhost.",
-        notation.host_name,
+        "Name or IP address by which clients may ask the admin API, besides its address and localhost.",
+        notation.host,
         "NAME",
     ),
     number("--workers", "Number of worker processes.", _SERVE.workers, shown="CPUs this process may use"),

@@ -3,19 +3,27 @@
 import re
 
 HIDDEN = "***"
-_CREDENTIAL = re.compile(
-    r"auth|cookie|token|secret|passw|credential|session|signature|bearer|jwt|(?:^|[-_])(?:api)?[-_]?key(?:$|[-_])",
+_PARTS = re.compile(  # anywhere in a name
+    r"auth|cookie|token|secret|passw|passphrase|credential|sess(?:ion|id)|signature|bearer|jwt|hmac|csrf|xsrf|assertion",
     re.IGNORECASE,
 )
+_WORDS = re.compile(  # a word of a name, or several that are written as one
+    r"(?:api|access|account|app|client|encryption|master|private|secret|service|shared|signing|subscription)?keys?"
+    r"|pass|passcode|pin|pw|pwd|sid|sig|ticket|t?otp",
+    re.IGNORECASE,
+)
+_BETWEEN = re.compile(r"[^A-Za-z]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # words
+_WHOLE = frozenset({"code"})  # of OAuth; `country-code` is none
 
 
 def is_credential(name: str) -> bool:
     """Whether the name of a field or parameter suggests that its value is secret.
 
-    >>> [name for name in ("Authorization", "X-Api-Key", "apikey", "x-monkey", "Accept") if is_credential(name)]
-    ['Authorization', 'X-Api-Key', 'apikey']
+    >>> [name for name in ("Authorization", "X-Api-Key", "apikey2", "x-monkey", "Accept") if is_credential(name)]
+    ['Authorization', 'X-Api-Key', 'apikey2']
     """
-    return _CREDENTIAL.search(name) is not None
+    words = (_WORDS.fullmatch(word) for word in _BETWEEN.split(name))
+    return _PARTS.search(name) is not None or name.lower() in _WHOLE or any(words)
 
 
 def shown_value(name: str, value: str) -> str:

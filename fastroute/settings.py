@@ -101,7 +101,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     health_required: bool = False  # whether serve ends if `health` is in use
     admin: tuple[str, int] | None = ("127.0.0.1", 9901)  # JSON about what is served; None: disabled
     admin_required: bool = False  # whether serve ends if `admin` is in use
-    admin_hosts: frozenset[str] = frozenset()  # further names by which `admin` is asked, in lower case
+    admin_hosts: frozenset[str] = frozenset()  # further names by which `admin` is asked
     metrics_series: int = 2_000  # per family; further series are counted in `other`
     access_log: str | None = None  # a path, "-" for stdout, None: off
     drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`

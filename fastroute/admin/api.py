@@ -1,18 +1,16 @@
 """The admin API: JSON about what the gateway serves, for operators (view/). Only GET and HEAD.
 
-It runs in a thread of its own and reads only frozen values, so that neither the main loop nor a worker waits for it.
-But that thread needs the GIL. So one answer is made at a time, lists are kept for KEPT seconds, and after an answer the
-thread rests for REST times as long as the answer took: the main loop always has most of the time.
+It runs in a thread of its own, so that neither the main loop nor a worker waits for it. What it reads is frozen, except
+counters and the states of processes, which any thread may read. But the thread needs the GIL. So one answer is made at
+a time (answers.py), and the main loop always has most of the time.
 """
 
-import time
-from collections import OrderedDict
+import logging
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fastroute import notation
+from fastroute.admin.answers import Answers
 from fastroute.admin.host import may_name
+from fastroute.admin.loop import came_through
 from fastroute.admin.probe import MOST_ADMIN, Site
 from fastroute.errors import SettingError
 from fastroute.explain.question import parse_question
@@ -30,13 +30,12 @@ from fastroute.view.openapi import DOCUMENT, EXPLAIN, RESOURCES, ROOT, Resource,
 from fastroute.view.paging import MOST, USUAL, Window
 from fastroute.view.state import State
 
-KEPT = 1.0  # seconds
-REST = 3.0
-ANSWERS = 16  # that are kept at once
+_log = logging.getLogger(__name__)
 FIELDS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'",
+    "cross-origin-resource-policy": "same-origin",
 }
 
 See = Callable[[], State | None]  # None: nothing is served yet. Any thread may call it
@@ -46,53 +45,26 @@ See = Callable[[], State | None]  # None: nothing is served yet. Any thread may 
 class Access:
     """Which requests are answered."""
 
-    names: Container[str] = ()  # of --admin-host, in lower case
+    names: Container[str] = ()  # of --admin-host, as notation.host returns them
     installation: str = ""  # a request with it in Fastroute-Loop came through this gateway
 
 
-EVERYBODY = Access()
+LOCAL = Access()
 
 
-class Answers:
-    """Makes one answer at a time, and keeps the last ones."""
-
-    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
-        self._clock = clock
-        self._making = trio.Lock()
-        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, by what was asked
-
-    async def get(self, asked: str | None, make: Callable[[], bytes]) -> bytes:
-        """The answer of `make`, which may raise HTTPException. `asked` None: it is not kept."""
-        async with self._making:
-            until, answer = self._kept.get(asked or "", (0.0, b""))
-            if trio.current_time() < until:
-                return answer
-            began = self._clock()
-            try:
-                answer = make()
-            finally:
-                await trio.sleep((self._clock() - began) * REST)
-            if asked is None:
-                return answer
-            self._kept[asked] = (trio.current_time() + KEPT, answer)
-            self._kept.move_to_end(asked)
-            while len(self._kept) > ANSWERS:
-                self._kept.popitem(last=False)
-            return answer
-
-
-def admin_app(see: See, access: Access = EVERYBODY) -> Site:
+def admin_app(see: See, access: Access = LOCAL) -> Site:
     kept, document = Answers(), msgspec.json.encode(openapi())
 
     async def describe(request: Request) -> Response:
         return _json(document)
 
     async def tell(request: Request) -> Response:
-        return _json(await kept.get(None, lambda: msgspec.json.encode(_explained(_state(see), request))))
+        return _json(await kept.get(None, lambda: _encoded(lambda: _explained(_state(see), request))))
 
     routes = [Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
     routes += [Route(ROOT + one.name, _route(one, see, kept)) for one in RESOURCES]
     application = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    application.router.redirect_slashes = False  # a redirect would name the Host of the client
     return Site(_Guard(application, access), {}, MOST_ADMIN)
 
 
@@ -100,14 +72,23 @@ def _route(resource: Resource, see: See, kept: Answers) -> Callable[[Request], A
     async def answer(request: Request) -> Response:
         window = _window(request.query_params) if resource.paged else Window()
         asked = f"{resource.name} {window.limit} {window.after}"
-        return _json(await kept.get(asked, lambda: msgspec.json.encode(resource.view(_state(see), window))))
+        return _json(await kept.get(asked, lambda: _encoded(lambda: resource.view(_state(see), window))))
 
     return answer
 
 
+def _encoded(make: Callable[[], Any]) -> bytes:
+    try:
+        return msgspec.json.encode(make())
+    except HTTPException:
+        raise
+    except Exception as error:
+        _log.exception("the admin API could not make an answer")
+        raise HTTPException(500, "the answer could not be made; the log of the gateway says why") from error
+
+
 class _Guard:
-    """Refuses requests that name another host, and those that this gateway forwarded: an EndpointSlice may name the
-    address of another replica."""
+    """Refuses requests that name another host, and those that this gateway forwarded."""
 
     def __init__(self, application: Any, access: Access) -> None:
         self._application, self._access = application, access
@@ -124,8 +105,7 @@ class _Guard:
         if not may_name(request.headers.getlist("host"), arrived_at, self._access.names):
             text = "this address does not answer for that Host: use its address or localhost, or add --admin-host NAME"
             return _error(421, text)
-        marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
-        if self._access.installation and self._access.installation in marks:
+        if came_through(request, self._access.installation):
             return _error(403, "the admin API is not available through this gateway")
         return None
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from fastroute.admin.loop import came_through
 from fastroute.admin.probe import MOST_HEALTH, MOST_METRICS, Probes, Site
 from fastroute.admin.pulse import SILENT, Pulse
 
@@ -61,13 +62,11 @@ def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Site:
 
 
 def metrics_app(registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], bool], installation: str = "") -> Site:
-    """The same, and /metrics, but not for requests that this installation forwarded: an EndpointSlice may name the
-    address of another replica, or another address of this one, and clients must not read the metrics through it."""
+    """The same, and /metrics, but not for requests that this installation forwarded."""
     page = Page(registry)
 
     async def metrics(request: Request) -> Response:
-        marks = [item.strip() for line in request.headers.getlist("fastroute-loop") for item in line.split(",")]
-        if installation and installation in marks:
+        if came_through(request, installation):
             return PlainTextResponse("metrics are not available through this gateway\n", status_code=403)
         return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
 

@@ -7,14 +7,15 @@ request names the host of the page. So only these names are answered: the addres
 
 import re
 from collections.abc import Container, Iterable
-from ipaddress import IPv6Address, ip_address
+
+from fastroute.notation import plain_host
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::[0-9]*)?")
 LOCAL = "localhost"
 
 
 def may_name(hosts: Iterable[str], arrived_at: str, names: Container[str]) -> bool:
-    """`hosts`: the values of Host; `arrived_at`: the local address of the connection; `names`: in lower case.
+    """`hosts`: the values of Host; `arrived_at`: the local address of the connection; `names`: of --admin-host.
 
     >>> may_name(["localhost:8080"], "127.0.0.1", ()), may_name(["evil.example"], "127.0.0.1", ())
     (True, False)
@@ -25,18 +26,5 @@ def may_name(hosts: Iterable[str], arrived_at: str, names: Container[str]) -> bo
     found = _HOST.fullmatch(values[0]) if len(values) == 1 else None
     if found is None:
         return False
-    name = found[1].strip("[]").lower()
-    return name == LOCAL or name in names or _same_address(name, arrived_at)
-
-
-def _same_address(name: str, address: str) -> bool:
-    try:
-        return _plain(name) == _plain(address)
-    except ValueError:
-        return False
-
-
-def _plain(text: str) -> object:
-    address = ip_address(text)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    name = plain_host(found[1].strip("[]"))
+    return name == LOCAL or name in names or name == plain_host(arrived_at)

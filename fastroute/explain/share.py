@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
 from fastroute.explain.request import Request
-from fastroute.explain.shown import Effect, endpoint_shown, filters_shown
+from fastroute.explain.shown import Effect, filters_shown
 from fastroute.graph.backend_id import certificate_of
+from fastroute.graph.conditions import written
 from fastroute.graph.node import BackendRefNode, Graph
 from fastroute.resources.meta import Key
 from fastroute.snapshot import Endpoint, Rule, Snapshot, WeightedBackend
@@ -72,7 +73,7 @@ def l4_shares_of(snapshot: Snapshot, graph: Graph, rule: Rule) -> tuple[Share, .
             share = replace(share, endpoints=(), reason="no_endpoint")
         else:
             tls = _encryption(snapshot, graph, backend, node)
-            share = replace(share, endpoints=tuple(map(endpoint_shown, endpoints)), tls=tls)
+            share = replace(share, endpoints=tuple(map(written, endpoints)), tls=tls)
         shares.append(share)
     return tuple(shares)
 
@@ -116,7 +117,7 @@ def _forwarded(share: Share, endpoints: tuple[Endpoint, ...], filtered: Request 
         return replace(share, status=filtered.status, reason="preflight", tls=None)
     if not endpoints:
         return replace(share, endpoints=(), status=503, reason="no_endpoint", tls=None)
-    return replace(share, endpoints=tuple(map(endpoint_shown, endpoints)))
+    return replace(share, endpoints=tuple(map(written, endpoints)))
 
 
 def _refused(share: Share, backend: WeightedBackend, node: BackendRefNode) -> Share:

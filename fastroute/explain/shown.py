@@ -13,7 +13,6 @@ from fastroute.explain.request import Request
 from fastroute.secrecy import shown_value
 from fastroute.snapshot import (
     Cors,
-    Endpoint,
     Filter,
     HeaderModifier,
     Mirror,
@@ -23,11 +22,6 @@ from fastroute.snapshot import (
     ValueMatch,
     backend_label,
 )
-
-
-def endpoint_shown(endpoint: Endpoint) -> str:
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{address}:{endpoint.port}"
 
 
 def match_shown(found: Found) -> dict[str, Any]:

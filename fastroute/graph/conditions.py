@@ -138,10 +138,10 @@ def too_many_endpoints(service: Key, port: int, cut: Cut) -> Concern:
     if cut.further:
         limit = f"{cut.limit}, which is the limit of a {'Service' if cut.is_of_service else 'namespace'}"
         message = (
-            f"{which} of port {port} of Service {service} are used in at least one of the ways in which routes of this "
-            "namespace need them: an endpoint counts once more for each further client certificate of the Gateways "
-            "that they attach to, and once more if its port has a BackendTLSPolicy and a listener of mode Passthrough "
-            f"leads to it, too; the sum is more than {limit}. Attach the routes to fewer Gateways with different "
+            f"{which} of port {port} of Service {service} are used for some routes of this namespace, because the "
+            f"number of endpoints that it needs is more than {limit}. An endpoint counts once more for each further "
+            "client certificate of the Gateways of its routes, and once more if its port has a BackendTLSPolicy and a "
+            "listener of mode Passthrough leads to it, too. Attach the routes to fewer Gateways with different "
             "certificates in spec.tls.backend.clientCertificateRef, or to listeners of one TLS mode."
         )
         return Concern(TOO_MANY_ENDPOINTS, message)

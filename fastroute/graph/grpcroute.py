@@ -12,10 +12,10 @@ from fastroute.graph.backend_ref import Referrer
 from fastroute.graph.dependency import Reader
 from fastroute.graph.edition import Edition
 from fastroute.graph.filter_reference import references_of
-from fastroute.graph.httproute import build_rules, pattern_problems
+from fastroute.graph.httproute import PatternAt, build_rules, pattern_problems
 from fastroute.graph.node import Problem, RouteNode
 from fastroute.graph.protocol import Protocol
-from fastroute.graph.regex import judge_pattern
+from fastroute.graph.regex import judge_pattern, refusal_text
 from fastroute.graph.route_stage import Features, RouteStage, unserved_spec
 from fastroute.resources.grpcroute import GRPC_ROUTE, GRPCMethodMatch, GRPCRoute, call_rules, whole
 from fastroute.resources.web_origins import ANNOTATION, MOST_ORIGINS, MOST_TEXT, is_origin, web_origins
@@ -61,7 +61,7 @@ def _origin_problems(source: GRPCRoute) -> Iterator[Problem]:
 
 
 def _match_problems(source: GRPCRoute) -> Iterator[Problem]:
-    patterns: list[tuple[str, str]] = []
+    patterns: list[PatternAt] = []
     for index, (rule, translated) in enumerate(zip(source.spec.rules, call_rules(source), strict=True)):
         for number, match in enumerate(rule.matches):
             field = f"spec.rules[{index}].matches[{number}]"
@@ -69,10 +69,10 @@ def _match_problems(source: GRPCRoute) -> Iterator[Problem]:
                 problems = list(_part_problems(match.method, f"{field}.method"))
                 yield from problems
                 if not problems:
-                    patterns.append((f"{field}.method", translated.matches[number].path.value))
+                    patterns.append(PatternAt(f"{field}.method", translated.matches[number].path.value))
             for i, header in enumerate(match.headers):
                 if header.type == "RegularExpression":
-                    patterns.append((f"{field}.headers[{i}].value", header.value))
+                    patterns.append(PatternAt(f"{field}.headers[{i}].value", header.value, header.name))
     yield from pattern_problems(patterns)
 
 
@@ -82,7 +82,7 @@ def _part_problems(method: GRPCMethodMatch, field: str) -> Iterator[Problem]:
         if not pattern:
             continue
         if error := judge_pattern(whole(pattern)).error:
-            yield conditions.unsupported_value(f"pattern {pattern} {error}.", f"{field}.{name}")
+            yield conditions.unsupported_value(refusal_text(pattern, error), f"{field}.{name}")
         elif ANCHOR.search(LITERAL.sub("", whole(pattern))):
             yield conditions.unsupported_value(
                 f"pattern {pattern} has ^ or $ inside.",

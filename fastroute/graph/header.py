@@ -113,9 +113,10 @@ def _host(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:
     changed = [*(header.name for header in modifier.add), *modifier.remove]
     if any(name.lower() == "host" for name in changed):
         yield conditions.unsupported_value("Host cannot be added to or removed.", field, "Use set, or a URLRewrite.")
-    for header in modifier.set:
+    way_out = "Set one, or use a URLRewrite."
+    for header in modifier.set:  # values are in no message: they may be credentials, whatever the name
         if header.name.lower() == "host" and not AUTHORITY.fullmatch(header.value):
-            yield conditions.unsupported_value(f"{header.value} is not a host.", field, "Set one, or use a URLRewrite.")
+            yield conditions.unsupported_value(f"the value of {header.name} is not a host.", field, way_out)
 
 
 def _stated(modifier: HTTPHeaderFilter, field: str) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ safe, than its owner expects. The checks below report what is not served yet.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +18,7 @@ from fastroute.graph.header import header_problems
 from fastroute.graph.node import Problem, RouteNode, RuleNode
 from fastroute.graph.path import matched_path, path_error, replacement_problems
 from fastroute.graph.protocol import Protocol
-from fastroute.graph.regex import judge_pattern
+from fastroute.graph.regex import judge_pattern, refusal_text
 from fastroute.graph.route_stage import Features, RouteStage, unserved_spec
 from fastroute.graph.session import session_problems
 from fastroute.resources.http_rule import HTTPBackendRef, HTTPFilter, HTTPMatch, HTTPRule
@@ -124,7 +125,7 @@ def _replaces_prefix(filter_: HTTPFilter) -> bool:
 
 
 def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
-    patterns: list[tuple[str, str]] = []
+    patterns: list[PatternAt] = []
     for index, rule in enumerate(source.spec.rules):
         for number, match in enumerate(rule.matches):
             field = f"spec.rules[{index}].matches[{number}]"
@@ -133,17 +134,25 @@ def _match_problems(source: HTTPRoute) -> Iterator[Problem]:
     yield from pattern_problems(patterns)
 
 
-def pattern_problems(patterns: Sequence[tuple[str, str]]) -> Iterator[Problem]:
-    """`patterns`: the field and the text of all regular expressions of a route."""
+class PatternAt(NamedTuple):
+    """A regular expression of a route."""
+
+    field: str
+    pattern: str
+    name: str = ""  # of the header field or query parameter
+
+
+def pattern_problems(patterns: Sequence[PatternAt]) -> Iterator[Problem]:
+    """`patterns`: all of a route."""
     if len(patterns) > MOST_EXPRESSIONS:
         what = f"the route has {len(patterns)} regular expressions, and {MOST_EXPRESSIONS} are allowed."
         yield conditions.unsupported_value(what, "spec.rules", "Use exact values, or several routes.")
         return
     states = steps = 0
-    for field, pattern in patterns:
+    for field, pattern, name in patterns:
         judgement = judge_pattern(pattern)
         if judgement.error:
-            yield conditions.unsupported_value(f"pattern {pattern} {judgement.error}.", field)
+            yield conditions.unsupported_value(refusal_text(pattern, judgement.error, name), field)
         states, steps = states + judgement.states, steps + judgement.steps
         if expensive := _too_expensive(states, steps):
             yield conditions.unsupported_value(expensive, "spec.rules", "Use simpler expressions, or several routes.")
@@ -169,12 +178,13 @@ def _path_problems(match: HTTPMatch, field: str) -> Iterator[Problem]:
         yield conditions.unsupported_value(what, field, "Use a shorter prefix, or an Exact path.")
 
 
-def _patterns(match: HTTPMatch, field: str) -> Iterator[tuple[str, str]]:
-    """The field and the text of each regular expression."""
-    tests = [(f"{field}.path", match.path.type, match.path.value)]
-    tests += [(f"{field}.headers[{i}]", header.type, header.value) for i, header in enumerate(match.headers)]
-    tests += [(f"{field}.queryParams[{i}]", param.type, param.value) for i, param in enumerate(match.query_params)]
-    return ((f"{where}.value", pattern) for where, type_, pattern in tests if type_ == "RegularExpression")
+def _patterns(match: HTTPMatch, field: str) -> Iterator[PatternAt]:
+    if match.path.type == "RegularExpression":
+        yield PatternAt(f"{field}.path.value", match.path.value)
+    for part, tests in (("headers", match.headers), ("queryParams", match.query_params)):
+        for number, test in enumerate(tests):
+            if test.type == "RegularExpression":
+                yield PatternAt(f"{field}.{part}[{number}].value", test.value, test.name)
 
 
 # --- The row

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from fastroute.ext.routing.regex import Regex
 from fastroute.graph.automaton import MOST_STATES, Size, automaton_size
 from fastroute.graph.pattern import MOST_STEPS, Steps, UnclearError, read_pattern
+from fastroute.secrecy import HIDDEN, is_credential
 
 MOST_LENGTH = 1_024  # characters; those of a path, by the CRD
 _COMPILE, _INSTRUCTION = 500, 4  # steps of RE2 for each pattern, and for each instruction of its program
@@ -48,6 +49,18 @@ def judge_pattern(pattern: str) -> Judgement:
         return _refused("could make matching slow: its cost is not known")
     beginning = compiled.beginning.decode("latin-1")
     return Judgement(None, size.states, steps.taken, size, compiled.instructions, beginning)
+
+
+def refusal_text(pattern: str, error: str, name: str = "") -> str:
+    """`name`: of the header field or query parameter. If it suggests a credential, the pattern is not shown, nor is the
+    detail of `error`, which may be a part of it.
+
+    >>> refusal_text("a(", "is refused by RE2: missing )"), refusal_text("a(", "is refused by RE2: missing )", "token")
+    ('pattern a( is refused by RE2: missing ).', 'pattern *** is refused by RE2.')
+    """
+    if is_credential(name):
+        pattern, error = HIDDEN, error.partition(":")[0]
+    return f"pattern {pattern} {error}."
 
 
 def _refused(why: str) -> Judgement:

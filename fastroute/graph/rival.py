@@ -15,7 +15,8 @@ from fastroute.graph.node import Attachment, RouteId
 Attachments = Mapping[RouteId, Attachment]
 Rivals = Mapping[str, tuple[RouteId, ...]]  # by server name, in order of precedence; at least one
 NO_RIVALS: Rivals = Revision()
-FEW = 8  # changes: a search for the place of each costs less than to sort this many times as many rivals
+# A change is placed by search if there are fewer changes than an eighth of the rivals; otherwise all are sorted.
+FEW = 8
 
 
 def rivals_of(attachments: Attachments, before: Attachments | None = None, last: Rivals = NO_RIVALS) -> Rivals:

@@ -25,7 +25,7 @@ class Journal:
         self._serving.show(resources, graph, snapshot.listeners, outcome)
 
     async def run(self) -> None:
-        """Logs what does not happen in a pass, until cancelled."""
+        """Logs what is due between passes, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._expiry.run)
             nursery.start_soon(self._warnings.run)

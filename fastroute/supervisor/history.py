@@ -38,20 +38,20 @@ class History:
         return time.thread_time() - began
 
     def traffic(self) -> Traffic:
-        """From the oldest reading until now."""
+        """From the oldest reading until now; nothing is known until that is PERIOD long."""
         readings = tuple(self._readings)
         if not readings:
             return NO_TRAFFIC
         now = self._read(self._clock())
-        if now.time <= readings[0].time:
+        if now.time < readings[0].time + PERIOD:  # a rate of a moment is far off
             return NO_TRAFFIC
         # Copies, because the main loop changes them.
         requests, durations = dict(self._book.requests.owners), dict(self._book.durations.owners)
         return traffic_between(readings[0], now, requests, durations, BOUNDS)
 
     def _read(self, now: float) -> Reading:
-        """The sums over all workers. Series that share a slot one after another need no care: a slot rests for minutes
-        before it is assigned again."""
+        """The sums over all workers. Series that share a slot one after another need no care: a slot is
+        unused for minutes before it is assigned again."""
         requests: Counter[tuple[int, int]] = Counter()
         calls: Counter[tuple[int, int]] = Counter()
         connections: Counter[int] = Counter()

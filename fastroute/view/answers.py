@@ -39,7 +39,7 @@ class RefusedReference(msgspec.Struct, frozen=True, kw_only=True):
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers with lists have in common."""
 
-    version: int  # of the configuration
+    version: int  # of the configuration that was sent last: every worker serves it, or will as soon as none is late
     total: int  # of all pages
     next: str | None  # the parameter `after` of the next page; null: this is the last one
 
@@ -103,16 +103,19 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str | None
     binds: tuple[Bind, ...]
     routes: int
-    rate: float | None  # requests or connections a second, also those that no route took
+    rate: float | None  # requests or connections a second, also those that no route took; null: not known
     conditions: tuple[Condition, ...]
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """`listeners` has at most the first 1,000, `refused` at most the first 100."""
+
     name: str
     class_name: str
     addresses: tuple[str, ...]
     conditions: tuple[Condition, ...]
     listeners: tuple[Listener, ...]
+    listeners_total: int
     refused: tuple[RefusedReference, ...]
 
 
@@ -161,7 +164,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hostnames: tuple[str, ...]
     parents: tuple[Parent, ...]
     rules: tuple[Rule, ...]
-    rate: float | None  # requests or connections a second; null: nothing is known yet
+    rate: float | None  # requests or connections a second; null: not known
     error_ratio: float | None  # 0 to 1; responses with 500 to 599, and failed calls of gRPC; null: no requests
     latency: Latency | None  # null: no requests
     refused: tuple[RefusedReference, ...]
@@ -181,13 +184,14 @@ class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
-    """A port of a Service that routes use. One port is several backends if it is spoken to in several ways."""
+    """A port of a Service that routes use. One port is several backends if it is spoken to in several ways.
+    `endpoints` has at most the first 1,000."""
 
     id: str
     backend: str
     protocol: str
     tls_policy: str | None  # the BackendTLSPolicy: "namespace/name"
-    endpoints: tuple[EndpointState, ...]  # at most the first 1,000
+    endpoints: tuple[EndpointState, ...]
     endpoints_total: int
     messages: tuple[str, ...]  # why some endpoints get no requests
 
@@ -226,7 +230,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     certificates: tuple[Certificate, ...]
 
 
-# --- config: what the workers serve
+# --- config: what the workers serve, or will serve as soon as none is late
 
 
 class ConfigListener(msgspec.Struct, frozen=True, kw_only=True, tag="listener", tag_field="type"):
@@ -260,7 +264,7 @@ class ConfigBackendRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConfigRule(msgspec.Struct, frozen=True, kw_only=True, tag="rule", tag_field="type"):
-    """Values that header filters set are hidden, as are values of matches that may be credentials."""
+    """Values that header filters set are hidden, as are the values of header and query parameter matches."""
 
     id: str
     gateway: str
@@ -279,12 +283,14 @@ class ConfigRule(msgspec.Struct, frozen=True, kw_only=True, tag="rule", tag_fiel
 
 
 class ConfigBackend(msgspec.Struct, frozen=True, kw_only=True, tag="backend", tag_field="type"):
+    """`endpoints` has at most the first 1,000."""
+
     id: str
     protocol: str
     server_name: str | None  # with TLS
     shows_certificate: bool
     proxy_protocol: bool
-    endpoints: tuple[str, ...]  # at most the first 1,000
+    endpoints: tuple[str, ...]
     endpoints_total: int
 
 

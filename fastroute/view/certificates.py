@@ -14,13 +14,13 @@ MOST_USERS = 100
 
 
 def certificates(state: State, window: Window) -> Certificates:
-    found = cut(state.graph.certificates, window)
-    users = _users(state.graph)
-    items = tuple(
-        _certificate(state.graph.certificates[id_], state.now, tuple(users.get(id_, ())[:MOST_USERS]))
-        for id_ in found.keys
-    )
-    return Certificates(version=state.outcome.version, total=found.total, next=found.next, items=items)
+    users, known = _users(state.graph), state.graph.certificates
+
+    def make(id_: str) -> Certificate:
+        return _certificate(known[id_], state.now, tuple(users.get(id_, ())[:MOST_USERS]))
+
+    found = cut(known, window, make, lambda one: 1 + len(one.names) + len(one.used_by))
+    return Certificates(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
 
 def _users(graph: Graph) -> Mapping[str, list[str]]:

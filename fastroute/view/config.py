@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from fastroute.explain.shown import retry_shown, session_shown
+from fastroute.graph.conditions import written
 from fastroute.snapshot import Backend, Listener, Match, Rule, Snapshot, WeightedBackend
 from fastroute.view.answers import Config, ConfigBackend, ConfigBackendRef, ConfigListener, ConfigMatch, ConfigRule
-from fastroute.view.endpoints import MOST, written
+from fastroute.view.endpoints import MOST
 from fastroute.view.hidden import hidden_filters, hidden_tests
 from fastroute.view.paging import Window, cut
 from fastroute.view.state import State
@@ -14,9 +15,20 @@ LISTENER, RULE, BACKEND = "1 ", "2 ", "3 "  # what keys begin with: the order of
 
 
 def config(state: State, window: Window) -> Config:
-    found = cut(_keys(state.snapshot), window)
-    items = tuple(_item(state.snapshot, key[: len(RULE)], key[len(RULE) :]) for key in found.keys)
-    return Config(version=state.outcome.target, total=found.total, next=found.next, items=items)
+    def make(key: str) -> ConfigListener | ConfigRule | ConfigBackend:
+        return _item(state.snapshot, key[: len(RULE)], key[len(RULE) :])
+
+    found = cut(_keys(state.snapshot), window, make, _rows)
+    return Config(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _rows(item: ConfigListener | ConfigRule | ConfigBackend) -> int:
+    if isinstance(item, ConfigBackend):
+        return 1 + len(item.endpoints)
+    if isinstance(item, ConfigListener):
+        return 1 + len(item.certificates)
+    tests = sum(1 + len(match.headers) + len(match.query) for match in item.matches)
+    return 1 + tests + len(item.hostnames) + len(item.filters) + sum(1 + len(ref.filters) for ref in item.backends)
 
 
 def _keys(snapshot: Snapshot) -> Iterable[str]:

@@ -2,31 +2,49 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
 
 from fastroute.graph.node import Holder, ListenerNode
 from fastroute.resources.meta import Key
-from fastroute.snapshot import Failed
+from fastroute.snapshot import Failed, Mode
 from fastroute.view.answers import Bind, Gateway, Gateways, Listener, RefusedReference
 from fastroute.view.conditions import by_name, conditions_of
 from fastroute.view.paging import Window, cut
-from fastroute.view.referring import refused_references
+from fastroute.view.referring import MOST_REFUSED, refused_references
 from fastroute.view.state import State
+from fastroute.view.uncounted import Uncounted
 
-Binds = Mapping[str, list[Bind]]  # by ListenerNode.id
+MOST = 1_000  # listeners of a Gateway in an answer
+
+
+class _Seen(NamedTuple):
+    """What the workers say."""
+
+    binds: Mapping[str, list[Bind]]  # by ListenerNode.id
+    uncounted: Uncounted
 
 
 def gateways(state: State, window: Window) -> Gateways:
-    found = cut(map(str, state.graph.gateways), window)
     holders: defaultdict[Key, list[Holder]] = defaultdict(list)
     for holder in state.graph.holders:
         holders[holder.gateway].append(holder)
-    binds = _binds(state)
-    keys = [Key(*name.split("/", 1)) for name in found.keys]
-    items = tuple(_gateway(state, key, holders[key], binds) for key in keys)
-    return Gateways(version=state.outcome.version, total=found.total, next=found.next, items=items)
+    seen = _Seen(_binds(state), Uncounted(state))
+
+    def make(name: str) -> Gateway:
+        key = Key(*name.split("/", 1))
+        return _gateway(state, key, holders[key], seen)
+
+    found = cut(map(str, state.graph.gateways), window, make, _rows)
+    return Gateways(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
 
-def _binds(state: State) -> Binds:
+def _rows(gateway: Gateway) -> int:
+    parts = sum(1 + len(one.binds) + len(one.conditions) for one in gateway.listeners)
+    return 1 + parts + len(gateway.refused)
+
+
+def _binds(state: State) -> Mapping[str, list[Bind]]:
     binds: defaultdict[str, list[Bind]] = defaultdict(list)
     for id_, listener in state.snapshot.listeners.items():
         result = state.outcome.listeners.get(id_)
@@ -35,7 +53,7 @@ def _binds(state: State) -> Binds:
     return binds
 
 
-def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gateway:
+def _gateway(state: State, key: Key, holders: list[Holder], seen: _Seen) -> Gateway:
     node = state.graph.gateways[key]
     status = state.statuses.get(node.id)
     return Gateway(
@@ -43,8 +61,9 @@ def _gateway(state: State, key: Key, holders: list[Holder], binds: Binds) -> Gat
         class_name=node.source.spec.gateway_class_name,
         addresses=node.addresses,
         conditions=conditions_of(status.status) if status else (),
-        listeners=tuple(one for holder in holders for one in _listeners(state, holder, binds)),
-        refused=tuple(one for holder in holders for one in _refused(holder)),
+        listeners=tuple(islice((one for holder in holders for one in _listeners(state, holder, seen)), MOST)),
+        listeners_total=sum(len(holder.listeners) for holder in holders),
+        refused=tuple(islice((one for holder in holders for one in _refused(holder)), MOST_REFUSED)),
     )
 
 
@@ -55,7 +74,7 @@ def _refused(holder: Holder) -> Iterator[RefusedReference]:
         yield from refused_references(kind, key, listener.problems)
 
 
-def _listeners(state: State, holder: Holder, binds: Binds) -> Iterator[Listener]:
+def _listeners(state: State, holder: Holder, seen: _Seen) -> Iterator[Listener]:
     status = state.statuses.get(holder.id)
     written = by_name(status.status.get("listeners", ())) if status else {}
     for node in holder.listeners:
@@ -64,15 +83,16 @@ def _listeners(state: State, holder: Holder, binds: Binds) -> Iterator[Listener]
             protocol=node.source.protocol,
             port=node.source.port,
             hostname=node.hostname or None,
-            binds=tuple(binds.get(node.id, ())),
+            binds=tuple(seen.binds.get(node.id, ())),
             routes=len(node.attachments),
-            rate=_rate(state, node),
+            rate=_rate(state, node, seen.uncounted),
             conditions=conditions_of(written.get(node.source.name, {})),
         )
 
 
-def _rate(state: State, node: ListenerNode) -> float | None:
-    traffic = state.traffic
-    if not traffic.seconds:
+def _rate(state: State, node: ListenerNode, uncounted: Uncounted) -> float | None:
+    """Null also if datagrams or one of its rules are not counted."""
+    traffic, label = state.traffic, (str(node.gateway), node.label)
+    if not traffic.seconds or node.mode is Mode.DATAGRAMS or label in uncounted.listeners:
         return None
-    return traffic.listeners.get((str(node.gateway), node.label), 0) / traffic.seconds
+    return traffic.listeners.get(label, 0) / traffic.seconds

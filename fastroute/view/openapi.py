@@ -32,7 +32,7 @@ class Resource(NamedTuple):
 
 RESOURCES = (
     Resource("status", "The gateway in short, with refused references", answers.Status, status, paged=False),
-    Resource("config", "What the workers serve: listeners, rules and backends", answers.Config, config),
+    Resource("config", "What the workers serve, or will serve as soon as none is late", answers.Config, config),
     Resource("gateways", "Gateways with their listeners", answers.Gateways, gateways),
     Resource("routes", "Routes with shares, rates, errors and latencies", answers.Routes, routes),
     Resource("endpoints", "Backends with their endpoints", answers.Backends, endpoints),
@@ -44,11 +44,15 @@ BY_NAME: Mapping[str, Resource] = {one.name: one for one in RESOURCES}
 ERRORS = {
     "400": "A parameter is wrong",
     "403": "The request came through the gateway",
+    "404": "There is no such resource",
+    "405": "Only GET and HEAD are answered",
     "421": "The Host is not one of this address",
-    "503": "Nothing is served yet",
+    "500": "The answer could not be made; the log says why",
+    "503": "Nothing is served yet, or too many questions wait",
 }
+LIMIT = f"Maximum number of items (default {USUAL}). A page of long items has fewer; `next` leads to the others"
 PAGED = (
-    ("limit", f"Maximum number of items (default {USUAL})", {"type": "integer", "minimum": 1, "maximum": MOST}, False),
+    ("limit", LIMIT, {"type": "integer", "minimum": 1, "maximum": MOST}, False),
     ("after", "`next` of the page before", {"type": "string"}, False),
 )
 LIST = {"type": "array", "items": {"type": "string"}}

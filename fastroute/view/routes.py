@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fastroute.graph.backend_id import parts_of
 from fastroute.graph.entries import named_parents
 from fastroute.graph.node import RouteId, RouteNode, RuleNode
+from fastroute.place import Transport
 from fastroute.resources.meta import Key
 from fastroute.snapshot import backend_label
 from fastroute.view.answers import BackendShare, Latency, Parent, Route, Routes, Rule
@@ -12,14 +14,21 @@ from fastroute.view.conditions import conditions_of
 from fastroute.view.paging import Window, cut
 from fastroute.view.referring import refused_references
 from fastroute.view.state import State
-from fastroute.view.traffic import QUANTILES, Flow, RouteName, quantile
+from fastroute.view.traffic import NO_TRAFFIC, QUANTILES, Flow, RouteName, Traffic, quantile
+from fastroute.view.uncounted import Uncounted
 
 
 def routes(state: State, window: Window) -> Routes:
     """The key of a route in `window` is "kind/namespace/name"."""
-    found = cut((f"{kind}/{key}" for kind, key in state.graph.routes), window)
-    items = tuple(_route(state, _id(name)) for name in found.keys)
-    return Routes(version=state.outcome.version, total=found.total, next=found.next, items=items)
+    names = (f"{kind}/{key}" for kind, key in state.graph.routes)
+    uncounted = Uncounted(state)
+    found = cut(names, window, lambda name: _route(state, _id(name), uncounted), _rows)
+    return Routes(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _rows(route: Route) -> int:
+    shares = sum(1 + len(rule.backends) for rule in route.rules)
+    return 1 + shares + sum(1 + len(parent.conditions) for parent in route.parents) + len(route.refused)
 
 
 def _id(name: str) -> RouteId:
@@ -27,28 +36,28 @@ def _id(name: str) -> RouteId:
     return kind, Key(namespace, own)
 
 
-def _route(state: State, id_: RouteId) -> Route:
+def _route(state: State, id_: RouteId, uncounted: Uncounted) -> Route:
     node, name = state.graph.routes[id_], (id_[0], str(id_[1]))
     patch = state.statuses.get(id_)
-    flow = state.traffic.routes.get(name)
+    traffic = NO_TRAFFIC if name in uncounted.routes or _takes_datagrams(node) else state.traffic
+    flow = traffic.routes.get(name)
     return Route(
         kind=node.kind,
         name=str(node.key),
         hostnames=node.hostnames,
         parents=tuple(_parents(state, node, patch.status)) if patch else (),
-        rules=tuple(_rule(state, node, rule, name) for rule in node.rules),
-        rate=_rate(state, node, flow),
-        error_ratio=flow.failed / flow.total if flow and not node.l4_rules else None,
-        latency=_latency(flow, state.traffic.bounds) if flow and flow.buckets else None,
+        rules=tuple(_rule(traffic, node, rule, name) for rule in node.rules),
+        rate=(flow.total if flow else 0) / traffic.seconds if traffic.seconds else None,
+        error_ratio=flow.failed / flow.total if flow and flow.total and not node.l4_rules else None,
+        latency=_latency(flow, traffic.bounds) if flow and any(flow.buckets) else None,
         refused=refused_references(node.kind, node.key, node.problems),
     )
 
 
-def _rate(state: State, node: RouteNode, flow: Flow | None) -> float | None:
-    """Null also for an L4 route without connections: datagrams are not counted."""
-    if not state.traffic.seconds or (flow is None and node.l4_rules):
-        return None
-    return (flow.total if flow else 0) / state.traffic.seconds
+def _takes_datagrams(node: RouteNode) -> bool:
+    """They are not counted."""
+    refs = (ref for rule in node.rules for ref in rule.backend_refs)
+    return any(parts_of(ref.id)[2] is Transport.UDP for ref in refs)
 
 
 def _latency(flow: Flow, bounds: Any) -> Latency:
@@ -70,10 +79,10 @@ def _parents(state: State, node: RouteNode, status: Mapping[str, Any]) -> Iterat
             )
 
 
-def _rule(state: State, node: RouteNode, rule: RuleNode, name: RouteName) -> Rule:
+def _rule(traffic: Traffic, node: RouteNode, rule: RuleNode, name: RouteName) -> Rule:
     written = (node.http_rules or node.l4_rules)[rule.index]
     own = written.name or str(rule.index)
-    return Rule(name=own, backends=tuple(_shares(rule, state.traffic.shares.get((*name, own), {}))))
+    return Rule(name=own, backends=tuple(_shares(rule, traffic.shares.get((*name, own), {}))))
 
 
 def _shares(rule: RuleNode, counts: Mapping[str, int]) -> Iterator[BackendShare]:

@@ -1,4 +1,5 @@
-"""State: the input of every view. Frozen values, so any thread may read them."""
+"""State: the input of every view. Frozen values, and copies of counters and states of workers, made when it is asked
+for: any thread may read them."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

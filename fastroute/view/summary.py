@@ -1,16 +1,12 @@
 """The status of the gateway in short, and its workers."""
 
-from itertools import islice
-
 from fastroute import __version__
 from fastroute.graph.finding import find_problems
-from fastroute.view.answers import RefusedReference, Status, Worker, Workers
+from fastroute.view.answers import Status, Worker, Workers
 from fastroute.view.certificates import moment
 from fastroute.view.paging import Window, cut
-from fastroute.view.referring import REFUSED
+from fastroute.view.referring import MOST_REFUSED, REFUSED, refused_reference
 from fastroute.view.state import Standing, State
-
-MOST_REFUSED = 100
 
 
 def status(state: State, window: Window) -> Status:
@@ -33,10 +29,7 @@ def status(state: State, window: Window) -> Status:
         certificates=len(graph.certificates),
         problems=len(problems),
         refused_references=len(refused),
-        refused=tuple(
-            RefusedReference(kind=one.kind, object=str(one.key), field=one.field, message=one.message, fix=one.fix)
-            for one in islice(refused, MOST_REFUSED)
-        ),
+        refused=tuple(refused_reference(one.kind, one.key, one) for one in refused[:MOST_REFUSED]),
         window_seconds=traffic.seconds,
         rate=sum(traffic.listeners.values()) / traffic.seconds if traffic.seconds else 0.0,
     )
@@ -44,9 +37,8 @@ def status(state: State, window: Window) -> Status:
 
 def workers(state: State, window: Window) -> Workers:
     standing = {f"{one.slot:04}": one for one in state.workers}
-    found = cut(standing, window)
-    items = tuple(_worker(standing[key]) for key in found.keys)
-    return Workers(version=state.outcome.version, total=found.total, next=found.next, items=items)
+    found = cut(standing, window, lambda key: _worker(standing[key]))
+    return Workers(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
 
 def _worker(standing: Standing) -> Worker:

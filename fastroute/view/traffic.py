@@ -31,7 +31,7 @@ class Flow(NamedTuple):
     """The traffic of one route."""
 
     total: int  # requests, and connections of L4 routes
-    failed: int
+    failed: int  # at most `total`
     buckets: tuple[int, ...]  # the count of each bucket of durations; empty: nothing was measured
 
 
@@ -41,6 +41,7 @@ class Traffic(NamedTuple):
     routes: Mapping[RouteName, Flow]
     shares: Mapping[RuleName, Mapping[str, int]]  # requests or connections by backend
     listeners: Mapping[tuple[str, str], int]  # by gateway and listener, also of what no rule took
+    counted: frozenset[RequestLabels] | None = None  # the series with a slot of their own; None: all
 
 
 NO_TRAFFIC = Traffic(0.0, (), {}, {}, {})
@@ -71,8 +72,8 @@ def traffic_between(
         if (labels := requests.get(slot)) is not None and code in FAILED_CALLS:
             failed[labels[3], labels[2]] += count
     buckets = _buckets(old, new, durations)
-    routes = {name: Flow(count, failed[name], buckets.get(name, ())) for name, count in counts.items()}
-    return Traffic(new.time - old.time, bounds, routes, shares, listeners)
+    routes = {name: Flow(count, min(failed[name], count), buckets.get(name, ())) for name, count in counts.items()}
+    return Traffic(new.time - old.time, bounds, routes, shares, listeners, frozenset(requests.values()))
 
 
 def _counted(old: Reading, new: Reading) -> Iterable[tuple[int, int, int]]:
@@ -80,15 +81,16 @@ def _counted(old: Reading, new: Reading) -> Iterable[tuple[int, int, int]]:
     for (slot, code), count in _grown(old.requests, new.requests):
         yield slot, code, count
     for slot, count in new.connections.items():
-        if more := count - old.connections.get(slot, 0):
+        if (more := count - old.connections.get(slot, 0)) > 0:
             yield slot, 0, more
 
 
 def _grown(
     old: Mapping[tuple[int, int], int], new: Mapping[tuple[int, int], int]
 ) -> Iterable[tuple[tuple[int, int], int]]:
+    """Counters only grow. One that decreased was written by a worker that is broken, and does not count."""
     for cell, count in new.items():
-        if more := count - old.get(cell, 0):
+        if (more := count - old.get(cell, 0)) > 0:
             yield cell, more
 
 
@@ -96,7 +98,7 @@ def _buckets(old: Reading, new: Reading, labels: Mapping[int, DurationLabels]) -
     found: dict[RouteName, tuple[int, ...]] = {}
     for slot, sums in new.durations.items():
         before = old.durations.get(slot)
-        more = sums[1:] if before is None else tuple(a - b for a, b in zip(sums[1:], before[1:], strict=True))
+        more = sums[1:] if before is None else tuple(max(0, a - b) for a, b in zip(sums[1:], before[1:], strict=True))
         if slot in labels and any(more):
             _, route, kind = labels[slot]
             held = found.get((kind, route))

@@ -14,7 +14,7 @@ from view.seen import seen
 from view.test_secrets import planted_world
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, world
 
-from fastroute.admin.api import ANSWERS, KEPT, REST, Access, Answers, admin_app
+from fastroute.admin.api import Access, admin_app
 from fastroute.admin.endpoint import bind_endpoint, serve_apart
 from fastroute.compiler.compile import compile_snapshot
 from fastroute.descriptors import Shortages
@@ -102,12 +102,22 @@ async def test_errors_are_as_the_document_describes_them():
             answer, found = await ask(path)
             assert answer.status == status, path
             assert problems_of(path.partition("?")[0], status, found, DESCRIPTION) == []
-        for path in ("/", "/api/v1/", "/api/v1/nothing", "/metrics"):
+        for path in ("/", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/status/", "/metrics"):
             answer, found = await ask(path)
             assert (answer.status, list(found)) == (404, ["error"])
+            assert problems_of(ROOT + "status", 404, found, DESCRIPTION) == []
     async with answering(lambda: None) as ask:
         answer, found = await ask(ROOT + "status")
         assert (answer.status, found) == (503, {"error": "nothing is served yet"})
+
+
+async def test_an_unexpected_error_is_logged_and_answered(caplog):
+    async with answering(lambda: STATE._replace(graph=None)) as ask:
+        for path in (ROOT + "routes", ASKED):
+            answer, found = await ask(path)
+            assert answer.status == 500
+            assert problems_of(path.partition("?")[0], 500, found, DESCRIPTION) == []
+    assert [one.exc_info is not None for one in caplog.records if "could not make" in one.message] == [True, True]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "X"])
@@ -131,6 +141,8 @@ async def test_only_get_and_head_are_answered(method):
         ("[::ffff:127.0.0.1]:9901", 200),
         ("ops.example", 200),
         ("OPS.example:9901", 200),
+        ("[fd00:0::1]:9901", 200),
+        ("[fd00::2]:9901", 421),
         ("evil.example", 421),
         ("127.0.0.1.evil.example", 421),
         ("localhost.evil.example", 421),
@@ -142,7 +154,7 @@ async def test_only_get_and_head_are_answered(method):
     ids=repr,
 )
 async def test_a_page_that_resolves_its_own_name_to_this_address_learns_nothing(host, status):
-    async with answering(access=Access(frozenset({"ops.example"}))) as ask:
+    async with answering(access=Access(frozenset({"ops.example", "fd00::1"}))) as ask:
         for path in (ROOT + "status", DOCUMENT, "/"):
             answer, found = await ask(path, host=host)
             assert (answer.status == 421) is (status == 421)
@@ -173,6 +185,7 @@ async def test_browsers_may_not_keep_or_run_an_answer():
             assert answer.headers["cache-control"] == "no-store"
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["content-security-policy"] == "default-src 'none'"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
             assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
@@ -199,31 +212,6 @@ async def test_explain_is_asked_as_on_the_command_line():
             _, found = await ask(f"{ROOT}explain?{query}")
         told = explain(compile_snapshot(graph).snapshot, graph, request, port, gateways)
         assert found == json.loads(msgspec.json.encode(told))
-
-
-async def test_one_answer_is_made_at_a_time_and_kept(autojump_clock):
-    made, cpu = [], [0.0]
-
-    def make():
-        made.append(trio.current_time())
-        cpu[0] += 0.2
-        return b"answer"
-
-    answers = Answers(lambda: cpu[0])
-    async with trio.open_nursery() as nursery:
-        for _ in range(8):
-            nursery.start_soon(answers.get, "one", make)
-    assert len(made) == 1
-    async with trio.open_nursery() as nursery:
-        for name in ("two", "three"):
-            nursery.start_soon(answers.get, name, make)
-    assert made[2] - made[1] == pytest.approx(0.2 * REST)  # the main loop has the time between
-    await trio.sleep(KEPT)
-    await answers.get("one", make)
-    assert len(made) == 4
-    for number in range(ANSWERS):
-        await answers.get(str(number), make)
-    assert len(answers._kept) == ANSWERS
 
 
 async def test_the_main_loop_may_be_busy():

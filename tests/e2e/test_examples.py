@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ PROGRAMS = {
     "backend-tls": ("openssl", "curl"),
     "dns": ("dnsmasq", "dig"),
     "docs": ("openssl",),
-    "postgresql": ("openssl", "psql", "stunnel", "setpriv"),
+    "postgresql": ("openssl", "psql", "initdb", "stunnel", "setpriv"),
 }
 
 
@@ -44,6 +45,13 @@ def folder() -> Iterator[Path]:
         for script in ("grpc/server.py", "postgresql/pod.sh"):
             shutil.copy(EXAMPLES / script, made / "examples" / script)
         yield made
+
+
+def is_installed(program: str) -> bool:
+    """pod.sh looks for initdb where Debian has it, in a folder for each release."""
+    if program == "initdb":
+        return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return shutil.which(program) is not None
 
 
 def blocks(readme: Path, kind: str) -> list[str]:
@@ -89,10 +97,22 @@ def listener_ports(example: Path) -> set[int]:
     return {each["port"] for one in objects if one["kind"] == "Gateway" for each in one["spec"]["listeners"]}
 
 
+def is_unused(port: int) -> bool:
+    """By TCP and by UDP."""
+    with socket.socket(type=socket.SOCK_DGRAM) as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return is_free(port)
+
+
 def with_free_offset(script: str, ports: set[int]) -> str:
     """The script with another --port-offset, so that the ports of all listeners are free."""
     offset = next(
-        chosen - max(ports) for chosen in free_ports(100) if all(is_free(chosen - max(ports) + port) for port in ports)
+        chosen - max(ports)
+        for chosen in free_ports(100)
+        if all(map(is_unused, (chosen - max(ports) + port for port in ports)))
     )
     for port in ports:
         script = re.sub(rf"\b{OFFSET + port}\b", str(offset + port), script)
@@ -103,7 +123,7 @@ def with_free_offset(script: str, ports: set[int]) -> str:
 @pytest.mark.parametrize("readme", [*READMES, GUIDE], ids=lambda path: path.parent.name)
 def test_commands(readme: Path, folder: Path) -> None:
     script = "\n".join(blocks(readme, "sh"))
-    if missing := [each for each in PROGRAMS.get(readme.parent.name, ()) if shutil.which(each) is None]:
+    if missing := [each for each in PROGRAMS.get(readme.parent.name, ()) if not is_installed(each)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     if shutil.which("curl") is None:
         if "call()" in script:

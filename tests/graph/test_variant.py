@@ -95,10 +95,10 @@ def test_other_namespaces_pay_for_the_certificates_that_they_bring() -> None:
     assert rows.pop("a/s:80") == COUNT
     assert sorted(rows.values()) == [0, 0, 2, COUNT, COUNT]
     assert list(said(graph)) == ["b"]
-    assert "No endpoints of port 80 of Service a/s are used in at least one of the ways" in said(graph)["b"]
+    assert "No endpoints of port 80 of Service a/s are used for some routes of this namespace" in said(graph)["b"]
     assert "once more for each further client certificate" in said(graph)["b"]
     assert "a listener of mode Passthrough" in said(graph)["b"]
-    assert "the sum is more than 10, which is the limit of a Service" in said(graph)["b"]
+    assert "is more than 10, which is the limit of a Service" in said(graph)["b"]
 
 
 def test_the_services_of_a_namespace_come_before_the_certificates_that_it_brings(

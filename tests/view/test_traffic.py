@@ -32,6 +32,16 @@ def test_only_what_was_counted_between_the_readings_counts():
     assert traffic.listeners == {("infra/web", "proxy"): 38, ("infra/web", "other"): 10, ("infra/web", "raw"): 10}
 
 
+def test_counters_that_decrease_do_not_count():
+    """Only a broken worker writes such numbers, and it may write any."""
+    old = reading(10.0, {(9, 200): 100, (8, 404): 1}, {(9, 14): 5}, {11: 2}, {3: (9, 5, 5, 5)})
+    now = reading(15.0, {(9, 200): 0, (8, 404): 3}, {(9, 14): 9000, (8, 14): 1}, {11: 0}, {3: (9, 6, 0, 0)})
+    traffic = traffic_between(old, now, SERIES, HISTOGRAMS, BOUNDS)
+    assert traffic.routes == {("HTTPRoute", "a/one"): Flow(2, 2, (1, 0, 0))}  # never more failures than requests
+    assert traffic.listeners == {("infra/web", "proxy"): 2}
+    assert all(count >= 0 for shares in traffic.shares.values() for count in shares.values())
+
+
 def test_without_readings_nothing_is_known():
     assert NO_TRAFFIC.seconds == 0
     assert quantile(0.5, (), BOUNDS) is None

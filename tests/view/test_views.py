@@ -2,19 +2,26 @@
 
 from base64 import b64encode
 
+import msgspec
 import pytest
 from certificates import certificate
 from view.seen import WORKER, seen
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service, world
 
 from fastroute.snapshot import Bound, Failed
+from fastroute.view import endpoints as endpoints_module
+from fastroute.view import gateways as gateways_module
+from fastroute.view import paging
 from fastroute.view.answers import BackendShare, EndpointState, Latency, Worker
 from fastroute.view.certificates import certificates, moment
+from fastroute.view.config import config
 from fastroute.view.endpoints import endpoints
 from fastroute.view.gateways import gateways
+from fastroute.view.openapi import RESOURCES
 from fastroute.view.paging import Window
+from fastroute.view.referring import MOST_REFUSED
 from fastroute.view.routes import routes
-from fastroute.view.summary import MOST_REFUSED, status, workers
+from fastroute.view.summary import status, workers
 from fastroute.view.traffic import Flow, Traffic
 
 ALL = Window()
@@ -93,6 +100,36 @@ def test_a_route_has_the_shares_that_are_wanted_and_seen() -> None:
     assert gateway.listeners[0].rate == 12.0
 
 
+def test_what_is_not_counted_has_no_rate() -> None:
+    state = seen(world(*WORLD, TO_APPLES))
+    rule, *_ = state.snapshot.rules.values()
+    listener = (rule.gateway, rule.listener_name, "", "", "", "")
+    series = {(*listener[:2], rule.route, rule.route_kind, rule.name, one.label) for one in rule.backends}
+    series |= {listener, (*listener[:2], rule.route, rule.route_kind, rule.name, "")}
+    for missing in (None, *series):
+        state = state._replace(traffic=Traffic(5.0, (), {}, {}, {}, frozenset(series - {missing})))
+        rates = routes(state, ALL).items[0].rate, gateways(state, ALL).items[0].listeners[0].rate
+        assert rates == (None if missing not in (None, listener) else 0.0, None if missing else 0.0)
+
+
+def test_connections_are_counted_and_datagrams_are_not() -> None:
+    """Also without any."""
+    expected = {"TCP": 0.0, "UDP": None}
+    for protocol, rate in expected.items():
+        gateway = GATEWAY.replace("HTTP", protocol).replace(
+            "{namespaces", f"{{kinds: [{{kind: {protocol}Route}}], namespaces"
+        )
+        own = f"""
+apiVersion: gateway.networking.k8s.io/v1
+kind: {protocol}Route
+metadata: {{name: raw, namespace: infra}}
+spec: {{parentRefs: [{{name: web}}], rules: [{{backendRefs: [{{name: x, port: 80}}]}}]}}
+"""
+        state = seen(world(gateway, own, service("infra/x", 1)), traffic=Traffic(5.0, (), {}, {}, {}))
+        assert [one.rate for one in routes(state, ALL).items] == [rate]
+        assert gateways(state, ALL).items[0].listeners[0].rate == rate
+
+
 def test_references_to_one_backend_are_one_share() -> None:
     refs = ("{name: x, port: 80, weight: 3}", "{name: x, port: 80, weight: 1}", "{name: z, port: 80, weight: 4}")
     rules = f"\n  - name: only\n    backendRefs: [{', '.join(refs)}]\n"
@@ -165,6 +202,46 @@ def test_workers_are_shown_as_they_stand() -> None:
         client_connections=5,
         backend_connections=2,
     )
+
+
+def test_a_page_ends_early_if_its_items_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [service(f"infra/s{number}", *range(1, 8)) for number in range(5)]
+    refs = ", ".join(f"{{name: s{number}, port: 80}}" for number in range(5))
+    state = seen(world(GATEWAY, route("infra/a", f"\n  - backendRefs: [{refs}]\n"), *texts))
+    monkeypatch.setattr(paging, "MOST_ROWS", 16)
+    for view in (endpoints, config):
+        found, after = [], ""
+        while True:
+            page = view(state, Window(after))
+            assert page.items
+            assert sum(len(getattr(one, "endpoints", ())) for one in page.items) <= 16 + 7
+            found += [one.id for one in page.items]
+            if page.next is None:
+                break
+            after = page.next
+        assert (len(found), len(set(found))) == (page.total, page.total)
+    assert len(endpoints(state, ALL).items) == 2
+    monkeypatch.setattr(paging, "MOST_ROWS", 1)
+    assert len(endpoints(state, ALL).items) == 1
+
+
+def test_lists_within_an_item_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = seen(world(*WORLD, TO_APPLES, SLICE))
+    monkeypatch.setattr(endpoints_module, "MOST", 2)
+    [backend] = endpoints(state, ALL).items
+    assert ([one.address for one in backend.endpoints], backend.endpoints_total) == (["10.0.0.1:7", "10.0.0.2:7"], 3)
+    monkeypatch.setattr(gateways_module, "MOST", 1)
+    more = GATEWAY.replace("  - {name: proxy", "  - {name: other, port: 81, protocol: HTTP}\n  - {name: proxy")
+    [gateway] = gateways(seen(world(more)), ALL).items
+    assert (len(gateway.listeners), gateway.listeners_total) == (1, 2)
+
+
+def test_pages_have_the_version_that_was_sent_last() -> None:
+    state = seen(world(*WORLD))
+    state = state._replace(outcome=msgspec.structs.replace(state.outcome, version=3, target=5))
+    for resource in RESOURCES:
+        answer = resource.view(state, ALL)
+        assert answer.version == (3 if resource.name == "status" else 5)
 
 
 def test_pages_follow_each_other_whatever_changes_between_them() -> None:
