@@ -222,7 +222,7 @@ cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
         c.writable = True
     if events & EPOLLPRI:
         note_urgent(c)
-    if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+    if events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR):     # a single urgent byte causes only EPOLLPRI
         c.readable = True
         if c.tls is not NULL:
             c.tls.lent = False
@@ -233,23 +233,22 @@ cdef void note_events(Connection *c, uint32_t events) noexcept nogil:
 
 
 cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
-    """Handles the deadlines that have passed. False: the time was up before that."""
+    """Handles the deadlines that have passed, in at least one step: events must not delay them turn after turn. False: the
+    time was up before that."""
     cdef Connection *c
     cdef uint32_t steps
-    while not is_over(r, start):
+    while True:
         steps = MOVES
         c = timer_expired(&r.wheel, &r.slab, r.milliseconds, &steps)
         if c is NULL and steps != 0:
             return True
-        if c is NULL:
-            read_clock(r)
-            continue
-        if c.parent is not NULL:
+        if c is not NULL and c.parent is not NULL:
             parent_expired(r, c)
-        else:
+        elif c is not NULL:
             SIDE_ROWS[c.side].expired(r, c)
         read_clock(r)
-    return False
+        if is_over(r, start):
+            return False
 
 
 cdef void arm(Reactor r) noexcept nogil:

@@ -16,6 +16,8 @@ from fastroute.ext.reactor.resting cimport resting_add, resting_remove
 
 cdef enum:
     KEPT_MOST = SCRATCH // 2    # bytes of a frame that has not arrived completely
+    READ_TIME = 400             # microseconds in which a visit can take SCRATCH bytes
+    READ_LEAST = 16384
 
 cdef StreamProtocol[<int> PROTOCOLS] _protocols
 
@@ -65,6 +67,12 @@ cdef bint parent_can_read(const Connection *p) noexcept nogil:
     return p.readable and buffer_size(&p.output) + buffer_size(&p.parent.batch) <= BATCH_MOST + FRAMES_MOST
 
 
+cdef inline uint32_t read_most(Reactor r) noexcept nogil:
+    """Bytes that a visit reads: the fewer, the less time it has for them. What it cannot take would be copied in each visit,
+    and be kept here instead of in the kernel."""
+    return max(<uint32_t> READ_LEAST, <uint32_t> (SCRATCH * part_of_round(r, READ_TIME) // READ_TIME))
+
+
 cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
     cdef uint32_t kept = buffer_size(&p.input)
     cdef long size = 0
@@ -74,7 +82,7 @@ cdef bint parent_read(Reactor r, Connection *p) noexcept nogil:
     if kept:
         memcpy(r.scratch, buffer_bytes(&p.input), kept)
     if parent_can_read(p) and not p.parent.unseen:
-        size = receive(r, p, r.scratch + kept, min(portion(r), SCRATCH - kept))
+        size = receive(r, p, r.scratch + kept, min(portion(r), SCRATCH - kept, read_most(r)))
     if size <= 0 and not p.parent.unseen:
         return size == 0
     p.parent.unseen = False

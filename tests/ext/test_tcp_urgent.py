@@ -66,3 +66,12 @@ def test_urgent_data_are_passed_on_with_all_that_follow(sender: str, size: int, 
         if ends:
             other.setblocking(True)
             assert other.recv(1) == b""
+
+
+@pytest.mark.parametrize("sender", ["client", "backend"])
+def test_a_single_urgent_byte_is_passed_on(sender: str) -> None:
+    """It can be the only byte: then the kernel does not report that there is something to read."""
+    with connected() as (rig, client, backend):
+        one, other = (client, backend) if sender == "client" else (backend, client)
+        one.send(b"u", socket.MSG_OOB)
+        assert got(rig, other) == b"u"

@@ -246,3 +246,34 @@ def test_connections_with_work_do_not_wait_for_many_deadlines() -> None:
         one.sendall(link.data_to_send())
         assert turns_until(rig, lambda: b"404" in received(one)) <= 4
         assert len(idle) == 300
+
+
+@PLAIN
+@pytest.mark.parametrize("look", [15, 20, 25, 30, 35, 40, 50, 60, 80], ids=lambda look: f"{look}us")
+def test_a_deadline_passes_however_long_the_events_of_a_turn_take(look: int) -> None:
+    """Each turn, many connections have a request and another one behind it. Each time the engine reads its clock,
+    `look` microseconds pass: for some of these values the events of every turn end just before its time is over."""
+    with standing() as (rig, stack):
+        rig.install()
+        idle = opened(rig, stack)
+        settle(rig)
+        rig.engine.advance(40)
+        busy = [opened(rig, stack, GET) for _ in range(60)]
+        settle(rig)
+        rig.engine.advance(36)
+        rig.engine.hold_clock(look=look / 1e6)
+        idle.setblocking(False)
+        for _ in range(20):
+            for one in busy:
+                one.sendall(GET + GET)
+            rig.engine.turn()
+            if ended(idle):
+                return
+        raise AssertionError("the connection is still open")
+
+
+def ended(one: socket.socket) -> bool:
+    try:
+        return one.recv(1) == b""
+    except BlockingIOError:
+        return False
