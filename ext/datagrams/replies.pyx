@@ -1,8 +1,9 @@
 """Datagrams of endpoints; see replies.pxd.
 
-The sockets are watched level-triggered: a socket that was not emptied is reported again, after the others. A visit of one
-flow reads one datagram, or more if the visit before found more, unless they are large. Replies of several flows wait in
-the batch until one call sends them.
+The sockets are watched level-triggered: a socket that was not emptied is reported again. The kernel reports those that stay
+ready in the same order each time, so events that a visit has no time for are kept, and the next visit begins with them:
+otherwise it would read the same flows again. A visit of one flow reads one datagram, or more if the visit before found
+more, unless they are large. Replies of several flows wait in the batch until one call sends them.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
@@ -19,7 +20,7 @@ from fastroute.ext.reactor.batch cimport BATCH, DATAGRAM, Batch, slot_of
 from fastroute.ext.reactor.connection cimport SIDE_FLOWS, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_UDP_SENT, count
 from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, EPOLLERR, epoll_create1, epoll_event, epoll_wait
-from fastroute.ext.reactor.flow cimport Flow, Flows, flow_at, flow_handle, flow_of
+from fastroute.ext.reactor.flow cimport FLOWS_EVENTS, Flow, Flows, flow_at, flow_handle, flow_of
 from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, msghdr, recv, recvmmsg, recvmsg, sendmmsg,
 )
@@ -29,7 +30,6 @@ from fastroute.ext.reactor.reactor cimport (
 from fastroute.ext.routing.balancer cimport endpoint_succeeded
 
 cdef enum:
-    EVENTS = 16                 # flows that are read one after another
     TIME = 300                  # microseconds after which a visit reads no further flow, or ends no further one
     BURST = 8                   # datagrams of one flow
     BYTES = 65536               # of one flow: after more, it is read half as many datagrams the next time
@@ -92,21 +92,23 @@ cdef void reader_expired(Reactor r, Connection *reader) noexcept nogil:
 
 
 cdef void reader_advance(Reactor r, Connection *reader) noexcept nogil:
-    cdef epoll_event events[EVENTS]
+    cdef Flows *flows = &r.flows
     cdef uint64_t until = min(r.now + TIME, r.begun + LONGEST)
-    cdef int found, i
     if changes_apply(r, until):
         queue(r, reader)
     while True:
-        found = epoll_wait(reader.fd, events, EVENTS, 0)
-        for i in range(found):
-            answer(r, &events[i])
+        if flows.next >= flows.found:
+            flows.next = 0
+            flows.found = epoll_wait(reader.fd, flows.events, FLOWS_EVENTS, 0)
+        while flows.next < flows.found:
+            answer(r, &flows.events[flows.next])
+            flows.next += 1
             read_clock(r)
-            if r.now > until:       # the others are reported again
+            if r.now > until:
                 break
         send_replies(r)
         read_clock(r)
-        if found < EVENTS or r.now > until:
+        if flows.found < FLOWS_EVENTS or r.now > until:
             return
 
 

@@ -11,10 +11,15 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from fastroute.ext.memory.list cimport Link, List
 from fastroute.ext.reactor.batch cimport Batch
 from fastroute.ext.reactor.clients cimport Clients
+from fastroute.ext.reactor.epoll cimport epoll_event
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.rule cimport Rule, Target
 from fastroute.ext.routing.tables cimport Endpoint
 
+
+cdef enum:
+    FLOWS_CHUNK = 256           # flows per allocation
+    FLOWS_EVENTS = 16           # events of their sockets that are fetched at once
 
 cdef struct FlowKey:            # without padding: it is compared and hashed as bytes
     uint32_t place              # index in Flows.places
@@ -76,11 +81,11 @@ cdef struct Flows:
     uint32_t places_count
     uint32_t unchecked          # places with `unchecked`
     uint64_t reader             # handle of the Connection whose descriptor reports replies; 0: none yet
+    epoll_event events[FLOWS_EVENTS]    # of the reader, with handles of flows
+    int next                    # first of `events` that is not handled yet
+    int found                   # number of `events` (less than 1: none)
     uint64_t leave_at           # milliseconds: when flows end in a drain
     Batch *batch                # NULL until the first place
-
-cdef enum:
-    FLOWS_CHUNK = 256           # flows per allocation
 
 ctypedef Link *(*FlowLink)(Flow *flow) noexcept nogil
 

@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections import OrderedDict
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import trio
@@ -88,6 +88,30 @@ def test_a_turn_looks_at_the_time_after_each_flow_that_answers(still: UdpRig) ->
             before = still.counted[1]
             still.engine.turn()
             assert still.counted[1] - before <= 4
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_flows_with_many_answers_take_turns(still: UdpRig, count: int) -> None:
+    """A visit has time for one flow, and all flows always have answers that wait."""
+    with ExitStack() as stack, socket.socket(type=socket.SOCK_DGRAM) as endpoint:
+        endpoint.bind(("127.0.0.1", 0))
+        still.serve(udp_rule(to(DNS)))
+        still.endpoints(DNS, endpoint.getsockname()[1])
+        many = [stack.enter_context(flood(still, 1)) for _ in range(count)]
+        while still.engine.turn() or still.counted[0] < count:
+            pass
+        for peer in [endpoint.recvfrom(100)[1] for _ in many]:
+            for _ in range(100):
+                endpoint.sendto(b"a", peer)
+        while still.counted[1] < 24 * count:
+            still.engine.turn()
+        for client in many:
+            client.setblocking(False)
+            got = 0
+            with suppress(BlockingIOError):
+                while client.recv(100):
+                    got += 1
+            assert 8 <= got <= 40
 
 
 async def test_a_flood_of_new_flows_does_not_hold_up_requests() -> None:
