@@ -1,5 +1,6 @@
 """What flows of datagrams may cost: time of a turn, memory, and which of them give way."""
 
+import ctypes
 import os
 import random
 import socket
@@ -228,6 +229,28 @@ async def test_an_address_with_a_small_part_of_all_flows_has_not_many() -> None:
             for client in few:
                 await client.ask(b"c")
             assert [peer for _, peer in endpoint.got] == before
+
+
+class Allocated(ctypes.Structure):
+    """struct mallinfo2 (mallinfo(3))."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "a", "b", "c", "mapped", "d", "e", "used", "free", "top")]
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has an allocator of its own")
+def test_the_first_place_allocates_the_tables_for_all_flows() -> None:
+    """A table that grows would move all its entries at once: 4 bytes for each flow, and 32 for its client address."""
+    measure = ctypes.CDLL(None).mallinfo2
+    measure.restype = Allocated
+
+    def needed(most: int) -> int:
+        before = measure()
+        rig = UdpRig("127.0.0.1", Limits(max_flows=most))
+        after = measure()
+        rig.close()
+        return int(after.used + after.mapped - before.used - before.mapped)
+
+    assert needed(262_144) - needed(64) >= 35 * 262_144
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs memory of its own")
