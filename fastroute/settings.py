@@ -26,7 +26,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     upstream_idle_timeout: float = 30.0  # unused pooled connection; then closed
     tunnel_idle_timeout: float = 3600.0  # upgraded connection without traffic; then closed
     udp_idle_timeout: float = 60.0  # flow of datagrams without traffic; then it ends
-    max_flows: int = 65_536  # flows of datagrams per worker; at the limit, one of the client with the most gives way
+    max_flows: int = 65_536  # flows of datagrams per worker; at the limit, one of a client with many gives way
     max_connections: int = 65_536  # client connections per worker; at the limit, no more are accepted
     max_buffered: int = 256 * 1024 * 1024  # bytes of buffers and TLS per worker; beyond: those with the most are closed
     max_connections_per_client: int = 1_024  # of one address, per worker; further ones are closed

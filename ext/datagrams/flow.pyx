@@ -46,6 +46,8 @@ cdef enum:
     LOOKS = 16                  # of the flows that were unused longest, those that are looked at for one with a socket
     SAMPLE = 16                 # random flows that are looked at for one of a client address with many
     SLOTS = 128                 # slots that are looked at for them, of which many may be free in a small table
+    FEW = 8                     # flows of one client address that are never many
+    PART = 256                  # of the flows of the worker: an address that has no more than this part has not many
     PROVEN = 1000               # milliseconds without an error after which an endpoint that had failed counts as working
     NO_ROOM = -2                # no descriptor, local port or memory is left
 
@@ -224,13 +226,21 @@ cdef Flow *oldest(const Flows *flows, bint open) noexcept nogil:
     return NULL
 
 
+cdef uint32_t excess(const Flows *flows, const Flow *flow) noexcept nogil:
+    """The number of flows of the flow's client address; 0 if it has not many: a client with two active flows must not
+    lose them to a sender that forges addresses with one flow each."""
+    cdef uint32_t crowd = flow_crowd(flows, flow)
+    return crowd if crowd > max(<uint32_t> FEW, flows.count // PART) else 0
+
+
 cdef bint give_way(Reactor r, bint open) noexcept nogil:
-    """Ends a flow for another one: of the oldest one and some at random, one of the client address with the most flows, and of
-    those the one that was unused longest. So an address with many flows ends its own. False: there is none."""
+    """Ends a flow for another one: of the oldest one and some at random, one of the client address with the most flows.
+    So an address with many flows ends its own. Of several, or if no address has many, the one that was unused longest
+    ends. False: there is none."""
     cdef const Flows *flows = &r.flows
     cdef Flow *best = oldest(flows, open)
     cdef Flow *flow
-    cdef uint32_t most = 0 if best is NULL else flow_crowd(flows, best)
+    cdef uint32_t most = 0 if best is NULL else excess(flows, best)
     cdef uint32_t crowd
     cdef int left = SAMPLE
     cdef int _
@@ -243,7 +253,7 @@ cdef bint give_way(Reactor r, bint open) noexcept nogil:
         if flow.generation % 2 == 0 or (open and flow.fd < 0):
             continue
         left -= 1
-        crowd = flow_crowd(flows, flow)
+        crowd = excess(flows, flow)
         if crowd > most or (crowd == most and flow.used < best.used):
             best = flow
             most = crowd

@@ -22,6 +22,9 @@ cdef enum Entry:
     ENTRY_REFUSED               # the address has `most` connections already
     ENTRY_FAILED                # out of memory
 
+# Makes room in an empty table for so many addresses, so that it never grows: all entries would move at once. False: out
+# of memory.
+cdef bint clients_reserve(Clients *clients, uint32_t most) noexcept nogil
 # Counts a connection of an address (AF_INET or AF_INET6, network order).
 cdef Entry clients_enter(Clients *clients, uint16_t family, const uint8_t *address, uint32_t most) noexcept nogil
 # Removes a connection that was counted.

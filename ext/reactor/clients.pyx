@@ -52,6 +52,18 @@ cdef bint grow(Clients *clients) noexcept nogil:
     return True
 
 
+cdef bint clients_reserve(Clients *clients, uint32_t most) noexcept nogil:
+    cdef uint32_t size = LEAST
+    while size // 2 < most:
+        size *= 2
+    clients_free(clients)
+    clients.entries = <Client *> calloc(size, sizeof(Client))
+    if clients.entries is NULL:
+        return False
+    clients.mask = size - 1
+    return True
+
+
 cdef Entry clients_enter(Clients *clients, uint16_t family, const uint8_t *address, uint32_t most) noexcept nogil:
     cdef uint64_t key = key_of(family, address)
     cdef Client *entry
@@ -109,8 +121,10 @@ cdef class ClientTable:
 
     cdef Clients _clients
 
-    def __cinit__(self, uint64_t seed):
+    def __cinit__(self, uint64_t seed, uint32_t room=0):
         self._clients.seed = seed
+        if room and not clients_reserve(&self._clients, room):
+            raise MemoryError
 
     def __dealloc__(self):
         clients_free(&self._clients)
@@ -129,6 +143,11 @@ cdef class ClientTable:
         cdef uint8_t raw[16]
         cdef uint16_t family = parse(address, raw)
         clients_leave(&self._clients, family, raw)
+
+    @property
+    def size(self) -> int:
+        """The number of entries, free ones too."""
+        return self._clients.mask + 1 if self._clients.entries is not NULL else 0
 
     @property
     def used(self) -> int:

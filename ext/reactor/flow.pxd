@@ -4,7 +4,8 @@
 # (generation << 32 | index) as a Connection is. It is found by its key in a hash table with chains. The table has as many
 # buckets as there may be flows, so it never grows, and its hash has a secret: senders choose their addresses. All flows
 # are in one list by their last use, the one that was unused longest first: they all have the same idle time, so the
-# first one is the next to expire. The flows of each client address are counted, for those that give way to others.
+# first one is the next to expire. The flows of each client address are counted, for those that give way to others, in a
+# table that has room for as many addresses as there may be flows.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -148,7 +149,7 @@ cdef inline void flows_move(const Flows *flows, List *list, Flow *flow, FlowLink
         flows_append(flows, list, flow, at)
 
 
-# Allocates the table. Returns 0, or -1 if out of memory.
+# Allocates the tables. Returns 0, or -1 if out of memory.
 cdef int flows_start(Flows *flows) noexcept nogil
 cdef void flows_free(Flows *flows) noexcept nogil       # frees the memory; no flow may be left
 cdef Flow *flow_find(const Flows *flows, const FlowKey *key) noexcept nogil     # NULL: there is none

@@ -8,7 +8,7 @@ from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.bytemap cimport bytes_hash, process_seed
 from fastroute.ext.reactor.batch cimport batch_free
 from fastroute.ext.reactor.clients cimport (
-    ENTRY_COUNTED, clients_count, clients_enter, clients_free, clients_leave,
+    ENTRY_COUNTED, clients_count, clients_enter, clients_free, clients_leave, clients_reserve,
 )
 
 cdef uint8_t[12] MAPPED         # how an IPv6 address begins that stands for an IPv4 address (RFC 4291 section 2.5.5.2)
@@ -21,9 +21,11 @@ cdef int flows_start(Flows *flows) noexcept nogil:
         return 0
     while size < flows.most:
         size *= 2
+    flows.seed = flows.clients.seed = process_seed()
+    if not clients_reserve(&flows.clients, flows.most):
+        return -1
     flows.buckets = <uint32_t *> calloc(size, sizeof(uint32_t))
     flows.mask = size - 1
-    flows.seed = flows.clients.seed = process_seed()
     return -1 if flows.buckets is NULL else 0
 
 

@@ -1,5 +1,6 @@
 """What flows of datagrams may cost: time of a turn, memory, and which of them give way."""
 
+import ctypes
 import os
 import random
 import socket
@@ -12,6 +13,7 @@ from datagrams import UdpRig, answering, clients, echo, silent, to, udp, udp_lis
 from rig import GET, PATIENCE, quiet, soon
 
 from fastroute.ext.engine.confinement import SANITIZED
+from fastroute.place import Place
 from fastroute.settings import Limits
 
 DNS = "apps/dns:53"
@@ -32,6 +34,15 @@ def flood(rig: UdpRig, count: int, size: int = 10) -> socket.socket:
     for i in range(count):
         one.sendto(i.to_bytes(4, "big") + bytes(size - 4), rig.place[1:])
     return one
+
+
+def send(place: Place, sources: list[tuple[str, int]]) -> None:
+    """A datagram from each of these addresses."""
+    for source in sources:
+        with socket.socket(type=socket.SOCK_DGRAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(source)
+            one.sendto(b"a", place[1:])
 
 
 @pytest.mark.parametrize(("count", "size", "most"), [(200, 10, 64), (6, 65_507, 6)])
@@ -178,6 +189,70 @@ async def test_a_client_with_many_flows_ends_its_own(address: str) -> None:
             assert [peer for _, peer in endpoint.got] == before
 
 
+@pytest.mark.parametrize("active", [2, 8])
+async def test_many_addresses_do_not_end_the_flows_of_an_active_client(active: int) -> None:
+    """A sender can forge addresses. Those flows that were unused longest end, also if each has its own address."""
+    async with answering(echo) as [endpoint], udp(udp_rule(to(DNS)), limits=Limits(max_flows=50)) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        with clients(rig.place, active, "127.0.0.2") as few:
+            for client in few:
+                await client.ask(b"a")
+            before = [peer for _, peer in endpoint.got]
+            for i in range(20):
+                for j in range(10):
+                    with clients(rig.place, 1, f"127.0.{i + 1}.{j}") as [one]:
+                        await one.ask(b"b")
+                endpoint.got.clear()
+                for client in few:
+                    await client.ask(b"c")
+                assert [peer for _, peer in endpoint.got] == before
+
+
+async def test_an_address_with_a_small_part_of_all_flows_has_not_many() -> None:
+    """10 of 3,000 are less than one 256th. The others are refused ones, so that they need no sockets."""
+    async with answering(echo) as [endpoint], udp(limits=Limits(max_flows=3000)) as rig:
+        rig.endpoints(DNS, endpoint.port)
+        refused = rig.bind("127.0.0.1")
+        rig.install_all([udp_listener(rig.place), udp_listener(refused, "refused")], udp_rule(to(DNS)))
+        for i in range(30):
+            send(refused, [(f"127.0.{i + 1}.{j}", 20_000) for j in range(100)])
+            await soon(lambda total=100 * i + 100: rig.flows == total)
+        with clients(rig.place, 10, "127.0.0.2") as few:
+            for client in few:
+                await client.ask(b"a")
+            before = [peer for _, peer in endpoint.got]
+            for i in range(100):
+                with clients(rig.place, 1, f"127.1.0.{i}") as [one]:
+                    await one.ask(b"b")
+            assert rig.flows == 3000
+            endpoint.got.clear()
+            for client in few:
+                await client.ask(b"c")
+            assert [peer for _, peer in endpoint.got] == before
+
+
+class Allocated(ctypes.Structure):
+    """struct mallinfo2 (mallinfo(3))."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "a", "b", "c", "mapped", "d", "e", "used", "free", "top")]
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has an allocator of its own")
+def test_the_first_place_allocates_the_tables_for_all_flows() -> None:
+    """A table that grows would move all its entries at once: 4 bytes for each flow, and 32 for its client address."""
+    measure = ctypes.CDLL(None).mallinfo2
+    measure.restype = Allocated
+
+    def needed(most: int) -> int:
+        before = measure()
+        rig = UdpRig("127.0.0.1", Limits(max_flows=most))
+        after = measure()
+        rig.close()
+        return int(after.used + after.mapped - before.used - before.mapped)
+
+    assert needed(262_144) - needed(64) >= 35 * 262_144
+
+
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs memory of its own")
 async def test_a_flow_needs_less_than_half_a_kilobyte() -> None:
     """Without an endpoint, because sockets are memory of the kernel; the record is the same."""
@@ -186,18 +261,14 @@ async def test_a_flow_needs_less_than_half_a_kilobyte() -> None:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def send(count: int, address: str) -> None:
-        for port in range(20_000, 20_000 + count):
-            with socket.socket(type=socket.SOCK_DGRAM) as one:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                one.bind((address, port))
-                one.sendto(b"a", rig.place[1:])
+    def send_from(address: str) -> None:
+        send(rig.place, [(address, port) for port in range(20_000, 20_100)])
 
     async with udp(udp_rule()) as rig:
-        send(100, "127.0.1.0")
+        send_from("127.0.1.0")
         await soon(lambda: rig.flows == 100)
         before = resident()
         for i in range(100):
-            send(100, f"127.0.2.{i}")
+            send_from(f"127.0.2.{i}")
             await soon(lambda total=100 * i + 200: rig.flows == total)
         assert (resident() - before) / 10_000 < 512

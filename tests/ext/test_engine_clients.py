@@ -56,6 +56,16 @@ def test_the_table_shrinks_to_the_connections_that_exist() -> None:
     assert table.used == 0
 
 
+@pytest.mark.parametrize(("room", "sizes"), [(0, 7), (2_000, 1)])
+def test_a_table_with_room_never_grows(room: int, sizes: int) -> None:
+    """2,000 addresses: without room, the table has seven sizes one after the other."""
+    table, seen = ClientTable(1, room), set()
+    for number in range(2_000):
+        assert table.enter(f"10.0.{number >> 8}.{number & 255}", 1)
+        seen.add(table.size)
+    assert (table.used, len(seen)) == (2_000, sizes)
+
+
 async def connect_from(address: str, port: int) -> Peer:
     with trio.socket.socket() as sock:
         await sock.bind((address, 0))
