@@ -202,7 +202,7 @@ LIMITS = (
     ),
     number(
         "--max-flows",
-        "Maximum number of UDP flows per worker; at the limit, a new one ends another, first of clients with many.",
+        "Maximum number of UDP flows per worker; at the limit, the start of a flow ends another one.",
         _LIMITS.max_flows,
         at_most=_FLOWS_MOST,
     ),

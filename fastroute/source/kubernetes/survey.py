@@ -5,7 +5,7 @@ read in the namespace of the context. Of Secrets and ConfigMaps only those that 
 by its name, so nobody needs the right to list Secrets.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -97,6 +97,7 @@ async def survey(client: Client, namespace: str, controller_name: str, applied: 
             keys = {one.key for one in names(together, controller_name).permitted if is_possible(one.key)} - own
             for key in sorted(keys)[:MOST_NAMED]:
                 nursery.start_soon(reading.read_one, row, key)
+            reading.leave_unread(row, sorted(keys)[MOST_NAMED:])
     return msgspec.structs.replace(
         found,
         objects=tuple(reading.objects),
@@ -156,13 +157,22 @@ class _Reading:
                 return
             if not error.is_refusal:
                 raise
-            metadata = Metadata(name=key.name, namespace=key.namespace)
-            omission = f"cannot be read, because the API server answers {error.status} {error.reason}"
-            assert issubclass(row.type, WithData)
-            self.objects.append(row.type(metadata=metadata, api_version=version, omission=omission))
+            self._omit(row, key, f"cannot be read, because the API server answers {error.status} {error.reason}")
             self._leave_out(row, f"{row.kind} {key} cannot be read, and is left out: {error}")
         else:
             self._take(row, version, [content])
+
+    def leave_unread(self, row: Followed, keys: Sequence[Key]) -> None:
+        """Those above MOST_NAMED."""
+        for key in keys:
+            self._omit(row, key, f"is not read: only {MOST_NAMED:,} {row.words} are read")
+        if keys:
+            self._leave_out(row, f"only {MOST_NAMED:,} {row.words} are read; {len(keys):,} more are left out")
+
+    def _omit(self, row: Followed, key: Key, omission: str) -> None:
+        assert issubclass(row.type, WithData)
+        metadata = Metadata(name=key.name, namespace=key.namespace)
+        self.objects.append(row.type(metadata=metadata, api_version=row.versions[0], omission=omission))
 
     async def _list(self, row: Followed, version: str, namespace: str = "") -> list[msgspec.Raw]:
         found: list[msgspec.Raw] = []
