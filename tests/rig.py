@@ -10,6 +10,7 @@ something has happened. A test waits up to PATIENCE for what must happen (`soon`
 `quiet`.
 """
 
+import gc
 import os
 import resource
 import socket
@@ -368,7 +369,8 @@ def free_port() -> int:
 
 @contextmanager
 def no_descriptor() -> Iterator[None]:
-    """This process can open no file."""
+    """This process can open no file. Garbage of earlier tests must not close one meanwhile."""
+    gc.collect()
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
