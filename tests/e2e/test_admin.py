@@ -145,8 +145,9 @@ async def test_the_commands_of_the_pages_work(tmp_path: Path, page: str) -> None
                 assert "error" not in json.loads(done.stdout), command
 
 
+@pytest.mark.timeout(4 * PATIENCE)  # two steps, the start and the end
 async def test_watching_a_canary_that_goes_bad(tmp_path: Path) -> None:
-    """Ctrl-C ends it with 0."""
+    """Ctrl-C ends it with 0. The refused backend has 70 of 100 requests."""
     async with serving(tmp_path) as served, Client("127.0.0.1", served.port) as client:
         command = [sys.executable, "-m", "fastroute", "status", "--watch", "-o", "json"]
         command += ["--admin", f"127.0.0.1:{served.admin_port}"]
@@ -157,10 +158,12 @@ async def test_watching_a_canary_that_goes_bad(tmp_path: Path) -> None:
             with trio.fail_after(PATIENCE):
                 while not seen or seen[-1]["routes"][0]["error_ratio"] != 0.0:
                     assert (await client.ask("/fruits")).status == 200
+                    await trio.sleep(0.01)  # the gateway must have time to read its counters
             served.world.remove("grant")
             with trio.fail_after(PATIENCE):
                 while not seen[-1]["status"]["refused"] or seen[-1]["routes"][0]["error_ratio"] < 0.3:
                     await client.ask("/fruits")
+                    await trio.sleep(0.01)
             watching.send_signal(signal.SIGINT)
         assert watching.returncode == 0
         shares = {one["backend"]: one["reason"] for one in seen[-1]["routes"][0]["rules"][0]["backends"]}
