@@ -8,14 +8,15 @@ import pytest
 from cluster import isolation
 from cluster.api import Api
 from cluster.cluster import Cluster
-from cluster.programs import CLUSTER, ECHO, RELEASES, TOOLS, built, crds, suite
+from cluster.programs import CLUSTER, ECHO, H2SPEC, INTEROP, RELEASES, TOOLS, built, crds, suite
 from cluster.scratch import scratch
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Called before collection if this folder was given on the command line."""
+    """Called before collection if this folder was given on the command line. Also builds what tests/http2 needs, which
+    can be given with it: nothing can be downloaded inside."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
-        for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
+        for module in (CLUSTER, ECHO, TOOLS, H2SPEC, INTEROP, suite("v1.6.3")):
             built(module)
         for version in RELEASES:
             crds(version)
