@@ -285,7 +285,7 @@ def test_the_leader_is_killed(scene: Scene) -> None:
     lastTransitionTime. tests/writing/test_leader.py tests how soon it starts."""
     before = _parents(scene.api, "infra", "shared")
     with Traffic(ADDRESS, scene.asks) as traffic:
-        second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9901")
+        second = scene.start_gateway(("--port-offset", str(OFFSET)), "127.0.0.1:9911")
     traffic.check()
     try:
         with Traffic(ADDRESS, scene.asks, offset=OFFSET) as traffic:
