@@ -185,7 +185,7 @@ async def test_the_oldest_idle_connections_make_room():
         assert rig.engine.statistics().upstream_idle == 20
         with no_descriptor():
             await clients[0].send(b"GET /c HTTP/1.1\r\nHost: a\r\n\r\n")
-            await soon(lambda: rig.engine.statistics().upstream_idle == 4)
+            await soon(lambda: rig.engine.statistics().upstream_idle in (4, 5))  # the new one may be idle already
         assert (await clients[0].response())[0] == 200
         await soon(lambda: (a.open, b.open) == (0, 4))
 
