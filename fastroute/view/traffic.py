@@ -107,8 +107,8 @@ def _buckets(old: Reading, new: Reading, labels: Mapping[int, DurationLabels]) -
 
 
 def quantile(part: float, buckets: Sequence[int], bounds: Sequence[float]) -> float | None:
-    """In seconds, as Prometheus estimates it: the values in a bucket are taken as evenly distributed, and those above the
-    last bound as equal to that bound. None if there are no values.
+    """In seconds, as Prometheus estimates it: the values in a bucket are taken as evenly distributed, and those above
+    the last bound as equal to that bound. None if there are no values.
 
     >>> quantile(0.5, (0, 10, 0, 0), (0.1, 0.2, 0.4)), quantile(0.99, (0, 0, 0, 1), (0.1, 0.2, 0.4))
     (0.15000000000000002, 0.4)
