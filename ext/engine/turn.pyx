@@ -34,15 +34,25 @@ from fastroute.ext.exchange.relief cimport relieve
 from fastroute.ext.exchange.upstream cimport upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.clock cimport microseconds_now
-from fastroute.ext.reactor.connection cimport SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
+from fastroute.ext.reactor.connection cimport (
+    LAYER_STREAM, SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_POOLED, Connection, handle_of, slab_exhume, slab_find,
+)
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_event,
     epoll_wait,
 )
 from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, note_urgent, queue, read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.stream cimport parent_of
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 from fastroute.ext.reactor.waiting cimport AT_ONCE, waiting_next
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *descriptors, unsigned long count, int timeout)
 
 cdef extern from "<sys/timerfd.h>" nogil:
     int timerfd_settime(int fd, int flags, const itimerspec *value, itimerspec *old)
@@ -242,13 +252,46 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
         c = timer_expired(&r.wheel, &r.slab, r.milliseconds, &steps)
         if c is NULL and steps != 0:
             return True
-        if c is not NULL and c.parent is not NULL:
-            parent_expired(r, c)
-        elif c is not NULL:
-            SIDE_ROWS[c.side].expired(r, c)
+        if c is not NULL and is_late(r, c):
+            c.deadline = 0
+            if c.parent is not NULL:
+                parent_expired(r, c)
+            else:
+                SIDE_ROWS[c.side].expired(r, c)
         read_clock(r)
         if is_over(r, start):
             return False
+
+
+cdef bint is_late(Reactor r, Connection *c) noexcept nogil:
+    """Whether the peer missed the deadline. If this process did not run for a while (a CPU limit, a busy node), bytes may
+    have arrived in time that were not fetched or not handled yet: they are handled first, and may replace the deadline."""
+    cdef uint64_t handle = handle_of(c)
+    cdef uint64_t deadline = c.deadline
+    cdef Connection *socket = parent_of(r, c) if c.layer == LAYER_STREAM else c
+    cdef uint32_t events
+    if (c.side != SIDE_DOWNSTREAM and c.side != SIDE_UPSTREAM) or socket is NULL:
+        return True
+    events = new_events(socket)
+    if events == 0 and not socket.queued:
+        return True
+    note_events(socket, events)
+    visit(r, socket)
+    c = slab_find(&r.slab, handle)
+    if c is not NULL and c.layer == LAYER_STREAM and c.readable:
+        visit(r, c)         # the visit of the parent may have ended before this stream
+        c = slab_find(&r.slab, handle)
+    return c is not NULL and c.deadline == deadline
+
+
+cdef uint32_t new_events(const Connection *c) noexcept nogil:
+    """The events of a socket that were not fetched yet."""
+    cdef pollfd found
+    found.fd = c.fd
+    found.events = <short> ((0 if c.readable else EPOLLIN) | (0 if c.writable else EPOLLOUT))
+    if found.events == 0 or poll(&found, 1, 0) <= 0:
+        return 0
+    return found.revents & (EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR)
 
 
 cdef void arm(Reactor r) noexcept nogil:

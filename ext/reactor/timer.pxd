@@ -24,8 +24,9 @@ cdef struct Wheel:
 cdef void timer_set(Wheel *wheel, Slab *slab, Connection *connection, uint64_t deadline) noexcept nogil
 # Removes a connection that is about to be closed from the wheel.
 cdef void timer_remove(Wheel *wheel, Slab *slab, Connection *connection) noexcept nogil
-# The next connection whose deadline has passed at `now`, or NULL. Sets its deadline to 0. Takes at most `steps[0]`
-# connections out of their slots, and subtracts their number: with NULL and 0 steps left, more may have expired.
+# The next connection whose deadline has passed at `now`, or NULL. It is no longer in the wheel, but keeps its deadline.
+# Takes at most `steps[0]` connections out of their slots, and subtracts their number: with NULL and 0 steps left, more may
+# have expired.
 cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now, uint32_t *steps) noexcept nogil
 # When to call timer_expired again: milliseconds, never before the wheel's own time; 0 if there are no deadlines.
 cdef uint64_t timer_next(const Wheel *wheel) noexcept nogil

@@ -87,7 +87,6 @@ cdef Connection *timer_expired(Wheel *wheel, Slab *slab, uint64_t now, uint32_t 
         if connection.deadline == 0:
             continue
         if connection.deadline <= now:
-            connection.deadline = 0
             return connection
         insert(wheel, slab, connection)
     return NULL
