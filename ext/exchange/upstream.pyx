@@ -234,12 +234,14 @@ cdef void begin_parent(Reactor r, Connection *p) noexcept nogil:
 cdef void note_faults(Reactor r, Connection *p) noexcept nogil:
     """Tells the streams of a parent why it could not be established."""
     cdef uint16_t reason = upstream_fault(p)
+    cdef bint waits = waits_for_gateway(r, p)
     cdef uint32_t index = p.parent.streams.first
     cdef Connection *s
     while index != 0:
         s = slab_at(&r.slab, index)
         index = s.stream.link.after
         s.stream.fault = reason
+        s.faultless = waits
 
 
 cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
@@ -336,6 +338,8 @@ cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexc
 
 cdef bint waits_for_gateway(Reactor r, const Connection *u) noexcept nogil:
     """Whether its handshake waits for others of the gateway, not for the endpoint."""
+    if u.faultless:
+        return True
     if u.layer == LAYER_STREAM:
         u = parent_of(r, u)
     return u is not NULL and u.tls is not NULL and u.tls.waiting.present

@@ -160,6 +160,7 @@ cdef struct Connection:
     PoolKey *key                # holds a reference
     uint16_t payer              # the namespace of the route that requested it (owner.pxd)
     uint8_t coding              # Coding of the body of the request
+    uint8_t faultless           # a stream: its parent was too late because its handshake waited for others of the gateway
     Mirror *mirror              # owned; NULL: not a mirror
     uint64_t held               # not 0: its last answer stated a body that must not follow; until then (milliseconds)
 

@@ -167,6 +167,24 @@ def test_a_handshake_that_waited_too_long_is_no_failure_of_the_endpoint() -> Non
         assert Selector(flood.rig.upstreams, "many", 1).choose(now=0, usable=True)
 
 
+def test_a_handshake_for_streams_that_waited_too_long_is_no_failure_of_the_endpoint() -> None:
+    with flooded() as flood:
+        flood.rig.upstreams.speak("victim", msgspec.structs.replace(tls_to(), protocol="h2"))
+        flood.ask(FLOOD, MANY)
+        many = flood.backends("many", MANY)
+        flood.context = showing(alpn=["h2"])
+        [victim] = flood.ask(VICTIM)
+        [backend] = flood.backends("victim", 1)
+        flood.release(*many, backend)
+        flood.rig.engine.turn()
+        assert not backend.reached
+        flood.rig.engine.hold_clock()
+        flood.rig.engine.advance(Limits().connect_timeout)
+        turns_until(flood.rig, lambda: answered([victim]) > 0)
+        assert not backend.reached
+        assert Selector(flood.rig.upstreams, "victim", 1).choose(now=0, usable=True)
+
+
 @pytest.mark.parametrize("leaves", ["client", "backend"])
 def test_a_handshake_may_end_while_it_waits(leaves: str) -> None:
     with flooded() as flood:

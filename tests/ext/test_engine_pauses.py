@@ -46,8 +46,7 @@ def test_what_arrived_during_a_pause_is_in_time(case: str, listening: socket.soc
             one.sendall(rest)
         rig.engine.advance(6)
         settle(rig)
-        for _ in clients[len(backends) :]:
-            backends.append(stack.enter_context(listening.accept()[0]))
+        backends += [stack.enter_context(listening.accept()[0]) for _ in clients[len(backends) :]]
         for one in backends:
             one.sendall(OK)
         settle(rig)
