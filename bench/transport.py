@@ -2,11 +2,11 @@
 
     python -m bench.transport [--rounds 7] [--seconds 3]
 
-Load and backend are tunnels.c and datagrams.c. A new connection carries 100 bytes to the backend and back; with TLS, a
-ClientHello before that, which the backend returns, too: proxies read the server name and nothing else. For the CPU
-time per GiB, 8 connections read from the backend as fast as they can. HAProxy splices (`option splice-request` and
-`splice-response`). For UDP, 1,000 clients send datagrams of 100 bytes, one after another, of which 64 are unanswered at
-a time; a datagram and its answer count as two.
+Load and backend are tunnels.c and datagrams.c; each proxy has four endpoints (tunnels.c says why). A new connection
+carries 100 bytes to the backend and back; with TLS, a ClientHello before that, which the backend returns, too: proxies
+read the server name and nothing else. For the CPU time per GiB, 8 connections read from the backend as fast as they can.
+HAProxy splices (`option splice-request` and `splice-response`). For UDP, 1,000 clients send datagrams of 100 bytes, one
+after another, of which 64 are unanswered at a time; a datagram and its answer count as two.
 """
 
 import contextlib
@@ -44,10 +44,13 @@ worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error
 worker_rlimit_nofile 65536;
 events {{ worker_connections 16384; }}
 stream {{
-  upstream backend {{ server 127.0.0.1:{backend}; }}
+  upstream backend {{
+    server 127.0.0.1:{backend}; server 127.0.0.2:{backend}; server 127.0.0.3:{backend}; server 127.0.0.4:{backend};
+  }}
+  upstream datagrams {{ server 127.0.0.1:{backend}; }}
   map $ssl_preread_server_name $chosen {{ {host} backend; }}
   server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass backend; }}
-  server {{ listen 127.0.0.1:{port} udp; proxy_pass backend; proxy_timeout 60s; }}
+  server {{ listen 127.0.0.1:{port} udp; proxy_pass datagrams; proxy_timeout 60s; }}
   server {{ listen 127.0.0.1:{secure} backlog=4096; ssl_preread on; proxy_pass $chosen; }}
 }}
 """
@@ -73,6 +76,9 @@ frontend secure
   use_backend backend if {{ req_ssl_sni -i {host} }}
 backend backend
   server one 127.0.0.1:{backend}
+  server two 127.0.0.2:{backend}
+  server three 127.0.0.3:{backend}
+  server four 127.0.0.4:{backend}
 """
 
 WORLD = """\
@@ -94,7 +100,7 @@ spec: {{parentRefs: [{{name: edge, sectionName: tcp}}], rules: [{{backendRefs: [
 apiVersion: gateway.networking.k8s.io/v1
 kind: UDPRoute
 metadata: {{namespace: bench, name: udp}}
-spec: {{parentRefs: [{{name: edge, sectionName: udp}}], rules: [{{backendRefs: [{{name: backend, port: 80}}]}}]}}
+spec: {{parentRefs: [{{name: edge, sectionName: udp}}], rules: [{{backendRefs: [{{name: datagrams, port: 80}}]}}]}}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: TLSRoute
@@ -107,13 +113,25 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {{namespace: bench, name: backend}}
-spec: {{ports: [{{name: tcp, port: 80}}, {{name: udp, port: 80, protocol: UDP}}]}}
+spec: {{ports: [{{name: tcp, port: 80}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{namespace: bench, name: datagrams}}
+spec: {{ports: [{{name: udp, port: 80, protocol: UDP}}]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {{namespace: bench, name: backend, labels: {{kubernetes.io/service-name: backend}}}}
 addressType: IPv4
-ports: [{{name: tcp, port: {backend}}}, {{name: udp, port: {backend}, protocol: UDP}}]
+ports: [{{name: tcp, port: {backend}}}]
+endpoints: [{{addresses: [127.0.0.1]}}, {{addresses: [127.0.0.2]}}, {{addresses: [127.0.0.3]}}, {{addresses: [127.0.0.4]}}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{namespace: bench, name: datagrams, labels: {{kubernetes.io/service-name: datagrams}}}}
+addressType: IPv4
+ports: [{{name: udp, port: {backend}, protocol: UDP}}]
 endpoints: [{{addresses: [127.0.0.1]}}]
 """
 

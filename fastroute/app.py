@@ -47,7 +47,7 @@ def serve(settings: ServeSettings) -> int:
     garbage.begin()
     files = _allow_many_files()
     settings = _with_affordable_ports(_on_this_machine(_made_absolute(settings)), files)
-    settings = _with_affordable_flows(_with_affordable_connections(settings, files), local_ports())
+    settings = _with_local_ports(_with_affordable_connections(settings, files), local_ports())
     follow, installation = _follow_cluster(settings) if settings.kubernetes else _follow_manifests(settings)
     settings = msgspec.structs.replace(settings, installation=installation)
     endpoints = bind_endpoints(settings)
@@ -210,18 +210,21 @@ def _with_affordable_connections(settings: ServeSettings, files: int) -> ServeSe
     return msgspec.structs.replace(settings, limits=msgspec.structs.replace(limits, max_connections=most))
 
 
-def _with_affordable_flows(settings: ServeSettings, ports: int) -> ServeSettings:
+def _with_local_ports(settings: ServeSettings, ports: range) -> ServeSettings:
     """`max_flows` is lowered if there are fewer local ports. The default, which few machines can reach, is lowered
-    without a log line. `ports`: 0 if their number is not known."""
+    without a log line. `ports`: empty if they are not known."""
     limits = settings.limits
-    most = flows_afforded(ports, settings.workers or usable_cpus()) if ports else limits.max_flows
+    if not ports:
+        return settings
+    settings = msgspec.structs.replace(settings, local_ports=(ports[0], ports[-1]))
+    most = flows_afforded(len(ports), settings.workers or usable_cpus())
     if limits.max_flows <= most:
         return settings
     if limits.max_flows != Limits().max_flows:
         _log.info(
             "there are only %d local ports: a worker has at most %d UDP flows, not %d (--max-flows). Set the sysctl "
             "net.ipv4.ip_local_port_range to a larger range",
-            ports,
+            len(ports),
             most,
             limits.max_flows,
         )

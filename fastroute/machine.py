@@ -1,4 +1,4 @@
-"""The addresses and the number of local ports of this machine, or of this pod."""
+"""The addresses and the local ports of this machine, or of this pod."""
 
 import re
 from ipaddress import IPv6Address
@@ -18,13 +18,13 @@ def machine_addresses(trie: Path = _TRIE, ipv6: Path = _IPV6) -> frozenset[str]:
     )
 
 
-def local_ports(ports: Path = _PORTS) -> int:
-    """How many ports the kernel chooses from for sockets that connect. Without /proc it is 0."""
+def local_ports(ports: Path = _PORTS) -> range:
+    """The ports that the kernel chooses from for sockets that connect. Without /proc it is empty."""
     match _read(ports).split():
         case [first, last]:
-            return int(last) - int(first) + 1
+            return range(int(first), int(last) + 1)
         case _:
-            return 0
+            return range(0)
 
 
 def _read(path: Path) -> str:

@@ -139,6 +139,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     merge_slashes: bool = False
     keep_underscores: bool = False
     installation: str = ""  # the identity that marks forwarded requests, to detect loops
+    local_ports: tuple[int, int] = (32_768, 60_999)  # of connections to backends: the first and the last
 
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from rig import PATIENCE, Rig, rule
 
@@ -20,10 +21,10 @@ STEPS = 4  # of a turn
 
 
 @contextmanager
-def standing(limits: Limits | None = None) -> Iterator[tuple[Rig, ExitStack]]:
+def standing(limits: Limits | None = None, **options: Any) -> Iterator[tuple[Rig, ExitStack]]:
     """An engine whose turns the test calls, with a clock that stands still."""
     with ExitStack() as stack:
-        rig = Rig(limits)
+        rig = Rig(limits, **options)
         stack.callback(rig.close)
         rig.engine.hold_clock()
         rig.listen()

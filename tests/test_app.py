@@ -86,7 +86,7 @@ def test_flows_are_limited_by_the_local_ports(asked, ports, flows, said, caplog)
     """Without a line for the default, which few machines reach."""
     caplog.set_level("INFO")
     settings = ServeSettings(workers=2, limits=Limits(max_flows=asked))
-    assert app._with_affordable_flows(settings, ports).limits.max_flows == flows
+    assert app._with_local_ports(settings, range(ports)).limits.max_flows == flows
     assert ("--max-flows" in caplog.text) is said
 
 

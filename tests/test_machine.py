@@ -42,6 +42,6 @@ def test_this_machine_has_an_address_that_a_socket_can_use() -> None:
 
 def test_the_number_of_local_ports(tmp_path: Path) -> None:
     (tmp_path / "range").write_text("32768\t60999\n")
-    assert local_ports(tmp_path / "range") == 28_232
-    assert local_ports(tmp_path / "none") == 0
-    assert local_ports() > 0
+    assert local_ports(tmp_path / "range") == range(32_768, 61_000)
+    assert local_ports(tmp_path / "none") == range(0)
+    assert len(local_ports()) > 0

@@ -26,6 +26,7 @@ from fastroute.ext.engine.drain cimport drain_begin
 from fastroute.ext.engine.listener cimport listener_leave, listener_open
 from fastroute.ext.engine.side cimport SIDE_ROWS
 from fastroute.ext.engine.turn cimport ring, take_turns, turn
+from fastroute.ext.exchange.localport cimport note_scarce_ports
 from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.memory.buffer cimport buffers_total
@@ -89,7 +90,7 @@ cdef class Engine:
 
     def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
                  trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
-                 str installation="", seed=None):
+                 str installation="", tuple local_ports=(32768, 60999), seed=None):
         cdef Reactor r = Reactor()
         self.r = r
         self.indexes = {}
@@ -101,6 +102,7 @@ cdef class Engine:
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
         mark_set(&r.mark, installation)
+        r.ports.first, r.ports.last = local_ports
         r.random = random.getrandbits(64) if seed is None else seed
         r.clients.seed = random.getrandbits(64)
         r.entropy = entropy_open()
@@ -208,6 +210,10 @@ cdef class Engine:
         self.r.held += <uint64_t> (seconds * 1e6)
         self.wake()
 
+    def note_scarce_ports(self):
+        """For tests: as if the search for a local port had taken long."""
+        note_scarce_ports(self.r)
+
     def announce_drain(self):
         """From now on every response has `Connection: close`; connections are still accepted."""
         self.r.announcing = True
@@ -241,8 +247,8 @@ cdef class Engine:
             "" if self.r.tls_fault is NULL else self.r.tls_fault.decode())
 
     def shortages(self):
-        """How often no file descriptor was left, and the errno of the last time: for clients ("accept"), and for
-        connections to backends ("connect")."""
+        """How often no file descriptor or local port was left, and the errno of the last time: for clients ("accept"), and
+        for connections to backends ("connect")."""
         cdef Reactor r = self.r
         return {
             "accept": (r.accept_shortage.count, r.accept_shortage.error),

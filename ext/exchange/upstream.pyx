@@ -1,11 +1,12 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
-from libc.errno cimport EINPROGRESS, EINTR, EMFILE, ENFILE, errno
+from libc.errno cimport EADDRNOTAVAIL, EINPROGRESS, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
+from fastroute.ext.exchange.localport cimport connect_socket_to, ports_are_scarce
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_WRITTEN, write_preface
 from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.buffer cimport buffer_free
@@ -24,7 +25,7 @@ from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.inet cimport (
     IPPROTO_TCP, MSG_NOSIGNAL, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
-    SO_SNDBUF, TCP_NODELAY, connect, getsockname, getsockopt, htons, ntohs, send, setsockopt, sockaddr, sockaddr_in,
+    SO_SNDBUF, TCP_NODELAY, getsockname, getsockopt, htons, ntohs, send, setsockopt, sockaddr, sockaddr_in,
     sockaddr_in6, sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
@@ -84,9 +85,13 @@ cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
         close_idle(r)
         fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if fd < 0:
-        r.connect_shortage.count += 1
-        r.connect_shortage.error = errno
+        note_shortage(r)
     return fd
+
+
+cdef void note_shortage(Reactor r) noexcept nogil:
+    r.connect_shortage.count += 1
+    r.connect_shortage.error = errno
 
 
 cdef void tune(int fd, bint watched) noexcept nogil:
@@ -123,9 +128,12 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
         return NULL
     if not later:
         tune(fd, True)
-    failed = connect(fd, <sockaddr *> &address, size)
+    failed = connect_socket_to(r, fd, &address, size)
     if failed and errno != EINPROGRESS and errno != EINTR:
-        endpoint_failed(endpoint, r.milliseconds, &r.random)
+        if errno == EADDRNOTAVAIL and ports_are_scarce(r):
+            note_shortage(r)
+        else:
+            endpoint_failed(endpoint, r.milliseconds, &r.random)
         close(fd)
         return NULL
     u = open_connection(r, fd, SIDE_UPSTREAM, INTEREST_TRAFFIC)

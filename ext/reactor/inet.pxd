@@ -55,6 +55,14 @@ cdef extern from *:
     """
     int SOL_UDP, UDP_SEGMENT
 
+cdef extern from *:
+    """
+    #ifndef IP_LOCAL_PORT_RANGE
+    #define IP_LOCAL_PORT_RANGE 51
+    #endif
+    """
+    int IP_LOCAL_PORT_RANGE     # Linux 6.3
+
 cdef extern from "<linux/tcp.h>" nogil:     # <netinet/tcp.h> does not have all fields
     int TCP_NODELAY, TCP_INFO
     cdef struct tcp_info:

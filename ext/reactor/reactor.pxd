@@ -3,7 +3,7 @@
 # The Reactor is the state that all parts of the engine share: the epoll descriptor, the clock, the slab and the timer
 # wheel, the list of connections that have work to do without an event, and the scratch memory of one pass.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.entropy cimport Entropy
@@ -66,6 +66,11 @@ cdef struct Times:              # settings.Limits in milliseconds
 cdef struct Shortage:
     uint64_t count              # failed attempts
     int error                   # errno of the last one
+
+cdef struct LocalPorts:         # of connections to backends (exchange/localport.pxd)
+    uint16_t first
+    uint16_t last
+    uint64_t scarce_until       # milliseconds
 
 cdef struct Sweep:              # the search for connections to end (relief.pyx)
     uint64_t begun              # milliseconds
@@ -140,7 +145,8 @@ cdef class Reactor:
     cdef List paused            # listeners that may have clients for which there is no room, oldest first
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
     cdef Shortage accept_shortage       # of descriptors for clients
-    cdef Shortage connect_shortage      # of descriptors for connections to backends
+    cdef Shortage connect_shortage      # of descriptors or local ports for connections to backends
+    cdef LocalPorts ports
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
     cdef uint32_t downstreams   # sockets

@@ -42,4 +42,5 @@ def start_message(settings: ServeSettings, counters: CounterMap) -> Start:
         merge_slashes=settings.merge_slashes,
         keep_underscores=settings.underscores == "allow",
         installation=settings.installation,
+        local_ports=settings.local_ports,
     )

@@ -70,6 +70,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         merge_slashes=start.merge_slashes,
         keep_underscores=start.keep_underscores,
         installation=start.installation,
+        local_ports=start.local_ports,
     )
     engine.heed(control.fileno())
     gc.freeze()
