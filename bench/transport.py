@@ -4,9 +4,10 @@
 
 Load and backend are tunnels.c and datagrams.c; each proxy has four endpoints (tunnels.c says why). A new connection
 carries 100 bytes to the backend and back; with TLS, a ClientHello before that, which the backend returns, too: proxies
-read the server name and nothing else. For the CPU time per GiB, 8 connections read from the backend as fast as they can.
-HAProxy splices (`option splice-request` and `splice-response`). For UDP, 1,000 clients send datagrams of 100 bytes, one
-after another, of which 64 are unanswered at a time; a datagram and its answer count as two.
+read the server name and nothing else. For the CPU time per GiB, 8 connections read from the backend as fast as they
+can. HAProxy splices (`option splice-request` and `splice-response`). nginx has `proxy_half_close`, as the others always
+do: without it, a client that ends its side loses the rest of the answer. For UDP, 1,000 clients send datagrams of 100
+bytes, one after another, of which 64 are unanswered at a time; a datagram and its answer count as two.
 """
 
 import contextlib
@@ -49,6 +50,7 @@ stream {{
   }}
   upstream datagrams {{ server 127.0.0.1:{backend}; }}
   map $ssl_preread_server_name $chosen {{ {host} backend; }}
+  proxy_half_close on;
   server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass backend; }}
   server {{ listen 127.0.0.1:{port} udp; proxy_pass datagrams; proxy_timeout 60s; }}
   server {{ listen 127.0.0.1:{secure} backlog=4096; ssl_preread on; proxy_pass $chosen; }}
@@ -125,7 +127,11 @@ kind: EndpointSlice
 metadata: {{namespace: bench, name: backend, labels: {{kubernetes.io/service-name: backend}}}}
 addressType: IPv4
 ports: [{{name: tcp, port: {backend}}}]
-endpoints: [{{addresses: [127.0.0.1]}}, {{addresses: [127.0.0.2]}}, {{addresses: [127.0.0.3]}}, {{addresses: [127.0.0.4]}}]
+endpoints:
+  - {{addresses: [127.0.0.1]}}
+  - {{addresses: [127.0.0.2]}}
+  - {{addresses: [127.0.0.3]}}
+  - {{addresses: [127.0.0.4]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice

@@ -63,7 +63,7 @@ def explained(error: OSError) -> str:
         case errno.ENFILE:
             return f"{text}: raise the limit of the machine (sysctl fs.file-max)"
         case errno.EADDRNOTAVAIL:
-            return f"{text}: no local port is free, widen their range (sysctl net.ipv4.ip_local_port_range) or add endpoints"
+            return f"{text}: no local port is free: raise net.ipv4.ip_local_port_range, or add endpoints"
         case errno.ENOBUFS | errno.ENOMEM:
             return f"{text}: the kernel has no memory left"
         case _:

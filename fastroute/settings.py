@@ -111,5 +111,5 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     merge_slashes: bool = False
     underscores: str = "remove"  # or "allow": request header fields with "_" in their names
     installation: str = ""  # identity in Fastroute-Loop; app.py determines it, there is no option
-    local_ports: tuple[int, int] = (32_768, 60_999)  # the first and the last; app.py asks the kernel, there is no option
+    local_ports: tuple[int, int] = (32_768, 60_999)  # first and last; app.py asks the kernel, there is no option
     log: LogSettings = LogSettings()

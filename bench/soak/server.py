@@ -36,6 +36,7 @@ class Server:
         words = ["serve", "--manifests", str(manifests), "--port-offset", str(offset), *options]
         words += ["--metrics", f"127.0.0.1:{self._metrics}", "--health", "off", "--access-log", str(self.access_log)]
         words += ["--udp-idle-timeout", "10s"]  # so that the flows have ended when the descriptors are counted
+        words += ["--connect-timeout", "15s"]  # includes the handshakes of backends in Python on a busy machine
         with self.log.open("wb") as log:
             self._process = subprocess.Popen([sys.executable, "-P", "-m", "fastroute", *words], stdout=log, stderr=log)
         self.samples: list[Sample] = []

@@ -9,14 +9,12 @@
 # 6.3). A part usually has a free port until few are left, and examining it takes a few microseconds. Older kernels ignore
 # the option.
 
-from libc.stdint cimport uint32_t
-
-from fastroute.ext.reactor.inet cimport sockaddr_storage
 from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.routing.endpoint cimport Endpoint
 
 
-# Like connect(2). EADDRNOTAVAIL: few local ports are free, see ports_are_scarce; or there is no address for this family.
-cdef int connect_socket_to(Reactor r, int fd, const sockaddr_storage *address, uint32_t size) noexcept nogil
+# connect(2) to the endpoint. EADDRNOTAVAIL: few local ports are free, see ports_are_scarce; or there is no address for this family.
+cdef int connect_to_endpoint(Reactor r, int fd, const Endpoint *endpoint) noexcept nogil
 # A search for a local port has taken long.
 cdef void note_scarce_ports(Reactor r) noexcept nogil
 # Whether a search for a local port took long in the last minute.

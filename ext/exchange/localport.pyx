@@ -2,16 +2,36 @@
 
 from libc.errno cimport EADDRNOTAVAIL, errno
 from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
+from fastroute.ext.memory.address cimport AF_INET
 from fastroute.ext.memory.clock cimport microseconds_now
 from fastroute.ext.memory.random cimport random_below
-from fastroute.ext.reactor.inet cimport IPPROTO_IP, IP_LOCAL_PORT_RANGE, connect, setsockopt, sockaddr
+from fastroute.ext.reactor.inet cimport (
+    IPPROTO_IP, IP_LOCAL_PORT_RANGE, connect, htons, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage,
+)
 
 cdef enum:
     LONG = 500              # microseconds; usually a connect takes less than 50
     SCARCE = 60000          # milliseconds: as long as the kernel keeps the port of a closed connection
     PART = 64               # ports that a socket may use
     PARTS = 4               # that are tried
+
+
+cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
+    """Fills in the socket address of an endpoint; returns its size."""
+    cdef sockaddr_in *four = <sockaddr_in *> address
+    cdef sockaddr_in6 *six = <sockaddr_in6 *> address
+    memset(address, 0, sizeof(sockaddr_storage))
+    if endpoint.family == AF_INET:
+        four.sin_family = endpoint.family
+        four.sin_port = htons(endpoint.port)
+        memcpy(&four.sin_addr, endpoint.address, 4)
+        return sizeof(sockaddr_in)
+    six.sin6_family = endpoint.family
+    six.sin6_port = htons(endpoint.port)
+    memcpy(&six.sin6_addr, endpoint.address, 16)
+    return sizeof(sockaddr_in6)
 
 
 cdef void note_scarce_ports(Reactor r) noexcept nogil:
@@ -29,19 +49,21 @@ cdef void restrict(Reactor r, int fd) noexcept nogil:
     setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &part, sizeof(part))
 
 
-cdef int connect_socket_to(Reactor r, int fd, const sockaddr_storage *address, uint32_t size) noexcept nogil:
+cdef int connect_to_endpoint(Reactor r, int fd, const Endpoint *endpoint) noexcept nogil:
+    cdef sockaddr_storage address
+    cdef uint32_t size = socket_address(endpoint, &address)
     cdef uint64_t begun
     cdef int failed
     cdef int _
     if not ports_are_scarce(r):
         begun = microseconds_now()
-        failed = connect(fd, <const sockaddr *> address, size)
+        failed = connect(fd, <const sockaddr *> &address, size)
         if microseconds_now() - begun >= LONG:
             note_scarce_ports(r)
         return failed
     for _ in range(PARTS):
         restrict(r, fd)
-        failed = connect(fd, <const sockaddr *> address, size)
+        failed = connect(fd, <const sockaddr *> &address, size)
         if not failed or errno != EADDRNOTAVAIL:
             return failed
     return failed

@@ -6,9 +6,9 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
-from fastroute.ext.exchange.localport cimport connect_socket_to, ports_are_scarce
+from fastroute.ext.exchange.localport cimport connect_to_endpoint, ports_are_scarce
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_WRITTEN, write_preface
-from fastroute.ext.memory.address cimport AF_INET, AF_INET6
+from fastroute.ext.memory.address cimport AF_INET6
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.forwarded cimport Peer, peer_set
@@ -25,7 +25,7 @@ from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.inet cimport (
     IPPROTO_TCP, MSG_NOSIGNAL, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
-    SO_SNDBUF, TCP_NODELAY, getsockname, getsockopt, htons, ntohs, send, setsockopt, sockaddr, sockaddr_in,
+    SO_SNDBUF, TCP_NODELAY, getsockname, getsockopt, ntohs, send, setsockopt, sockaddr, sockaddr_in,
     sockaddr_in6, sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
@@ -49,22 +49,6 @@ cdef enum:
     UNUSABLE_MOST = 16  # unusable connections that a request closes
     PARENTS_MOST = 256  # connections that carry streams, to one endpoint and with one key
     FORGOTTEN = 16      # connections that no backend may use and that a turn closes
-
-
-cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
-    """Fills in the socket address of an endpoint; returns its size."""
-    cdef sockaddr_in *four = <sockaddr_in *> address
-    cdef sockaddr_in6 *six = <sockaddr_in6 *> address
-    memset(address, 0, sizeof(sockaddr_storage))
-    if endpoint.family == AF_INET:
-        four.sin_family = endpoint.family
-        four.sin_port = htons(endpoint.port)
-        memcpy(&four.sin_addr, endpoint.address, 4)
-        return sizeof(sockaddr_in)
-    six.sin6_family = endpoint.family
-    six.sin6_port = htons(endpoint.port)
-    memcpy(&six.sin6_addr, endpoint.address, 16)
-    return sizeof(sockaddr_in6)
 
 
 cdef void close_idle(Reactor r) noexcept nogil:
@@ -118,8 +102,6 @@ cdef bint is_tuned_later(Reactor r, const PoolKey *key) noexcept nogil:
 
 cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
-    cdef sockaddr_storage address
-    cdef uint32_t size = socket_address(endpoint, &address)
     cdef int fd = open_socket(r, endpoint.family)
     cdef Connection *u
     cdef bint later = is_tuned_later(r, key)
@@ -128,7 +110,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
         return NULL
     if not later:
         tune(fd, True)
-    failed = connect_socket_to(r, fd, &address, size)
+    failed = connect_to_endpoint(r, fd, endpoint)
     if failed and errno != EINPROGRESS and errno != EINTR:
         if errno == EADDRNOTAVAIL and ports_are_scarce(r):
             note_shortage(r)

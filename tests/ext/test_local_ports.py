@@ -1,7 +1,7 @@
 """Connections to backends when few local ports are free.
 
-The kernel's search for a free port takes long then, so sockets get a part of the ports only. Where this needs other settings
-of the kernel, a network namespace of its own has them."""
+The kernel's search for a free port takes long then, so sockets get a part of the ports only. A test that needs other
+settings of the kernel has a network namespace of its own."""
 
 import errno
 import os
