@@ -181,7 +181,7 @@ def test_a_wrong_value_is_refused_by_its_name(setting, said):
 @pytest.mark.parametrize("sample", ["0", "0.25", "0.00001", "1"])
 def test_the_access_log_is_on_stdout(sample):
     objects = chart(
-        "--set=accessLog.enabled=true", "--set=accessLog.format=combined", f"--set=accessLog.sample={sample}"
+        "--set=accessLog.enabled=true", "--set=accessLog.format=combined", f"--set-json=accessLog.sample={sample}"
     )
     chosen = [words.partition("=")[::2] for words in arguments(objects) if words.startswith("--access-log")]
     assert [name for name, _ in chosen] == [one.name for one in ACCESS_LOG]
