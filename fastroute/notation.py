@@ -13,6 +13,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|)")
+_RATIO = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]-?\d+)?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z0-9]([-a-z0-9._]*[a-z0-9])?")
 
@@ -56,6 +57,20 @@ def rate(text: str | int) -> int:
         return size(text.removesuffix("/s"))
     except SettingError:
         raise SettingError(f"{text!r} is not a rate: write 1KiB/s, or off") from None
+
+
+def ratio(text: str | float) -> float:
+    """`0.01` -> 0.01; from 0 to 1."""
+    if isinstance(text, float):
+        return text
+    if not _RATIO.fullmatch(text) or float(text) > 1:
+        raise SettingError(f"{text!r} is not a ratio: write a number from 0 to 1, such as 0.01")
+    return float(text)
+
+
+def shown_ratio(part: float) -> str:
+    """1.0 -> `1`; 0.01 -> `0.01`."""
+    return f"{part:g}"
 
 
 def shown_size(count: int | None) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from fastroute import notation
 from fastroute.errors import SettingError
+from fastroute.log_options import ACCESS_LOG
 from fastroute.option import Option, duration, number, several, size, switch
 from fastroute.settings import (
     EVERYWHERE,
@@ -282,12 +283,7 @@ SERVE = (
         "Maximum number of series per metric; further series are counted as `other`.",
         _SERVE.metrics_series,
     ),
-    Option(
-        name="--access-log",
-        meaning="File for the access log: one JSON object per request. `-`: stdout; `off`: no log.",
-        default="off",
-        metavar="PATH",
-    ),
+    *ACCESS_LOG,
     duration(
         "--drain-delay",
         "Time after SIGTERM in which connections are still accepted, while /readyz answers 503.",
@@ -364,7 +360,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     kubernetes = _kubernetes_settings(chosen)
     metrics, health, admin = _operators(chosen, cluster=kubernetes is not None)
     same = (
-        "workers", "metrics_series", "drain_delay", "drain_timeout", "proxy_protocol", "merge_slashes", "underscores"
+        "workers", "metrics_series", "access_log_format", "access_log_sample", "drain_delay", "drain_timeout",
+        "proxy_protocol", "merge_slashes", "underscores",
     )  # fmt: skip
     return ServeSettings(
         manifests=tuple(chosen["manifests"] or ()),

@@ -133,6 +133,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     request_series: int  # the number of series in the counters
     histograms: int  # the number of histograms in the counters
     access_log: bool = False  # whether there is one
+    log_format: str = "json"  # of the access log
+    log_sample: float = 1.0
     drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False

@@ -165,3 +165,18 @@ async def test_a_relative_access_log_is_where_serve_was_started(tmp_path, monkey
         log = tmp_path / "access.log"
         await until(lambda: log.read_bytes().count(b"\n") >= len(load.answers))
         assert len((tmp_path / "access.log").read_bytes().splitlines()) == len(load.answers)
+
+
+async def test_the_access_log_in_another_format_with_a_sample(tmp_path):
+    folder, log = tmp_path / "manifests", tmp_path / "access.log"
+    folder.mkdir()
+    options = ("--access-log", str(log), "--access-log-format", "common", "--access-log-sample", "0")
+    async with serving(folder, *options) as served:
+        for path in ("/fruits", "/not-there"):
+            async with loaded(Load(served.port, path), 1) as load:
+                await load.answered(3)
+            missed = len(load.answers)
+        await until(lambda: log.read_bytes().count(b"\n") >= missed)
+        lines = log.read_bytes().splitlines()
+    assert len(lines) == missed
+    assert all(b'] "GET /not-there HTTP/1.1" 404 ' in line for line in lines)

@@ -41,6 +41,11 @@ from fastroute.errors import SettingError
         (notation.header, "X-A:  b ", ("X-A", "b")),
         (notation.header, "Empty:", ("Empty", "")),
         (notation.one_of("text", "json"), "json", "json"),
+        (notation.ratio, "0", 0.0),
+        (notation.ratio, "0.01", 0.01),
+        (notation.ratio, ".5", 0.5),
+        (notation.ratio, "1e-05", 0.00001),
+        (notation.ratio, "1", 1.0),
     ],
 )
 def test_values(read: Callable[[str], Any], text: str, value: object) -> None:
@@ -68,6 +73,7 @@ def test_values(read: Callable[[str], Any], text: str, value: object) -> None:
         (notation.object_name, "infra/Edge", "NAMESPACE/NAME"),
         (notation.header, "nothing", "'Name: value'"),
         (notation.one_of("text", "json"), "yaml", "text, json"),
+        *((notation.ratio, text, "from 0 to 1") for text in ("", "1.01", "-0.1", "1%", "nan", "inf", "1e5", "٠")),
     ],
 )
 def test_what_cannot_be_read_says_which_forms_do(read: Callable[[str], Any], text: str, form: str) -> None:
@@ -77,9 +83,9 @@ def test_what_cannot_be_read_says_which_forms_do(read: Callable[[str], Any], tex
     assert repr(text) in str(caught.value)
 
 
-@pytest.mark.parametrize("read", [notation.duration, notation.size])
+@pytest.mark.parametrize("read", [notation.duration, notation.size, notation.ratio])
 def test_a_default_passes_unchanged(read: Callable[[Any], Any]) -> None:
-    value = 7.5 if read is notation.duration else 7
+    value = 7 if read is notation.size else 7.5
     assert read(value) == value
 
 

@@ -7,9 +7,9 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.forwarded cimport Peer, peer_set
 from fastroute.ext.message.message cimport VERSION_UDP, VERSION_UNKNOWN
 from fastroute.ext.message.reason cimport REASON_NONE, reason_name
-from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, count
 from fastroute.ext.reactor.inet cimport ntohs
+from fastroute.ext.reactor.logline cimport Record
 
 
 cdef Slice terminated(const char *text) noexcept nogil:
@@ -43,6 +43,7 @@ cdef void write_line(Reactor r, const Flow *flow, uint16_t reason) noexcept nogi
         line.upstream_version = VERSION_UDP
         line.upstream = terminated(flow.endpoint.label)
         line.upstream_duration = line.duration
+        line.tries = 1
     if flow.rule is not NULL:
         line.gateway = flow.rule.gateway
         line.listener = flow.rule.listener

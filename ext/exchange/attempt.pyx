@@ -113,6 +113,7 @@ cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
     x.tried[x.tries] = endpoint
     x.tries += 1
     x.asked += 1
+    x.asked_in_all += 1
 
 
 cdef bint is_funded(Reactor r, Exchange *x) noexcept nogil:
@@ -239,8 +240,10 @@ cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Endpoint *endpoint = x.tried[x.tries - 1]
     cdef bint same = (u is not NULL and u.key == backend.key) or backend_find(backend, endpoint.identity) == endpoint
     attempt_end(r, x, False)
-    if same and is_fit(x) and connect_to(r, c, x, endpoint):
-        return go_on(r, c, x, 0)
+    if same and is_fit(x):
+        x.asked_in_all += 1
+        if connect_to(r, c, x, endpoint):
+            return go_on(r, c, x, 0)
     return go_on(r, c, x, ask(r, c, x))
 
 

@@ -11,26 +11,36 @@ from libc.string cimport memcpy, memset, strlen
 from fastroute.ext.message.message cimport (
     VERSION_HTTP11, VERSION_HTTP2, VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN,
 )
+from fastroute.ext.message.octet cimport is_text
 from fastroute.ext.message.protocol cimport PROTOCOL_HTTP2_STREAM
-from fastroute.ext.reactor.accesslog cimport Record
 from fastroute.ext.reactor.counters cimport (
     FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, FIXED_LOCAL_RESPONSES, REQUESTS_NAMELESS, count, count_call, count_request,
     observe,
 )
-from fastroute.ext.reactor.exchange cimport STAGE_TUNNEL, exchange_note, is_raw, text_room
+from fastroute.ext.reactor.exchange cimport (
+    LOG_TEXTS, STAGE_TUNNEL, TEXT_CLIENT, TEXT_HOST, TEXT_METHOD, TEXT_PATH, TEXT_REFERER, TEXT_REQUEST_ID,
+    TEXT_USER_AGENT, exchange_note, exchange_text, is_raw, text_room,
+)
+from fastroute.ext.reactor.logline cimport Record
 from fastroute.ext.reactor.stream cimport tls_of
 from fastroute.ext.routing.tables cimport reason_name
 from fastroute.ext.tls.tls cimport Tls, tls_version
 
 
-cdef char *keep(Slice *kept, Slice text, char *into) noexcept nogil:
-    """Copies `text` to `into`; returns the end of the copy."""
-    if text.data is NULL:
-        return into
-    memcpy(into, text.data, text.size)
-    kept.data = into
-    kept.size = text.size
-    return into + text.size
+cdef void keep(Exchange *x, const Slice *texts) noexcept nogil:
+    """Keeps each LogText, if there is memory."""
+    cdef uint32_t size = 0
+    cdef int i
+    for i in range(<int> LOG_TEXTS):
+        size += texts[i].size
+    if not make_room(x, size):
+        return
+    size = 0
+    for i in range(<int> LOG_TEXTS):
+        if texts[i].size:
+            memcpy(x.text + size, texts[i].data, texts[i].size)
+            size += texts[i].size
+        x.text_ends[i] = size
 
 
 cdef bint make_room(Exchange *x, uint32_t size) noexcept nogil:
@@ -47,23 +57,38 @@ cdef bint make_room(Exchange *x, uint32_t size) noexcept nogil:
 
 
 cdef void record_name(Reactor r, Exchange *x, Slice name) noexcept nogil:
-    if r.logs and name.size and make_room(x, name.size):
-        keep(&x.log_host, name, x.text)
+    cdef Slice[<int> LOG_TEXTS] texts
+    if not r.logs:
+        return
+    memset(texts, 0, sizeof(texts))
+    texts[<int> TEXT_HOST] = name
+    keep(x, texts)
 
 
 cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil:
-    cdef uint32_t size
-    cdef char *into
+    cdef Slice[<int> LOG_TEXTS] texts
     if not r.logs:
         return
-    size = message.method.size + message.host.size + message.path.size + client.size + request_id.size
-    if not make_room(x, size):
-        return
-    into = keep(&x.log_method, message.method, x.text)
-    into = keep(&x.log_host, message.host, into)
-    into = keep(&x.log_path, message.path, into)
-    into = keep(&x.log_client, client, into)
-    keep(&x.log_request_id, request_id, into)
+    texts[<int> TEXT_METHOD] = message.method
+    texts[<int> TEXT_HOST] = message.host
+    texts[<int> TEXT_PATH] = message.path
+    texts[<int> TEXT_CLIENT] = client
+    texts[<int> TEXT_REQUEST_ID] = request_id
+    find_agent(message, &texts[<int> TEXT_USER_AGENT], &texts[<int> TEXT_REFERER])
+    keep(x, texts)
+
+
+cdef void find_agent(const Message *message, Slice *agent, Slice *referer) noexcept nogil:
+    """The first User-Agent and the first Referer."""
+    cdef uint32_t i
+    cdef const Slice *name
+    agent[0] = referer[0] = Slice(NULL, 0)
+    for i in range(message.fields_count):
+        name = &message.fields[i].name
+        if name.size == 10 and agent.data is NULL and is_text(name.data, 10, b"user-agent", 10):
+            agent[0] = message.fields[i].value
+        elif name.size == 7 and referer.data is NULL and is_text(name.data, 7, b"referer", 7):
+            referer[0] = message.fields[i].value
 
 
 cdef Slice terminated(const char *text) noexcept nogil:
@@ -86,9 +111,9 @@ cdef void add_tls(Reactor r, Connection *c, const Exchange *x, Record *line) noe
     """The host of the request, and the TLS of the client."""
     cdef const Tls *tls = tls_of(r, c)
     if is_raw(x):
-        line.server_name = x.log_host
+        line.server_name = exchange_text(x, TEXT_HOST)
     else:
-        line.host = x.log_host
+        line.host = exchange_text(x, TEXT_HOST)
     if tls is not NULL:
         line.tls_version = terminated(tls_version(tls))
         if tls.name_size:
@@ -107,8 +132,11 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef Record line
     memset(&line, 0, sizeof(Record))
     line.time = <uint64_t> (<int64_t> x.started + r.wall)
-    line.method = x.log_method
-    line.path = x.log_path
+    line.method = exchange_text(x, TEXT_METHOD)
+    line.path = exchange_text(x, TEXT_PATH)
+    line.user_agent = exchange_text(x, TEXT_USER_AGENT)
+    line.referer = exchange_text(x, TEXT_REFERER)
+    line.tries = x.asked_in_all
     add_tls(r, c, x, &line)
     line.version = x.version
     line.upstream_version = VERSION_UNKNOWN
@@ -137,11 +165,11 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         line.listener = x.listener.name
     if x.target is not NULL:
         line.backend = x.target.name
-    line.client = x.log_client
+    line.client = exchange_text(x, TEXT_CLIENT)
     if line.client.data is NULL:
         line.client.data = c.peer.text
         line.client.size = c.peer.text_size
-    line.request_id = x.log_request_id
+    line.request_id = exchange_text(x, TEXT_REQUEST_ID)
     r.log.write(&line)
 
 

@@ -1,5 +1,7 @@
+FORMATS: dict[str, int]
+
 class AccessLog:
-    def __init__(self, fd: int) -> None: ...
+    def __init__(self, fd: int, format: str = "json", sample: float = 1.0, seed: int | None = None) -> None: ...
     @property
     def dropped(self) -> int: ...
     def reopen(self, fd: int) -> None: ...
@@ -33,4 +35,8 @@ class AccessLog:
         grpc_status: int | None = None,
         tls_version: bytes | None = None,
         tls_server_name: bytes | None = None,
+        user_agent: bytes | None = None,
+        referer: bytes | None = None,
+        trace_id: bytes | None = None,
+        tries: int = 0,
     ) -> None: ...

@@ -1,4 +1,4 @@
-"""The access log: one JSON object per line, formatted and written without Python.
+"""The access log: one line per request, formatted (logline.pyx) and written without Python.
 
 Lines are collected in the buffer and appended whole, several at a time. On a regular file (O_APPEND) an append of any
 size is atomic, so the lines of several workers never mix. On a pipe only PIPE_BUF bytes are atomic, so there each write
@@ -6,21 +6,24 @@ is a sequence of whole lines of at most that size. Nothing here blocks: what a s
 buffer, and when the buffer is full, lines are dropped and counted.
 
 A line always fits: if it is too long, it is written again with truncated values; a truncated value ends in "...".
-Values may contain any bytes: invalid UTF-8 is replaced by U+FFFD, control characters are escaped.
+
+With a sample below 1, each line that is not about a failure is written with that probability.
 """
 
 import os
 import stat
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcpy, memmove, strlen
-from libc.time cimport gmtime_r, strftime, time_t, tm
+from libc.string cimport memchr, memmove
 
-from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
+from fastroute.ext.memory.random cimport random_next, random_seed
 from fastroute.ext.memory.slice cimport Slice
-from fastroute.ext.message.message cimport VERSION_UDP, VERSION_UNKNOWN
+from fastroute.ext.message.message cimport VERSION_UNKNOWN
+from fastroute.ext.reactor.logline cimport (
+    FORMAT_COMBINED, FORMAT_COMMON, FORMAT_JSON, Record, is_failure, line_write, stamp_set,
+)
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t write_some "write"(int fd, const void *data, size_t size)
@@ -44,147 +47,25 @@ cdef enum:
 cdef uint32_t[3] CUTS
 CUTS[:] = [UNCUT, 400, 48]
 
-
-cdef enum:
-    VERSIONS = VERSION_UDP + 1
-
-# By Version: `protocol` and the name of the next member, `status`; and `upstream_protocol`.
-cdef const char *PROTOCOL_NAMES[VERSIONS + 1]
-PROTOCOL_NAMES[:] = [
-    b',"protocol":"HTTP/1.0","status":', b',"protocol":"HTTP/1.1","status":', b',"protocol":"HTTP/2","status":',
-    b',"protocol":"TCP","status":', b',"protocol":"TLS","status":', b',"protocol":"UDP","status":',
-    b',"protocol":null,"status":',
-]
-cdef const char *UPSTREAM_NAMES[VERSIONS + 1]
-UPSTREAM_NAMES[:] = [
-    b',"upstream_protocol":"HTTP/1.0"', b',"upstream_protocol":"HTTP/1.1"', b',"upstream_protocol":"HTTP/2"',
-    b',"upstream_protocol":"TCP"', b',"upstream_protocol":"TLS"', b',"upstream_protocol":"UDP"',
-    b',"upstream_protocol":null',
-]
-
-
-cdef struct Line:               # a line being written: `at` is its end so far; `failed`: it did not fit
-    char *at
-    char *end
-    uint32_t cut                # maximum bytes of a value
-    bint failed
-
-
-cdef inline void put(Line *line, const char *data, uint32_t size) noexcept nogil:
-    if line.end - line.at < size:
-        line.failed = True
-        return
-    memcpy(line.at, data, size)
-    line.at += size
-
-
-cdef inline void put_text(Line *line, const char *text) noexcept nogil:
-    put(line, text, <uint32_t> strlen(text))
-
-
-cdef void put_number(Line *line, uint64_t number) noexcept nogil:
-    cdef char[DECIMAL_MOST] digits
-    cdef Slice text = decimal(digits, number)
-    put(line, text.data, text.size)
-
-
-cdef uint32_t utf8_size(const uint8_t *data, uint32_t size) noexcept nogil:
-    """Bytes of the well-formed UTF-8 sequence (Unicode table 3-7) that begins at `data`; 0 if there is none."""
-    cdef uint8_t first = data[0], low = 0x80, high = 0xBF
-    cdef uint32_t length, i
-    if 0xC2 <= first <= 0xDF:
-        length = 2
-    elif 0xE0 <= first <= 0xEF:
-        length = 3
-        if first == 0xE0:
-            low = 0xA0
-        elif first == 0xED:
-            high = 0x9F
-    elif 0xF0 <= first <= 0xF4:
-        length = 4
-        if first == 0xF0:
-            low = 0x90
-        elif first == 0xF4:
-            high = 0x8F
-    else:
-        return 0
-    if size < length or not low <= data[1] <= high:
-        return 0
-    for i in range(2, length):
-        if not 0x80 <= data[i] <= 0xBF:
-            return 0
-    return length
-
-
-cdef void put_escaped(Line *line, uint8_t byte) noexcept nogil:
-    """Escapes a byte that a JSON string cannot contain: a quote, a backslash, a control character."""
-    cdef const char *digits = "0123456789abcdef"
-    cdef char[6] escape
-    if byte == 34 or byte == 92:
-        escape[0] = 92
-        escape[1] = <char> byte
-        put(line, escape, 2)
-        return
-    memcpy(escape, b"\\u00", 4)
-    escape[4] = digits[byte >> 4]
-    escape[5] = digits[byte & 15]
-    put(line, escape, 6)
-
-
-cdef void put_string(Line *line, const Slice *value) noexcept nogil:
-    """`value` as a JSON string, or null; only the first `line.cut` bytes of a longer one."""
-    cdef const uint8_t *data = <const uint8_t *> value.data
-    cdef uint32_t size = value.size if value.size <= line.cut else line.cut
-    cdef uint32_t i = 0, plain = 0, length
-    if data == NULL:
-        put(line, "null", 4)
-        return
-    put(line, '"', 1)
-    while i < size:
-        if 32 <= data[i] < 127 and data[i] != 34 and data[i] != 92:
-            i += 1
-            continue
-        put(line, <const char *> data + plain, i - plain)
-        if data[i] < 128:
-            put_escaped(line, data[i])
-            length = 1
-        else:
-            length = utf8_size(data + i, size - i)
-            if length:
-                put(line, <const char *> data + i, length)
-            else:
-                put(line, "\\ufffd", 6)
-                length = 1
-        i += length
-        plain = i
-    put(line, <const char *> data + plain, size - plain)
-    if size < value.size:
-        put(line, "...", 3)
-    put(line, '"', 1)
-
-
-cdef inline void put_member(Line *line, const char *name, const Slice *value) noexcept nogil:
-    put_text(line, name)
-    put_string(line, value)
-
-
-cdef inline const char *named(const char **names, uint16_t version) noexcept nogil:
-    """The name of a Version; the last one is that of VERSION_UNKNOWN."""
-    return names[version if version < VERSIONS else <int> VERSIONS]
+FORMATS = {"json": FORMAT_JSON, "common": FORMAT_COMMON, "combined": FORMAT_COMBINED}   # --access-log-format
 
 
 cdef class AccessLog:
-    """Appends to `fd`, which it owns and closes. A pipe, socket or terminal should be non-blocking."""
+    """Appends to `fd`, which it owns and closes. A pipe, socket or terminal should be non-blocking. `seed`: of the
+    choice which lines are written, for tests."""
 
-    def __cinit__(self, fd: int) -> None:
+    def __cinit__(self, fd: int, format: str = "json", sample: float = 1.0, seed: int | None = None) -> None:
         self.fd = -1
         self.buffer = <char *> malloc(BUFFER)
         if self.buffer == NULL:
             raise MemoryError
-        self.second = 1
-        self.set_stamp(0)
+        self.format = FORMATS[format]
+        self.sampled = sample < 1
+        self.sample = <uint64_t> (sample * 2.0 ** 64) if self.sampled else 0
+        self.random = random_seed() if seed is None else seed
+        stamp_set(&self.stamp, 0)
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, format: str = "json", sample: float = 1.0, seed: int | None = None) -> None:
         self.reopen(fd)
 
     def __dealloc__(self):
@@ -215,7 +96,8 @@ cdef class AccessLog:
                listener: bytes | None, route: bytes | None, route_kind: bytes | None, rule: bytes | None,
                backend: bytes | None, client: bytes | None, request_id: bytes | None,
                upstream_minor: int | None = None, grpc_status: int | None = None, tls_version: bytes | None = None,
-               tls_server_name: bytes | None = None) -> None:
+               tls_server_name: bytes | None = None, user_agent: bytes | None = None, referer: bytes | None = None,
+               trace_id: bytes | None = None, tries: int = 0) -> None:
         """Writes one line like the engine: for tests. `minor`: None if the version could not be parsed."""
         cdef Record record = Record(
             time=time, method=as_slice(method), host=as_slice(host), path=as_slice(path),
@@ -226,7 +108,8 @@ cdef class AccessLog:
             backend=as_slice(backend), client=as_slice(client), request_id=as_slice(request_id),
             upstream_version=VERSION_UNKNOWN if upstream_minor is None else upstream_minor,
             grpc_outcome=0 if grpc_status is None else grpc_status + 1, tls_version=as_slice(tls_version),
-            server_name=as_slice(tls_server_name))
+            server_name=as_slice(tls_server_name), user_agent=as_slice(user_agent), referer=as_slice(referer),
+            trace_id=as_slice(trace_id), tries=tries)
         self.write(&record)
 
     def flush_now(self) -> None:
@@ -236,66 +119,22 @@ cdef class AccessLog:
     cdef void write(self, const Record *record) noexcept nogil:
         cdef uint32_t limit = WHOLE if self.shared else LINE
         cdef uint32_t size = 0, i
+        if self.sampled and not is_failure(record) and random_next(&self.random) >= self.sample:
+            return
         if BUFFER - self.used < limit:
             self.flush()
             if BUFFER - self.used < limit:
                 self.dropped += 1
                 return
-        self.set_stamp(record.time // 1_000_000)
+        if record.time // 1_000_000 != self.stamp.second:
+            stamp_set(&self.stamp, record.time // 1_000_000)
         for i in range(3):
-            size = self.format(self.buffer + self.used, limit, CUTS[i], record)
+            size = line_write(self.buffer + self.used, limit, CUTS[i], self.format, &self.stamp, record)
             if size:
                 break
         self.used += size
         if self.used >= FLUSH_AT:
             self.flush()
-
-    cdef uint32_t format(self, char *out, uint32_t room, uint32_t cut, const Record *record) noexcept nogil:
-        """Writes one line with values of at most `cut` bytes to `out`; returns its bytes, 0 if `room` is too small."""
-        cdef Line line = Line(at=out, end=out + room, cut=cut, failed=False)
-        put_text(&line, '{"time":"')
-        put(&line, self.stamp, 19)
-        put_fraction(&line, <uint32_t> (record.time % 1_000_000))
-        put_member(&line, 'Z","method":', &record.method)
-        put_member(&line, ',"host":', &record.host)
-        put_member(&line, ',"path":', &record.path)
-        put_text(&line, named(PROTOCOL_NAMES, record.version))
-        put_optional(&line, record.status, record.status != 0)
-        put_member(&line, ',"reason":', &record.reason)
-        put_text(&line, ',"bytes_received":')
-        put_number(&line, record.bytes_received)
-        put_text(&line, ',"bytes_sent":')
-        put_number(&line, record.bytes_sent)
-        put_text(&line, ',"duration_us":')
-        put_number(&line, record.duration)
-        put_member(&line, ',"upstream":', &record.upstream)
-        put_text(&line, ',"upstream_duration_us":')
-        put_optional(&line, record.upstream_duration, record.upstream.data != NULL)
-        put_member(&line, ',"gateway":', &record.gateway)
-        put_member(&line, ',"listener":', &record.listener)
-        put_member(&line, ',"route":', &record.route)
-        put_member(&line, ',"rule":', &record.rule)
-        put_member(&line, ',"backend":', &record.backend)
-        put_member(&line, ',"client":', &record.client)
-        put_member(&line, ',"request_id":', &record.request_id)
-        put_member(&line, ',"route_kind":', &record.route_kind)
-        put_text(&line, named(UPSTREAM_NAMES, record.upstream_version))
-        put_member(&line, ',"tls_version":', &record.tls_version)
-        put_member(&line, ',"tls_server_name":', &record.server_name)
-        put_text(&line, ',"grpc_status":')
-        put_optional(&line, record.grpc_outcome - 1, record.grpc_outcome != 0)
-        put_text(&line, "}\n")
-        return 0 if line.failed else <uint32_t> (line.at - out)
-
-    cdef void set_stamp(self, uint64_t second) noexcept nogil:
-        """Formats date and time up to the second; does nothing if the second has not changed."""
-        cdef time_t moment = <time_t> second
-        cdef tm parts
-        if second == self.second:
-            return
-        gmtime_r(&moment, &parts)
-        strftime(self.stamp, sizeof(self.stamp), "%Y-%m-%dT%H:%M:%S", &parts)
-        self.second = second
 
     cdef void flush(self) noexcept nogil:
         """Writes as much as possible without blocking. Drops the lines if the reader is gone or the disk is full."""
@@ -326,24 +165,6 @@ cdef class AccessLog:
             at = <const char *> memchr(at, 10, end - at) + 1
             self.dropped += 1
         self.used = 0
-
-
-cdef inline void put_optional(Line *line, uint64_t number, bint present) noexcept nogil:
-    if present:
-        put_number(line, number)
-    else:
-        put(line, "null", 4)
-
-
-cdef void put_fraction(Line *line, uint32_t microseconds) noexcept nogil:
-    """A dot and six digits."""
-    cdef char[7] text
-    cdef int i
-    text[0] = 46
-    for i in range(6, 0, -1):
-        text[i] = <char> (48 + microseconds % 10)
-        microseconds //= 10
-    put(line, text, 7)
 
 
 cdef uint32_t whole_lines(const char *data, uint32_t size) noexcept nogil:

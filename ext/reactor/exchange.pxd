@@ -38,6 +38,16 @@ cdef enum Verdict:              # what happens to the client connection
     VERDICT_CLOSE               # the exchange is over; close
     VERDICT_RESET               # the same, with a reset: a partial response must not look complete
 
+cdef enum LogText:              # texts of a request that its log line needs
+    TEXT_METHOD = 0
+    TEXT_HOST                   # or the server name of TLS that is passed on
+    TEXT_PATH
+    TEXT_CLIENT
+    TEXT_REQUEST_ID
+    TEXT_USER_AGENT
+    TEXT_REFERER
+    LOG_TEXTS
+
 cdef enum:
     TRIES_MOST = 3              # maximum number of endpoints tried for a connection without a pause
     TRIED_MOST = 6              # endpoints remembered, so that a retry uses another one
@@ -109,6 +119,7 @@ cdef struct Exchange:
     uint16_t status             # of the response; 0 if there is none yet
     uint16_t reason             # LocalReason
     uint16_t unconnected        # LocalReason for which the last endpoint could not be connected
+    uint16_t asked_in_all       # number of tries; `tries` and `asked` count less
     const char *cause           # more specific than `reason`, for the log; static, or NULL
     const char *option          # the option whose limit the response of the backend exceeded; static, or NULL
     Endpoint *held_endpoint     # for the next try, usually from the session token; no reference: NULL once that begins
@@ -136,12 +147,8 @@ cdef struct Exchange:
     uint64_t pace_due           # milliseconds: when the window ends or begins
     uint64_t pace_moved         # bytes that were moved before it
     int64_t pace_spare          # bytes that were moved in earlier windows beyond the minimum, up to a limit
-    Slice log_method            # these five only with an access log; in `text`
-    Slice log_host              # or the server name of TLS that is passed on
-    Slice log_path
-    Slice log_client
-    Slice log_request_id
-    char *text                  # memory of the five
+    uint32_t[LOG_TEXTS] text_ends   # of each LogText in `text`, which begins where the one before it ends
+    char *text                  # only with an access log
     char block_inline[BLOCK_ROOM]
     char text_inline[TEXT_ROOM]
 
@@ -152,6 +159,16 @@ cdef inline bint continues(int verdict) noexcept nogil:
 cdef inline bint is_raw(const Exchange *exchange) noexcept nogil:
     """Whether it is a connection whose bytes are passed on unread: it has no request and no answer."""
     return exchange.version == VERSION_TCP or exchange.version == VERSION_TLS
+
+cdef inline Slice exchange_text(const Exchange *exchange, int text) noexcept nogil:
+    """A LogText; NULL data if there is none, or if it is empty."""
+    cdef uint32_t begin = exchange.text_ends[text - 1] if text else 0
+    cdef Slice slice
+    slice.size = exchange.text_ends[text] - begin
+    slice.data = exchange.text + begin
+    if slice.size == 0:
+        slice.data = NULL
+    return slice
 
 cdef struct ExchangeList:       # free exchanges
     Exchange *first             # those that are not lean

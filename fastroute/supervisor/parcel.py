@@ -36,6 +36,8 @@ def start_message(settings: ServeSettings, counters: CounterMap) -> Start:
         request_series=counters.requests,
         histograms=counters.histograms,
         access_log=bool(settings.access_log),
+        log_format=settings.access_log_format,
+        log_sample=settings.access_log_sample,
         drain_timeout=settings.drain_timeout,
         trusted_proxies=settings.trusted_proxies,
         proxy_protocol=settings.proxy_protocol,

@@ -57,7 +57,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
     if not isinstance(start, Start):
         return
     counters = _counters(start, control.take_descriptor())
-    log = AccessLog(control.take_descriptor()) if start.access_log else None
+    log = AccessLog(control.take_descriptor(), start.log_format, start.log_sample) if start.access_log else None
     upstreams = Upstreams()
     upstreams.trust(anchors)
     engine = Engine(

@@ -10,6 +10,7 @@ from cluster.programs import ROOT
 from deploy.rendering import Name, RenderError, base, chart, with_components
 
 from deploy import rendering
+from fastroute.log_options import ACCESS_LOG
 from fastroute.options import SERVE
 from fastroute.settings import ServeSettings
 
@@ -168,11 +169,28 @@ def test_an_autoscaler_takes_the_place_of_a_number():
         ("controllerName=fastroute", "controllerName"),
         ("gateways[0]=infra", "gateways"),
         ("hostNetwork=true", "portOffset"),
+        ("accessLog.format=nginx", "format"),
+        ("accessLog.sample=2", "sample"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(setting, said):
     with pytest.raises(RenderError, match=said):
         chart(f"--set={setting}")
+
+
+@pytest.mark.parametrize("sample", ["0", "0.25", "0.00001", "1"])
+def test_the_access_log_is_on_stdout(sample):
+    objects = chart(
+        "--set=accessLog.enabled=true", "--set=accessLog.format=combined", f"--set-json=accessLog.sample={sample}"
+    )
+    chosen = [words.partition("=")[::2] for words in arguments(objects) if words.startswith("--access-log")]
+    assert [name for name, _ in chosen] == [one.name for one in ACCESS_LOG]
+    assert [one.read(text) if one.read else text for one, (_, text) in zip(ACCESS_LOG, chosen, strict=True)] == [
+        "-",
+        "combined",
+        float(sample),
+    ]
+    assert not any("access-log" in words for words in arguments(chart()))
 
 
 def test_every_value_has_a_schema_and_a_line_that_explains_it():

@@ -32,10 +32,14 @@ FIELDS = [
     "client",
     "request_id",
     "route_kind",
+    "user_agent",
+    "referer",
     "upstream_protocol",
     "tls_version",
     "tls_server_name",
     "grpc_status",
+    "trace_id",
+    "tries",
 ]
 REQUEST = {
     "time": 1_767_225_599_000_042,
@@ -62,6 +66,10 @@ REQUEST = {
     "tls_version": b"TLSv1.3",
     "tls_server_name": b"example.com",
     "grpc_status": None,
+    "user_agent": b"curl/8.11",
+    "referer": b"http://example.com/",
+    "trace_id": b"0af7651916cd43dd8448eb211c80319c",
+    "tries": 2,
 }
 TEXTS = [name for name, value in REQUEST.items() if isinstance(value, bytes) or name == "reason"]
 
@@ -105,8 +113,10 @@ def test_a_line_has_every_field_in_its_order(path):
         b'"protocol":"HTTP/1.1","status":200,"reason":null,"bytes_received":90,"bytes_sent":9223372036854775808,'
         b'"duration_us":950,"upstream":"127.0.0.1:8080","upstream_duration_us":0,"gateway":"infra/gw",'
         b'"listener":"proxy","route":"infra/fruits","rule":"0","backend":"bananas/banana-echo:80",'
-        b'"client":"10.0.0.7","request_id":"7f0c","route_kind":"HTTPRoute","upstream_protocol":"HTTP/1.1",'
-        b'"tls_version":"TLSv1.3","tls_server_name":"example.com","grpc_status":null}\n'
+        b'"client":"10.0.0.7","request_id":"7f0c","route_kind":"HTTPRoute","user_agent":"curl/8.11",'
+        b'"referer":"http://example.com/","upstream_protocol":"HTTP/1.1","tls_version":"TLSv1.3",'
+        b'"tls_server_name":"example.com","grpc_status":null,"trace_id":"0af7651916cd43dd8448eb211c80319c",'
+        b'"tries":2}\n'
     )
     assert list(lines_of(path)[0]) == FIELDS
 
@@ -114,7 +124,9 @@ def test_a_line_has_every_field_in_its_order(path):
 def test_what_is_absent_is_null(path):
     log = AccessLog(open_file(path))
     nothing = (
-        REQUEST | dict.fromkeys(TEXTS, None) | {"status": 0, "minor": 0, "upstream_duration": 7, "upstream_minor": None}
+        REQUEST
+        | dict.fromkeys(TEXTS, None)
+        | {"status": 0, "minor": 0, "upstream_duration": 7, "upstream_minor": None, "tries": 0}
     )
     log.record(**nothing)
     log.flush_now()
@@ -177,7 +189,7 @@ def test_the_worst_line_still_fits_a_pipe(pipe):
     reader, writer = pipe
     log = AccessLog(writer)
     names = dict.fromkeys(TEXTS, b"n" * 330)
-    evil = dict.fromkeys(("method", "host", "path", "client", "request_id"), b"\x01" * 60_000)
+    evil = dict.fromkeys(("method", "host", "path", "client", "request_id", "user_agent", "referer"), b"\x01" * 60_000)
     log.record(**REQUEST | names | evil)
     log.flush_now()
     written = drain(reader)

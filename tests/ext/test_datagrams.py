@@ -173,7 +173,8 @@ async def test_an_idle_flow_ends_without_a_reason_and_traffic_in_either_directio
         "upstream_duration_us": line["duration_us"], "gateway": "infra/gateway", "listener": "udp",
         "route": "apps/dns", "rule": "0", "backend": DNS, "client": "", "request_id": None,
         "route_kind": "UDPRoute", "upstream_protocol": "UDP",
-        **{name: None for name in ("tls_version", "tls_server_name", "grpc_status") if name in line},
+        "user_agent": None, "referer": None, "tls_version": None, "tls_server_name": None, "grpc_status": None,
+        "trace_id": None, "tries": 1,
     }  # fmt: skip
     assert line["upstream"] == f"127.0.0.1:{endpoint.port}"
     assert line["client"] == "127.0.0.1"

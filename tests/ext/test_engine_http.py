@@ -264,10 +264,14 @@ async def test_what_the_backend_gets(transport: str) -> None:
             "client": "127.0.0.1",
             "request_id": line["request_id"],
             "route_kind": "HTTPRoute",
+            "user_agent": None,
+            "referer": None,
             "upstream_protocol": "HTTP/1.1",
             "tls_version": None if transport == "plain" else "TLSv1.3",
             "tls_server_name": None if transport == "plain" else "a",
             "grpc_status": None,
+            "trace_id": None,
+            "tries": 1,
         }
         assert line["request_id"].encode() in report[0]
 

@@ -66,7 +66,7 @@ async def test_listed_codes_are_tried_again(failures: int, status: int, tries: i
         assert backend.connections == 1
         assert rig.counters.fixed()["retries_status"] == tries - 1
         [line] = rig.lines()
-        assert (line["status"], line["upstream"]) == (status, f"127.0.0.1:{backend.port}")
+        assert (line["status"], line["upstream"], line["tries"]) == (status, f"127.0.0.1:{backend.port}", tries)
         assert line["upstream_duration_us"] >= (0, 2_000_000, 6_000_000)[tries - 1]
         await client.send(GET)
         await rig.timed(client.response, 0.2)

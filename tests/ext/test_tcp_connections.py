@@ -63,6 +63,7 @@ async def test_bytes_go_both_ways_until_both_sides_have_ended() -> None:
             "client": "127.0.0.1",
             "route_kind": "TCPRoute",
             "upstream_protocol": "TCP",
+            "tries": 1,
         }
         assert traffic(rig) == {"connections": 1, "received": size, "sent": size}
         assert rig.counters.used_requests() == []

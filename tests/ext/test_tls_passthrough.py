@@ -120,6 +120,7 @@ async def test_the_line_of_a_connection() -> None:
             "route_kind": "TLSRoute",
             "upstream_protocol": "TLS",
             "tls_server_name": NAME,
+            "tries": 1,
         }
 
 
