@@ -6,18 +6,13 @@ their families from this file, so that it lists all metrics. Names follow Promet
 """
 
 import time
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 import fastroute
-from fastroute.fairness import fair_part
-
-OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
+from fastroute.current import Current, CurrentEndpoints
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -54,6 +49,11 @@ DURATION = Family(
     "fastroute_http_request_duration_seconds",
     "Time from the first byte of a request to the last byte of its response",
     ("gateway", "route", "route_kind"),
+)
+UPSTREAM_DURATION = Family(
+    "fastroute_upstream_request_duration_seconds",
+    "Time from the choice of a backend to the first byte of its response",
+    ("backend",),
 )
 CONNECT = Family("fastroute_upstream_connect_seconds", "Time to connect to an endpoint")
 BUFFERED = Family("fastroute_buffered_bytes", "Memory of the buffers of all connections, and of OpenSSL for TLS")
@@ -111,49 +111,35 @@ WORKER_VERSION = Family("fastroute_worker_config_version", "Configuration versio
 _PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class RefusedReferences(Collector):
-    """The number of refused references of each route. A route without refused references has no series. If there are
-    too many, the namespaces take turns."""
-
-    def __init__(self, series: int) -> None:
-        self._series = series
-        self._counts: dict[tuple[str, str], int] = {}
-
-    def change(self, counts: Mapping[tuple[str, str], int], *, anew: bool = False) -> None:
-        """`counts` by (route kind, "ns/name"), of the routes that changed; `anew`: there are no others."""
-        if anew:
-            self._counts.clear()
-        for route, count in counts.items():
-            if count:
-                self._counts[route] = count
-            else:
-                self._counts.pop(route, None)
-
-    def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "fastroute_refused_references", "Refused references of a route", labels=("route", "route_kind")
-        )
-        counts = dict(self._counts)
-        shown = fair_part(sorted(counts), self._series, lambda route: route[1].partition("/")[0])
-        for kind, name in shown:
-            family.add_metric((name, kind), counts[kind, name])
-        if rest := sum(counts.values()) - sum(map(counts.__getitem__, shown)):
-            family.add_metric((OTHER, OTHER), rest)
-        yield family
-
-
 class Metrics:
     """The metrics of the main process. app.py creates one instance; components get it, or the one metric they need."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
         self.registry = registry or CollectorRegistry()
-        self.refused_references = RefusedReferences(series)
-        self.registry.register(self.refused_references)
+        self._describe_objects(series)
         self._describe_process()
         self._count_changes()
         self._count_workers()
         self._count_statuses()
         self._count_api_server()
+
+    def _describe_objects(self, series: int) -> None:
+        self.refused_references = Current(
+            "fastroute_refused_references", "Refused references of a route", ("route", "route_kind"), series
+        )
+        self.endpoints = CurrentEndpoints(
+            "fastroute_endpoints", "Endpoints of a backend: ready, or avoided because connections to them fail", series
+        )
+        self.certificate_expiry = Current(
+            "fastroute_certificate_expiry_timestamp_seconds",
+            "Time at which the certificate of a Secret that is used expires",
+            ("secret",),
+            series,
+            rest=min,
+        )
+        for each in (self.refused_references, self.endpoints, self.certificate_expiry):
+            self.registry.register(each)
+        self.objects = Gauge("fastroute_objects", "Objects that were read", ["kind"], registry=self.registry)
 
     def _describe_process(self) -> None:
         build = Gauge("fastroute_build_info", "Always 1", ["version"], registry=self.registry)

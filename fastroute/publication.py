@@ -15,7 +15,7 @@ listening socket with its `Listen`, a file with `WriteLog`, and those of `Start`
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, wit
 from fastroute.wire import is_one_fragment
 
 ENDPOINTS = 1000  # of a message
+AVOIDED = 500  # endpoints of an Avoided
 
 # --- changes: the parts of a difference
 
@@ -38,6 +39,7 @@ class RuleSlots(msgspec.Struct, frozen=True, omit_defaults=True):
     targets: tuple[int, ...] = ()  # slots in http_requests_total, one for each of Rule.backends; 0 if missing
     local: int = 0  # slot in http_requests_total, for answers before a backend was chosen
     duration: int = 0  # slot in http_request_duration_seconds
+    upstreams: tuple[int, ...] = ()  # slots in upstream_request_duration_seconds, as `targets`
 
 
 class TrustAnchors(msgspec.Struct, frozen=True, tag="trust_anchors"):
@@ -270,7 +272,13 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     slot: int
 
 
-Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short
+class Avoided(msgspec.Struct, frozen=True, tag="avoided"):
+    """The endpoints that the worker avoids now, because its last connection to them failed: the first AVOIDED."""
+
+    endpoints: Annotated[frozenset[Endpoint], msgspec.Meta(max_length=AVOIDED)]
+
+
+Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short | Avoided
 
 # --- differences
 

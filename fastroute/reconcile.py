@@ -19,12 +19,12 @@ import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
-from fastroute.difference import changed_keys
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.burden import burdens
-from fastroute.graph.node import Graph, Problem
+from fastroute.graph.node import Graph
 from fastroute.metrics import Metrics
+from fastroute.reporting.gauges import show_objects
 from fastroute.reporting.journal import Journal
 from fastroute.reporting.problemlog import ProblemLog
 from fastroute.resources.world import Resources
@@ -235,24 +235,10 @@ def observe(metrics: Metrics, last: Pass, made: Pass, durations: Iterable[float]
             metrics.endpoint_lag.observe(seconds)
     if last is not FIRST:
         metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
-    if made.graph.routes is not last.graph.routes:
-        metrics.refused_references.change(refused_references(last.graph, made.graph), anew=not last.graph.routes)
+    show_objects(metrics, (last.resources, last.graph, before), (made.resources, made.graph, now))
 
 
 def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
     if old is new:
         return 0
     return sum(old.get(key) is not new.get(key) for key in {*old, *new})
-
-
-def refused_references(before: Graph, graph: Graph) -> dict[tuple[str, str], int]:
-    """The number of backendRefs that no ReferenceGrant allows, of the routes that changed, by (kind, "ns/name")."""
-    counts: dict[tuple[str, str], int] = {}
-    for kind, key in changed_keys(before.routes, graph.routes):
-        node = graph.routes.get((kind, key))
-        counts[kind, str(key)] = sum(map(_is_refused, node.problems)) if node else 0
-    return counts
-
-
-def _is_refused(problem: Problem) -> bool:
-    return problem.reason == "RefNotPermitted"

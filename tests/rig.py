@@ -46,6 +46,7 @@ class Slots(NamedTuple):
     targets: tuple[int, ...]
     local: int
     duration: int
+    upstreams: tuple[int, ...] = ()
 
 
 def rule(

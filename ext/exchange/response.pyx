@@ -30,6 +30,7 @@ from fastroute.ext.message.refusal cimport (
     refusal_option, refusal_reason,
 )
 from fastroute.ext.reactor.connection cimport LAYER_STREAM, slab_find
+from fastroute.ext.reactor.counters cimport HISTOGRAM_UPSTREAM_OTHER, observe
 from fastroute.ext.reactor.exchange cimport (
     STAGE_FLUSHING, STAGE_RELAYING, STAGE_WAITING, VERDICT_ON, exchange_origin,
 )
@@ -191,6 +192,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
             return VERDICT_ON
         x.keeps = False
         buffer_free(&x.held)
+    observe(r.counters, x.target.upstream_series or HISTOGRAM_UPSTREAM_OTHER, r.now - x.upstream_started)
     if (add_date(r, message) < 0 or filter_response(x.rule.filters, exchange_origin(x), message, &r.arena) < 0
             or filter_response(x.target.filters, exchange_origin(x), message, &r.arena) < 0
             or (x.rule.session is not NULL and affinity_respond(r, x, message) < 0)):

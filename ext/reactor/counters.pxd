@@ -86,6 +86,7 @@ cdef enum Histogram:            # the first slots of the histograms; the main pr
     HISTOGRAM_CONNECT           # upstream_connect_seconds: observed by the engine for each successful connect
     HISTOGRAM_HANDSHAKE         # tls_handshake_seconds: observed by the engine for each completed handshake
     HISTOGRAM_INSTALL           # worker_install_seconds: observed by the worker for each installation
+    HISTOGRAM_UPSTREAM_OTHER    # upstream_request_duration_seconds of backends without a slot
     HISTOGRAM_FIRST
 
 cdef struct Counters:
@@ -125,5 +126,5 @@ cdef class CounterMap:          # maps the memfd; the engine takes `&counters` a
     cdef Counters counters
     cdef uint64_t size          # size of the mapping in bytes
     cdef void release(self) noexcept
-    cdef list used(self, uint64_t *words)       # (slot, code, count) of the family that begins there
+    cdef list used(self, uint64_t *words, object end)       # (slot, code, count) of the family that begins there
     cdef uint64_t *request_words(self, object series) except NULL

@@ -19,6 +19,7 @@ import mmap
 import os
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastroute.ext.routing.mirror cimport MIRROR_FAILURES
 
@@ -125,6 +126,7 @@ OTHER_SLOT = HISTOGRAM_OTHER
 CONNECT_SLOT = HISTOGRAM_CONNECT
 HANDSHAKE_SLOT = HISTOGRAM_HANDSHAKE
 INSTALL_SLOT = HISTOGRAM_INSTALL
+UPSTREAM_OTHER_SLOT = HISTOGRAM_UPSTREAM_OTHER
 FIRST_HISTOGRAM = HISTOGRAM_FIRST
 NAMELESS_SLOT = REQUESTS_NAMELESS
 FIRST_REQUESTS = REQUESTS_FIRST
@@ -201,6 +203,29 @@ cdef inline uint64_t *histogram_words(Counters *counters, uint32_t histogram) no
             + <uint64_t> histogram * HISTOGRAM_WORDS)
 
 
+def summed_histograms(maps, uint32_t first, uint32_t end) -> dict[int, tuple[int, ...]]:
+    """The histograms with measurements of the slots from `first` up to `end`, as returned by `histogram`, each the sum
+    over all maps."""
+    cdef uint64_t[HISTOGRAM_WORDS] sums
+    cdef const uint64_t *words
+    cdef CounterMap one
+    cdef uint64_t seen
+    cdef uint32_t slot, i
+    found = {}
+    for slot in range(first, end):
+        memset(sums, 0, sizeof(sums))
+        for one in maps:
+            words = histogram_words(&one.counters, slot)
+            for i in range(HISTOGRAM_WORDS):
+                sums[i] += load_word(&words[i])
+        seen = 0
+        for i in range(1, <uint32_t> HISTOGRAM_WORDS):
+            seen |= sums[i]
+        if seen:
+            found[slot] = tuple([sums[i] for i in range(HISTOGRAM_WORDS)])
+    return found
+
+
 def map_size(requests: int, histograms: int) -> int:
     """Size in bytes of a mapping with that many request series and histograms, in whole pages."""
     words = PAGE_WORDS + 3 * requests * SERIES_WORDS + histograms * HISTOGRAM_WORDS + requests
@@ -265,23 +290,24 @@ cdef class CounterMap:
                 counts[word >> CODE_SHIFT] = word & ((<uint64_t> 1 << CODE_SHIFT) - 1)
         return counts
 
-    def used_requests(self) -> list[tuple[int, int, int]]:
-        """(slot, status code, count) of everything that was counted, over all slots."""
-        return self.used(self.counters.words + PAGE_WORDS)
+    def used_requests(self, end=None) -> list[tuple[int, int, int]]:
+        """(slot, status code, count) of everything that was counted in the slots before `end`; None: in all."""
+        return self.used(self.counters.words + PAGE_WORDS, end)
 
-    def used_calls(self) -> list[tuple[int, int, int]]:
-        """(slot, status of gRPC, count) of all calls that were counted, over all slots."""
-        return self.used(call_words(&self.counters))
+    def used_calls(self, end=None) -> list[tuple[int, int, int]]:
+        """The same with the status of gRPC, of all calls."""
+        return self.used(call_words(&self.counters), end)
 
-    def used_traffic(self) -> list[tuple[int, int, int]]:
-        """(slot, Traffic, count) of everything that was passed on unread, over all slots."""
-        return self.used(traffic_words(&self.counters))
+    def used_traffic(self, end=None) -> list[tuple[int, int, int]]:
+        """The same with the Traffic, of everything that was passed on unread."""
+        return self.used(traffic_words(&self.counters), end)
 
-    cdef list used(self, uint64_t *words):
+    cdef list used(self, uint64_t *words, object end):
         cdef uint64_t word
         cdef uint32_t i
+        cdef uint32_t slots = self.counters.requests if end is None else min(self.counters.requests, <uint32_t> end)
         used = []
-        for i in range(self.counters.requests * <uint32_t> SERIES_WORDS):
+        for i in range(slots * <uint32_t> SERIES_WORDS):
             word = load_word(&words[i])
             if word:
                 used.append((i // SERIES_WORDS, word >> CODE_SHIFT, word & ((<uint64_t> 1 << CODE_SHIFT) - 1)))
@@ -294,21 +320,6 @@ cdef class CounterMap:
         cdef uint64_t *words = histogram_words(&self.counters, slot)
         return tuple(load_word(&words[i]) for i in range(HISTOGRAM_WORDS))
 
-    def used_histograms(self) -> list[tuple[int, tuple[int, ...]]]:
-        """(slot, as returned by `histogram`) of every histogram with measurements."""
-        cdef uint64_t *words
-        cdef uint64_t seen
-        cdef uint32_t slot, i
-        used = []
-        for slot in range(self.counters.histograms):
-            words = histogram_words(&self.counters, slot)
-            seen = 0
-            for i in range(1, <uint32_t> HISTOGRAM_WORDS):
-                seen |= load_word(&words[i])
-            if seen:
-                used.append((slot, self.histogram(slot)))
-        return used
-
     def zero_gauges(self) -> None:
         """For the main process, after the worker of the slot ended: resets the gauges of its open connections."""
         cdef uint64_t *words = flow_words(&self.counters)
@@ -319,11 +330,12 @@ cdef class CounterMap:
             if load_word(&words[i]):
                 store_word(&words[i], 0)
 
-    def flows(self) -> list[tuple[int, int]]:
-        """(slot, number of flows of datagrams) of every series that has flows now."""
+    def flows(self, end=None) -> list[tuple[int, int]]:
+        """(slot, number of flows of datagrams) of every series before `end` that has flows now."""
         cdef uint64_t *words = flow_words(&self.counters)
         cdef uint32_t i
-        return [(i, load_word(&words[i])) for i in range(self.counters.requests) if load_word(&words[i])]
+        cdef uint32_t slots = self.counters.requests if end is None else min(self.counters.requests, <uint32_t> end)
+        return [(i, load_word(&words[i])) for i in range(slots) if load_word(&words[i])]
 
     def count(self, name: str, by: int) -> None:
         """Adds to a fixed counter from Python; only the one writer of the slot may call it."""

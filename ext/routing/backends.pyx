@@ -193,6 +193,17 @@ cdef class Upstreams:
                 del self.backends[id]
             yield
 
+    def failing(self):
+        """The labels of the endpoints whose last connection failed, in steps: a list for each."""
+        cdef Endpoint *endpoint
+        for shard in self.endpoints:
+            found = []
+            for known in (<dict> shard).values():
+                endpoint = (<Known> known).endpoint
+                if endpoint.failures:
+                    found.append(endpoint.label.decode())
+            yield found
+
     def statistics(self) -> dict[str, tuple[tuple[str, int, int], ...]]:
         """By backend: label, requests in flight and consecutive connect failures of each endpoint."""
         cdef Backend *backend

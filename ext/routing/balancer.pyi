@@ -2,6 +2,8 @@ from collections.abc import Sequence
 
 from fastroute.ext.routing.backends import Upstreams
 
+def failures() -> int: ...
+
 class WeightedChoice:
     def __init__(self, weights: Sequence[int], random: int = 0) -> None: ...
     @property

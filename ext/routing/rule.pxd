@@ -55,6 +55,7 @@ cdef struct Target:             # one backendRef of a rule
     uint32_t mark               # identifies the backend in session tokens
     FilterChain *filters        # of the backendRef; NULL if there are none
     uint32_t series             # slot of http_requests_total in the counters
+    uint32_t upstream_series    # slot of upstream_request_duration_seconds; 0: it has none
 
 cdef struct Rule:
     Grave grave                 # reference count, and position in the graveyard

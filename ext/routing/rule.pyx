@@ -158,13 +158,15 @@ cdef int _compile(Draft draft, tuple expression) except -1:
     )
 
 
-cdef int _put_target(Rule *rule, source, uint32_t series, Upstreams upstreams) except -1:
-    cdef Target *target = &rule.targets[rule.targets_count]
+cdef int _put_target(Rule *rule, source, slots, Upstreams upstreams) except -1:
+    cdef uint32_t at = rule.targets_count
+    cdef Target *target = &rule.targets[at]
     rule.targets_count += 1
     pool_text(&rule.pool, source.label, &target.name)
     target.weight = source.weight
     target.mark = session_mark(target.name)
-    target.series = series
+    target.series = slots.targets[at] if at < len(slots.targets) else 0
+    target.upstream_series = slots.upstreams[at] if at < len(slots.upstreams) else 0
     target.filters = filters_new(source.filters, upstreams)
     if source.status is None:
         target.backend = upstreams.backend(source.backend)
@@ -254,8 +256,8 @@ def drafting(Draft draft, source, slots, Upstreams upstreams):
             draft.work = 0
             yield
     rule.targets = <Target *> pool_take(&rule.pool, <uint32_t> (max(len(source.backends), 1) * sizeof(Target)))
-    for i, backend in enumerate(source.backends):
-        _put_target(rule, backend, slots.targets[i] if i < len(slots.targets) else 0, upstreams)
+    for backend in source.backends:
+        _put_target(rule, backend, slots, upstreams)
         if backend.filters:
             draft.work += _filter_work(backend.filters)
         if draft.work >= STEP:

@@ -156,7 +156,7 @@ cdef class TableBuilder:
         cdef RuleHandle old = self.rules.find(rule.id)
         cdef RuleHandle handle
         cdef Draft draft
-        cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), slots.local, slots.duration))
+        cdef Py_hash_t fingerprint = hash((rule, tuple(slots.targets), tuple(slots.upstreams), slots.local, slots.duration))
         if old is not None and old.fingerprint == fingerprint and rule.listener not in self.orphaned:
             return
         draft = Draft()

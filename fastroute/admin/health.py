@@ -1,15 +1,13 @@
 """/healthz (the main loop runs), /readyz (the process can receive traffic) and /metrics, as ASGI applications.
 
-The page of /metrics is rendered at most once at a time and kept for KEPT seconds, however many clients ask for it.
+Each format of /metrics is rendered at most once at a time and kept for KEPT seconds, however many clients ask for it.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-import prometheus_client
 import trio
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -18,18 +16,9 @@ from starlette.routing import Route
 from fastroute.admin.loop import came_through
 from fastroute.admin.probe import MOST_HEALTH, MOST_METRICS, Probes, Site
 from fastroute.admin.pulse import SILENT, Pulse
+from fastroute.exposition import CONTENT_TYPES, is_openmetrics, render
 
 KEPT = 1.0  # seconds
-
-
-class _Collected:
-    """Collected families in the form that prometheus-client renders."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = tuple(families)
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
 
 
 class Page:
@@ -38,17 +27,17 @@ class Page:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._rendering = trio.Lock()
-        self._text = b""
-        self._until = -math.inf
+        self._kept = dict.fromkeys(CONTENT_TYPES, (-math.inf, b""))  # until when
 
-    async def text(self) -> bytes:
+    async def text(self, openmetrics: bool = False) -> bytes:
         async with self._rendering:
-            if trio.current_time() >= self._until:
+            until, text = self._kept[openmetrics]
+            if trio.current_time() >= until:
                 # Collecting must happen in the main thread. Rendering takes longest, so a thread does it.
-                collected = _Collected(self._registry.collect())
-                self._text = await trio.to_thread.run_sync(prometheus_client.generate_latest, collected)
-                self._until = trio.current_time() + KEPT
-            return self._text
+                collected = list(self._registry.collect())
+                text = await trio.to_thread.run_sync(render, collected, openmetrics)
+                self._kept[openmetrics] = trio.current_time() + KEPT, text
+            return text
 
 
 def health_app(pulse: Pulse, ready: Callable[[], bool]) -> Site:
@@ -68,7 +57,8 @@ def metrics_app(registry: CollectorRegistry, pulse: Pulse, ready: Callable[[], b
     async def metrics(request: Request) -> Response:
         if came_through(request, installation):
             return PlainTextResponse("metrics are not available through this gateway\n", status_code=403)
-        return Response(await page.text(), media_type=prometheus_client.CONTENT_TYPE_PLAIN_0_0_4)
+        openmetrics = is_openmetrics(", ".join(request.headers.getlist("accept")))
+        return Response(await page.text(openmetrics), headers={"content-type": CONTENT_TYPES[openmetrics]})
 
     probes = _probes(pulse, ready)
     return Site(Starlette(routes=[Route("/metrics", metrics), *_routes(probes)]), probes, MOST_METRICS)

@@ -12,9 +12,11 @@ Labels = tuple[str, str, str, str]  # of udp_flows
 class FlowTally:
     """udp_flows, a gauge: by gateway, listener, route and backend. A series that had flows stays, also without any."""
 
-    def __init__(self, maps: Sequence[CounterMap], bound: int, labels: Callable[[int], Labels]) -> None:
-        """`labels`: those of the series of a slot."""
-        self._maps, self._labels = maps, labels
+    def __init__(
+        self, maps: Sequence[CounterMap], bound: int, end: Callable[[], int], labels: Callable[[int], Labels]
+    ) -> None:
+        """`end`: the slot after the last one that was assigned so far. `labels`: those of the series of a slot."""
+        self._maps, self._end, self._labels = maps, end, labels
         self._admission = Admission[Labels](bound, lambda labels: (labels[2] or labels[0]).partition("/")[0])
         self._known: dict[int, Labels] = {}  # by slot: the series that had flows
 
@@ -22,7 +24,7 @@ class FlowTally:
         """The number of flows of each series, and of `other`; None: none was ever counted there."""
         sums: Counter[int] = Counter()
         for one in self._maps:
-            for slot, count in one.flows():
+            for slot, count in one.flows(self._end()):
                 sums[slot] += count
         for slot in sums.keys() - self._known.keys():
             self._known[slot] = self._labels(slot)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from fastroute.ext.reactor.counters import BOUNDS, TRAFFIC, CounterMap
+from fastroute.ext.reactor.counters import BOUNDS, TRAFFIC, CounterMap, summed_histograms
 from fastroute.supervisor.slots import SlotBook
 from fastroute.view.traffic import NO_TRAFFIC, Reading, Traffic, traffic_between
 
@@ -55,15 +55,13 @@ class History:
         requests: Counter[tuple[int, int]] = Counter()
         calls: Counter[tuple[int, int]] = Counter()
         connections: Counter[int] = Counter()
-        durations: dict[int, tuple[int, ...]] = {}
+        end = self._book.requests.end()
         for one in self._maps:
-            for slot, code, count in one.used_requests():
+            for slot, code, count in one.used_requests(end):
                 requests[slot, code] += count
-            for slot, code, count in one.used_calls():
+            for slot, code, count in one.used_calls(end):
                 calls[slot, code] += count
-            for slot, code, count in one.used_traffic():
+            for slot, code, count in one.used_traffic(end):
                 connections[slot] += count if code == TRAFFIC["connections"] else 0
-            for slot, sums in one.used_histograms():
-                held = durations.get(slot)
-                durations[slot] = sums if held is None else tuple(a + b for a, b in zip(held, sums, strict=True))
+        durations = summed_histograms(self._maps, *self._book.durations.range())
         return Reading(now, requests, calls, connections, durations)

@@ -8,7 +8,7 @@ from fastroute.ext.reactor.counters import CounterMap, map_size
 
 # More slots than series: most rules never count anything, and memory that is never touched costs nothing.
 _REQUEST_SLOTS = 16_384
-_HISTOGRAMS = 8_192
+_HISTOGRAMS = 16_384  # of routes and of backends, half each
 
 
 class CounterMemory(NamedTuple):
@@ -24,7 +24,7 @@ class CounterMemory(NamedTuple):
 
 def counter_memory(series: int) -> CounterMemory:
     """Memory with slots for at least `series` series of each family. It is sealed and cannot shrink under a reader."""
-    requests, histograms = max(_REQUEST_SLOTS, 2 * series), max(_HISTOGRAMS, 2 * series)
+    requests, histograms = max(_REQUEST_SLOTS, 2 * series), max(_HISTOGRAMS, 4 * series)
     fd = os.memfd_create("fastroute-counters", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, map_size(requests, histograms))
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)

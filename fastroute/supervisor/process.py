@@ -17,9 +17,9 @@ import trio
 import fastroute
 from fastroute.descriptors import Shortages, is_shortage
 from fastroute.place import Place
-from fastroute.publication import Downward, Upward
+from fastroute.publication import Avoided, Downward, Upward
 from fastroute.shortage import Short
-from fastroute.snapshot import Snapshot
+from fastroute.snapshot import Endpoint, Snapshot
 from fastroute.wire import Decoder, encode
 
 _PIECE = 64 * 1024
@@ -68,6 +68,7 @@ class Worker:
         self.patience = trio.CancelScope()  # of the call that waits for a response; each message extends it
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.killed = False
+        self.avoided = frozenset[Endpoint]()  # the endpoints that it avoids, as it reported them
         self.refused = 0  # the version that it refused even as a complete publication
         self._usage = Usage(0.0, 0)
         self._shortages = shortages
@@ -96,7 +97,8 @@ class Worker:
                     await trio.sleep(_PAUSE)
 
     async def messages(self) -> AsyncIterator[Upward]:
-        """The messages of the worker, until its stream ends. Notes missing descriptors. Raises WireError."""
+        """The messages of the worker, until its stream ends. Notes missing descriptors and avoided endpoints.
+        Raises WireError."""
         decoder = Decoder[Upward](Upward)
         while True:
             try:
@@ -109,6 +111,8 @@ class Worker:
             for message in decoder:
                 if isinstance(message, Short):
                     self._shortages.note_report(self.slot, message)
+                elif isinstance(message, Avoided):
+                    self.avoided = message.endpoints
                 yield message
 
     @property

@@ -46,7 +46,12 @@ class DurationSeries(NamedTuple):
 
 def owner(series: "RequestSeries | DurationSeries") -> str:
     """The namespace of its route, or else of its Gateway."""
-    return (series.route or series.gateway).partition("/")[0]
+    return space(series.route or series.gateway)
+
+
+def space(name: str) -> str:
+    """The namespace in "ns/name"."""
+    return name.partition("/")[0]
 
 
 Series = TypeVar("Series", bound=Hashable)
@@ -67,13 +72,21 @@ class Shelf(Generic[Series]):
         *,
         owner: Callable[[Series], str] = lambda series: "",
     ) -> None:
-        self._next, self._end = first, end
+        self._first, self._next, self._end = first, first, end
         self._reused, self._clock, self._owner = reused, clock, owner
         self._slots: dict[Series, int] = {}
         self._owners: dict[int, Series] = {}
         self._users: Counter[Series] = Counter()
         self._used: Counter[str] = Counter()  # slots by namespace
         self._resting: dict[Series, float] = {}  # time since when each is unused, oldest first
+
+    def end(self) -> int:
+        """The slot after the last one that was assigned so far."""
+        return self._next
+
+    def range(self) -> tuple[int, int]:
+        """The first slot, and `end`."""
+        return self._first, self._next
 
     @property
     def owners(self) -> Mapping[int, Series]:
@@ -122,6 +135,7 @@ class _Holding(NamedTuple):
     slots: RuleSlots
     requests: tuple[RequestSeries, ...]  # the series that have a slot
     duration: DurationSeries | None
+    upstreams: tuple[str, ...]
 
 
 class SlotBook:
@@ -133,9 +147,12 @@ class SlotBook:
         histograms: int,
         requests_reused: Callable[[int], None],
         histogram_reused: Callable[[int], None],
+        upstream_reused: Callable[[int], None],
     ) -> None:
         self.requests = Shelf[RequestSeries](FIRST_REQUESTS, request_slots, requests_reused, owner=owner)
-        self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, histograms, histogram_reused, owner=owner)
+        middle = histograms // 2
+        self.durations = Shelf[DurationSeries](FIRST_HISTOGRAM, middle, histogram_reused, owner=owner)
+        self.upstreams = Shelf[str](middle, histograms, upstream_reused, owner=space)  # by backend
         self._holdings: dict[str, _Holding] = {}
         self._listeners: dict[str, tuple[RequestSeries, int]] = {}  # with their slots
 
@@ -180,10 +197,12 @@ class SlotBook:
         local, *targets = [self.requests.take(series) for series in wanted]
         duration = DurationSeries(rule.gateway, rule.route, rule.route_kind)
         slot = self.durations.take(duration)
+        upstreams = [self.upstreams.take(ref.label) if ref.status is None else OTHER_SLOT for ref in rule.backends]
         return _Holding(
-            RuleSlots(targets=tuple(targets), local=local, duration=slot),
+            RuleSlots(targets=tuple(targets), local=local, duration=slot, upstreams=tuple(upstreams)),
             tuple(series for series, taken in zip(wanted, (local, *targets), strict=True) if taken != OTHER_SLOT),
             duration if slot != OTHER_SLOT else None,
+            tuple(ref.label for ref, taken in zip(rule.backends, upstreams, strict=True) if taken != OTHER_SLOT),
         )
 
     def _give_back(self, held: _Holding) -> None:
@@ -191,3 +210,5 @@ class SlotBook:
             self.requests.give_back(series)
         if held.duration is not None:
             self.durations.give_back(held.duration)
+        for backend in held.upstreams:
+            self.upstreams.give_back(backend)

@@ -1,6 +1,9 @@
-"""How a worker stands: what the admin API shows of its process."""
+"""How workers stand: what the admin API and the metrics show of their processes."""
+
+from collections.abc import Iterable
 
 from fastroute.ext.reactor.counters import CounterMap
+from fastroute.snapshot import Endpoint
 from fastroute.supervisor.process import Worker
 from fastroute.view.state import Standing
 
@@ -20,6 +23,11 @@ def standing_of(worker: Worker, counters: CounterMap) -> Standing:
         clients=fixed["downstream_active"] + fixed["downstream_idle"],
         backends=fixed["upstream_active"] + fixed["upstream_idle"],
     )
+
+
+def avoided_by(workers: Iterable[Worker]) -> frozenset[Endpoint]:
+    """The endpoints that at least one of the workers avoids."""
+    return frozenset[Endpoint]().union(*(one.avoided for one in workers))
 
 
 def _state(worker: Worker) -> str:

@@ -53,7 +53,7 @@ from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Results
-from fastroute.supervisor.standing import standing_of
+from fastroute.supervisor.standing import avoided_by, standing_of
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
 from fastroute.view.state import Standing
@@ -101,6 +101,7 @@ class Supervisor:
         self._confinement = Confinement(metrics.worker_confinement)
         self._log = LogFile(settings.access_log) if settings.access_log else None
         metrics.registry.register(self._tally)
+        metrics.endpoints.avoided = lambda: avoided_by(self._workers.values())
 
     # --- public state
 

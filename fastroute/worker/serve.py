@@ -16,10 +16,13 @@ import trio
 from fastroute.ext.engine.engine import Engine
 from fastroute.ext.reactor.accesslog import AccessLog
 from fastroute.ext.reactor.counters import CounterMap
+from fastroute.ext.routing.balancer import failures
 from fastroute.ext.routing.tables import Upstreams
 from fastroute.ext.tls.ticket import set_keys
 from fastroute.publication import (
+    AVOIDED,
     AnnounceDrain,
+    Avoided,
     Downward,
     Drain,
     Drained,
@@ -35,6 +38,7 @@ from fastroute.publication import (
     WriteLog,
 )
 from fastroute.shortage import Short
+from fastroute.snapshot import Endpoint
 from fastroute.wire import WireError
 from fastroute.worker.control import LOST, ControlStream
 from fastroute.worker.installer import Installer
@@ -81,6 +85,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         nursery.start_soon(report_shortages, engine, control)
         nursery.start_soon(report_tls_faults, engine, control)
+        nursery.start_soon(report_avoided, upstreams, control)
         slices = Slices(engine, counters)
         nursery.start_soon(report_progress, slices, control)
         orders = Orders(control, engine, slices)
@@ -232,6 +237,32 @@ async def report_tls_faults(engine: Engine, control: ControlStream) -> None:
             await control.send(Trouble(f"{failed}: {why}"))
             reported = count
             await trio.sleep(_AGAIN)
+
+
+async def report_avoided(upstreams: Upstreams, control: ControlStream) -> None:
+    """Reports which endpoints are avoided, when that changes. While none fails, this costs nothing."""
+    seen, reported = 0, frozenset[Endpoint]()
+    while True:
+        await trio.sleep(_REPORT)
+        if failures() == seen and not reported:
+            continue
+        seen, labels = failures(), list[str]()
+        for some in upstreams.failing():
+            labels += some
+            await trio.lowlevel.checkpoint()
+        avoided = frozenset(map(_endpoint, sorted(labels)[:AVOIDED]))
+        if avoided != reported:
+            await control.send(Avoided(avoided))
+            reported = avoided
+
+
+def _endpoint(label: str) -> Endpoint:
+    """
+    >>> _endpoint("[::1]:80")
+    Endpoint(address='::1', port=80)
+    """
+    address, _, port = label.rpartition(":")
+    return Endpoint(address.strip("[]"), int(port))
 
 
 # --- file descriptors

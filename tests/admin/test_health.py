@@ -135,7 +135,7 @@ async def test_the_main_loop_beats(autojump_clock):
 async def test_metrics_are_text_that_prometheus_reads():
     async def check(client, metrics, state):
         metrics.propagation.observe(0.004)
-        metrics.refused_references.change({("HTTPRoute", "a/one"): 2, ("HTTPRoute", "a/two"): 0})
+        metrics.refused_references.change({("a/one", "HTTPRoute"): 2, ("a/two", "HTTPRoute"): None})
         answer = await client.ask("/metrics")
         assert answer.header("content-type").startswith("text/plain; version=0.0.4")
         lines = answer.body.decode().splitlines()
@@ -192,13 +192,13 @@ def test_an_address_that_is_none_of_ours_is_refused(host, shown):
 
 def test_refused_references_are_bounded():
     metrics = Metrics(series=2)
-    metrics.refused_references.change({("HTTPRoute", f"a/{name}"): 1 for name in "dcba"})
+    metrics.refused_references.change({(f"a/{name}", "HTTPRoute"): 1 for name in "dcba"})
     (family,) = metrics.refused_references.collect()
     assert {sample.labels["route"]: sample.value for sample in family.samples} == {"a/a": 1, "a/b": 1, "other": 2}
-    metrics.refused_references.change({("HTTPRoute", "b/z"): 3, ("HTTPRoute", "a/a"): 0})
+    metrics.refused_references.change({("b/z", "HTTPRoute"): 3, ("a/a", "HTTPRoute"): None})
     (family,) = metrics.refused_references.collect()
     assert {sample.labels["route"]: sample.value for sample in family.samples} == {"a/b": 1, "b/z": 3, "other": 2}
-    metrics.refused_references.change({("HTTPRoute", "c/c"): 1}, anew=True)
+    metrics.refused_references.change({("c/c", "HTTPRoute"): 1}, anew=True)
     (family,) = metrics.refused_references.collect()
     assert {sample.labels["route"]: sample.value for sample in family.samples} == {"c/c": 1}
 

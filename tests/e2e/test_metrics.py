@@ -10,8 +10,10 @@ from load import PATIENCE, Load, loaded, until
 PROMISED = """
 http_requests_total http_request_duration_seconds upstream_connect_seconds connections local_responses_total
 retries_total config_version config_apply_seconds propagation_seconds endpoint_lag_seconds refused_references
-reference_grant_changes_total status_writes_total worker_restarts_total build_info
+reference_grant_changes_total status_writes_total worker_restarts_total build_info upstream_request_duration_seconds
+endpoints certificate_expiry_timestamp_seconds objects http2_streams
 """.split()  # noqa: SIM905
+AVOIDED = 'fastroute_endpoints{backend="apples/apples:80",state="avoided"}'
 
 
 def families(samples):
@@ -41,11 +43,15 @@ async def test_every_promised_family_counts(tmp_path):
             async with served.applied():
                 served.world.write("apples", SERVICE, name="apples", port=dead)
             await until(lambda: "503" in load.sources())
+            with trio.fail_after(PATIENCE):  # a worker reports it within a second
+                while (await served.metrics())[AVOIDED] != 1:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
         async with loaded(Load(served.port, "/nowhere"), 1) as lost:
             await lost.answered(2)
         samples = await served.metrics()
-    # There was no other endpoint for a retry, so retries_total has no series yet.
-    assert {f"fastroute_{name}" for name in PROMISED} - families(samples) == {"fastroute_retries_total"}
+    # There was no other endpoint for a retry, and there is no certificate, so these have no series yet.
+    missing = {"fastroute_retries_total", "fastroute_certificate_expiry_timestamp_seconds"}
+    assert {f"fastroute_{name}" for name in PROMISED} - families(samples) == missing
 
     def grown(name):
         return samples[f"fastroute_{name}"] - before[f"fastroute_{name}"]
@@ -70,6 +76,15 @@ async def test_every_promised_family_counts(tmp_path):
     }
     reasons = {value for labels in labelled(samples, "local_responses_total") for _, value in labels}
     assert reasons == {"reference_refused", "connect_failed", "no_rule"}
+    times = labelled(samples, "upstream_request_duration_seconds_count")
+    answered = {
+        f"{name}/{name}:80": counts[frozenset({*labels, ("code", "200")})]
+        for name, labels in (("bananas", bananas), ("apples", apples))
+    }
+    assert times == {frozenset({("backend", name)}): count for name, count in answered.items()}
+    assert labelled(samples, "endpoints")[frozenset({("backend", "apples/apples:80"), ("state", "ready")})] == 0
+    assert labelled(samples, "objects")[frozenset({("kind", "HTTPRoute")})] == 1
+    assert frozenset({("kind", "ReferenceGrant")}) in labelled(samples, "objects")
 
 
 async def test_more_series_than_allowed_count_as_other(tmp_path):

@@ -19,7 +19,7 @@ from fastroute.ext.reactor.counters import (
     map_size,
 )
 
-REQUESTS, HISTOGRAMS = 5, 4
+REQUESTS, HISTOGRAMS = 5, FIRST_HISTOGRAM
 
 
 @pytest.fixture

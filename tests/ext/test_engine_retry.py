@@ -22,6 +22,7 @@ from rig import (
     soon,
 )
 
+from fastroute.ext.reactor.counters import UPSTREAM_OTHER_SLOT
 from fastroute.settings import Limits
 from fastroute.snapshot import Retry
 
@@ -68,6 +69,9 @@ async def test_listed_codes_are_tried_again(failures: int, status: int, tries: i
         [line] = rig.lines()
         assert (line["status"], line["upstream"], line["tries"]) == (status, f"127.0.0.1:{backend.port}", tries)
         assert line["upstream_duration_us"] >= (0, 2_000_000, 6_000_000)[tries - 1]
+        microseconds, *counts = rig.counters.histogram(UPSTREAM_OTHER_SLOT)
+        assert sum(counts) == 1
+        assert (0, 2_000_000, 6_000_000)[tries - 1] <= microseconds <= line["upstream_duration_us"]
         await client.send(GET)
         await rig.timed(client.response, 0.2)
 

@@ -20,7 +20,7 @@ def maps():
 
 
 def history_of(maps):
-    clock, book = Clock(), SlotBook(maps[0].requests, maps[0].histograms, lambda slot: None, lambda slot: None)
+    clock, book = Clock(), SlotBook(maps[0].requests, maps[0].histograms, *(lambda slot: None,) * 3)
     return History(maps, book, clock), book, clock
 
 

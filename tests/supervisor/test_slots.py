@@ -12,7 +12,7 @@ from fastroute.supervisor.slots import REST, DurationSeries, RequestSeries, Shel
 
 
 def book(requests=100, histograms=100):
-    return SlotBook(requests, histograms, lambda slot: None, lambda slot: None)
+    return SlotBook(requests, histograms, *(lambda slot: None,) * 3)
 
 
 def series(route, backend):
@@ -102,7 +102,7 @@ def test_a_slot_that_is_used_again_does_not_rest():
 
 
 def test_a_namespace_with_very_many_series_leaves_slots_for_the_others():
-    pages = book(requests=FIRST_REQUESTS + 100, histograms=FIRST_HISTOGRAM + 100)
+    pages = book(requests=FIRST_REQUESTS + 100, histograms=2 * (FIRST_HISTOGRAM + 100))
     of_one = [pages.assign(rule(f"a-team/r{number}", "a/x:80")) for number in range(200)]
     assert sum(slots.duration != OTHER_SLOT for slots in of_one) == 75
     slots = pages.assign(rule("z-team/r", "a/x:80"))
@@ -166,7 +166,7 @@ def test_no_two_series_ever_share_a_slot_and_none_is_lost(sequence):
         expected[pages.requests.owners[slot]] = 0
         baseline[slot] = written[slot]
 
-    pages = SlotBook(8, 6, reused, lambda slot: None)
+    pages = SlotBook(8, 12, reused, *(lambda slot: None,) * 2)
     for shelf in (pages.requests, pages.durations):
         shelf._clock = clock
     for step, route, backends in sequence:

@@ -1,10 +1,10 @@
 """Counters as Prometheus receives them."""
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, listener, rule
 
+from fastroute.exposition import render
 from fastroute.ext.message.reason import REASONS
 from fastroute.ext.reactor.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT, TRAFFIC
 from fastroute.supervisor.memory import counter_memory
@@ -26,9 +26,7 @@ def tally_of(maps, series=100):
 
 def scrape(tally):
     """The value of every sample by its name and labels, as in a scrape."""
-    registry = CollectorRegistry()
-    registry.register(tally)
-    families = text_string_to_metric_families(generate_latest(registry).decode())
+    families = text_string_to_metric_families(render(tally.collect()).decode())
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
     }
