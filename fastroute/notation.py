@@ -14,6 +14,7 @@ _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|)")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z0-9]([-a-z0-9._]*[a-z0-9])?")
 
 
@@ -116,6 +117,12 @@ def object_name(text: str) -> str:
     namespace, slash, name = text.partition("/")
     if not slash or not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
         raise SettingError(f"{text!r} does not name an object: write it as NAMESPACE/NAME")
+    return text
+
+
+def namespace_name(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise SettingError(f"{text!r} is not the name of a namespace")
     return text
 
 
