@@ -72,6 +72,7 @@ def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
     configured. Does not check that it is reachable."""
     from fastroute.apiserver.account import Account
     from fastroute.apiserver.client import Client
+    from fastroute.source.kubernetes.scope import Scope
     from fastroute.source.kubernetes.source import KubernetesSource
     from fastroute.writing.writing import Writing, lease_of
 
@@ -84,7 +85,8 @@ def _follow_cluster(settings: ServeSettings) -> tuple[Follow, str]:
 
     async def follow(gateway: Gateway, leaving: trio.Event) -> None:
         client, metrics = Client(account), gateway.metrics
-        source = KubernetesSource(client, metrics, settings.graph.controller_name)
+        scope = Scope(sorted(settings.graph.watched), settings.graph.addressing.addresses)
+        source = KubernetesSource(client, metrics, settings.graph.controller_name, scope)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(source.run)
             if lease is None:
@@ -144,7 +146,8 @@ async def _live(signals: AsyncIterator[int], supervisor: Supervisor, leaving: tr
 
 
 def _named(settings: ServeSettings) -> str:
-    return ", ".join(map(str, settings.manifests)) or "a cluster"
+    namespaces = ", ".join(sorted(settings.graph.watched))
+    return ", ".join(map(str, settings.manifests)) or (f"of a cluster: {namespaces}" if namespaces else "a cluster")
 
 
 def _on_this_machine(settings: ServeSettings) -> ServeSettings:

@@ -8,7 +8,7 @@ respond quickly.
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from fastroute.check import Report
     from fastroute.explain.explanation import Explanation
     from fastroute.explain.question import Question
+    from fastroute.resources.meta import Resource
     from fastroute.resources.world import Resources
     from fastroute.settings import GraphSettings
     from fastroute.source.directory import Directory
+    from fastroute.source.kubernetes.survey import Survey
 
 
 class Output(Enum):
@@ -124,17 +126,19 @@ def _checked(source: "Directory", chosen: dict[str, Any]) -> "Report":
     doubts = (*store.warnings, *source.fruitless())
     if not reads_cluster(chosen):
         return examine(store.snapshot(), graph_settings(chosen), store.problems, doubts, source.lines().find, now=now)
-    from fastroute.live import fitting, read_cluster
+    from fastroute.live import fitting, within
     from fastroute.source.store import FIELDS
 
     snapshot = store.snapshot()
     applied = [one for field in FIELDS.values() for one in getattr(snapshot, field).values()]
-    found = read_cluster(chosen["kubeconfig"], chosen["context"], chosen["controller_name"], applied)
-    settings = fitting(graph_settings(chosen, cluster=True), found)
+    wanted = graph_settings(chosen, cluster=True)
+    applied, beyond = within(applied, wanted)
+    found = _cluster(chosen, applied)
+    settings = fitting(wanted, found)
     alone = examine(found.with_applied(), settings, found.problems, found.left_out, now=now)
-    if not applied and not store.problems:
+    if not applied and not beyond and not store.problems:
         return alone
-    problems, doubts = (*found.problems, *store.problems), (*found.left_out, *doubts)
+    problems, doubts = (*found.problems, *store.problems), (*found.left_out, *beyond, *doubts)
     report = examine(found.with_applied(applied), settings, problems, doubts, source.lines().find, now=now)
     own = frozenset(ObjectName(type(one).__name__, *one.key) for one in applied)
     return msgspec.structs.replace(news(report, alone, own), assumed=report.assumed)
@@ -202,12 +206,20 @@ def _world(chosen: dict[str, Any]) -> "tuple[Resources, GraphSettings]":
         raise SettingError("--manifests and --kubernetes are mutually exclusive")
     if chosen["manifests"]:
         return _load(chosen["manifests"]).store.snapshot(), graph_settings(chosen)
-    from fastroute.live import fitting, read_cluster
+    from fastroute.live import fitting
 
-    found = read_cluster(chosen["kubeconfig"], chosen["context"], chosen["controller_name"])
+    found = _cluster(chosen)
     for one in found.left_out:
         print(f"fastroute: {one.message}", file=sys.stderr)
     return found.with_applied(), fitting(graph_settings(chosen, cluster=True), found)
+
+
+def _cluster(chosen: dict[str, Any], applied: "Collection[Resource]" = ()) -> "Survey":
+    from fastroute.live import read_cluster
+
+    watched = sorted(chosen["watch_namespace"] or ())
+    where = chosen["kubeconfig"], chosen["context"]
+    return read_cluster(*where, chosen["controller_name"], applied, watched=watched)
 
 
 def _explained_by(

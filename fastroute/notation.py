@@ -15,6 +15,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|)")
 _RATIO = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]-?\d+)?", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST_NAME = re.compile(r"[a-z0-9]([-a-z0-9._]*[a-z0-9])?")
 
 
@@ -131,6 +132,12 @@ def object_name(text: str) -> str:
     namespace, slash, name = text.partition("/")
     if not slash or not _NAME.fullmatch(namespace) or not _NAME.fullmatch(name):
         raise SettingError(f"{text!r} does not name an object: write it as NAMESPACE/NAME")
+    return text
+
+
+def namespace_name(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise SettingError(f"{text!r} is not the name of a namespace")
     return text
 
 

@@ -31,6 +31,7 @@ _FIELDS_MOST = 100_000
 _PORTS_MOST = 1_000_000
 _STREAMS_MOST = 1_000
 _FLOWS_MOST = 1_048_576
+MOST_WATCHED = 32  # namespaces: in each of them, each kind needs a connection and a thread
 _IPV6 = Path("/proc/net/if_inet6")  # exists if the kernel supports IPv6
 UNSAID = ""  # value of an option that is not given, if it can be off or its default depends on other options
 
@@ -140,6 +141,12 @@ CLUSTER = (
         type=str | None,
         metavar="NAME",
         shown="its current context",
+    ),
+    several(
+        "--watch-namespace",
+        f"Read only this namespace of the cluster, with a Role in it instead of a ClusterRole; at most {MOST_WATCHED}.",
+        notation.namespace_name,
+        "NAME",
     ),
 )
 
@@ -336,6 +343,7 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         class_name=None if cluster else _GRAPH.class_name,
         controller_name=chosen["controller_name"],
         gateways=frozenset(chosen["gateway"] or ()),
+        watched=_watched(chosen, cluster=cluster),
         infrastructure=cluster and chosen.get("infrastructure", False),
         local_endpoints=not cluster or chosen.get("allow_local_endpoints", False),
         max_ports=chosen["max_ports"],
@@ -348,6 +356,25 @@ def graph_settings(chosen: dict[str, Any], *, cluster: bool = False) -> GraphSet
         ),
         operators=tuple(filter(None, _operators(chosen, cluster=cluster))),
     )
+
+
+def _watched(chosen: dict[str, Any], *, cluster: bool) -> frozenset[str]:
+    """Raises SettingError if these namespaces cannot be watched, or do not contain what other options name."""
+    names = frozenset[str](chosen["watch_namespace"] or ())
+    if names and not cluster:
+        raise SettingError(
+            "--watch-namespace is for the objects of a cluster (--kubernetes). Manifests are read completely: give "
+            "only the files or folders of these namespaces"
+        )
+    if len(names) > MOST_WATCHED:
+        raise SettingError(
+            f"--watch-namespace: {len(names)} namespaces, but at most {MOST_WATCHED} can be watched. Without this "
+            "option all namespaces are read, with a ClusterRole"
+        )
+    for gateway in chosen["gateway"] or ():
+        if names and (namespace := gateway.split("/")[0]) not in names:
+            raise SettingError(f"--gateway {gateway}: its namespace is not read. Add --watch-namespace {namespace}")
+    return names
 
 
 def _everywhere() -> tuple[str, ...]:

@@ -58,6 +58,7 @@ class GraphSettings(msgspec.Struct, frozen=True, kw_only=True):
     controller_name: str = CONTROLLER_NAME
     class_name: str | None = CLASS_NAME  # the GatewayClass assumed if there is none; None: no class is assumed
     gateways: frozenset[str] = frozenset()  # --gateway, "ns/name"; empty: all Gateways of our classes
+    watched: frozenset[str] = frozenset()  # --watch-namespace; empty: the objects of all namespaces are read
     addressing: Addressing = Addressing()
     max_ports: int = 1_024  # ports of all Gateways and ListenerSets; beyond: PortUnavailable (graph/ports.py)
     port_limit: str = "--max-ports 1024"  # what sets `max_ports`, for messages

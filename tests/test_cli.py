@@ -191,6 +191,27 @@ def test_a_pod_follows_its_cluster_unless_it_is_given_manifests(
     assert [told.kubernetes for told in served] == [KubernetesSettings(), None]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--manifests", "m", "--watch-namespace", "red"), "give only the files or folders of these namespaces"),
+        (("--kubernetes", "--watch-namespace", "red", "--gateway", "blue/web"), "Add --watch-namespace blue"),
+        (("--kubernetes", *(f"--watch-namespace=n{i}" for i in range(33))), "33 namespaces, but at most 32"),
+    ],
+    ids=["manifests", "gateway-elsewhere", "too-many"],
+)
+def test_namespaces_that_cannot_be_watched_are_an_error(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        CliRunner().invoke(app, ["serve", *words], catch_exceptions=False)
+
+
+def test_a_namespace_is_watched_by_its_name(served: list[ServeSettings]) -> None:
+    assert fastroute("serve", "--kubernetes", "--watch-namespace", "red", "--watch-namespace", "blue").exit_code == 0
+    assert served[0].graph.watched == {"red", "blue"}
+    assert fastroute("serve", "--kubernetes", "--watch-namespace", "Red").exit_code == 2
+    assert fastroute("check", "m", "--watch-namespace", "red").exit_code != 0
+
+
 def test_nothing_to_serve_names_both_ways_out() -> None:
     with pytest.raises(SettingError, match="--manifests PATH, or --kubernetes"):
         CliRunner().invoke(app, ["serve"], catch_exceptions=False)

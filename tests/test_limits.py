@@ -107,6 +107,7 @@ ROWS = {
     "fastroute/resources/core.py MOST_AUTHORITIES": "`ca.crt` of a ConfigMap",
     "fastroute/resources/core.py MOST_CHARACTERS": "`tls.crt` and `tls.key`",
     "fastroute/resources/decode.py MOST_FAULTS": "problems, and warnings, of an object",
+    "fastroute/options.py MOST_WATCHED": "namespaces of `--watch-namespace`",
     "fastroute/resources/route_rules.py MOST_MATCHES": "matches in all rules",
     "fastroute/source/content.py MOST": "size of a manifest, also",
     "fastroute/source/kubernetes/named.py MOST": "Secrets that are watched by name",

@@ -155,3 +155,37 @@ def test_a_server_that_fails_is_an_error_that_names_the_request(api: ApiServer, 
     api.refusals[SERVICES] = 500
     result = ask("check")
     assert "500" in str(result.exception)
+
+
+def test_only_the_named_namespaces_are_read(api: ApiServer, ask: Ask, tmp_path: Path) -> None:
+    """`bank` is not read, so no grant is offered for it. The Service of the chart tells the addresses."""
+    words = ("--watch-namespace", "infra", "--watch-namespace", "shop")
+    result = ask("check", "-o", "json", *words)
+    document = json.loads(result.stdout)
+    assert problems(result) == [("pay", "RefNotPermitted")]
+    [problem] = document["problems"]
+    assert (problem["fix"], "namespace bank is not read" in problem["message"]) == (None, True)
+    [gateway] = [one for one in document["objects"] if one["kind"] == "Gateway"]
+    assert gateway["status"]["addresses"] == [{"type": "IPAddress", "value": "192.0.2.7"}]
+    told = ask("explain", "GET", "http://a/", *words).stdout
+    assert "namespace bank is not read (--watch-namespace)" in " ".join(told.split())
+    file = tmp_path / "grant.yaml"
+    file.write_text(grant("bank", "shop", "pay"))
+    result = ask("check", file, "-o", "json", *words)
+    [warning] = [one for one in json.loads(result.stdout)["warnings"] if one["reason"] == "NotRead"]
+    assert (warning["object"]["kind"], warning["file"]) == ("ReferenceGrant", str(file))
+    assert "Its namespace bank is not read (--watch-namespace)" in warning["message"]
+    wide = [path for path, query in api.requests if "/namespaces/" not in path and "fieldSelector" not in query]
+    assert {path.rpartition("/")[2] for path in wide if "/customresourcedefinitions" not in path} == {"gatewayclasses"}
+    assert not [path for path, _ in api.requests if "/namespaces/bank/" in path]
+
+
+def test_what_may_not_be_read_of_a_named_namespace_is_said(api: ApiServer, ask: Ask) -> None:
+    api.refusals |= {NAMESPACES: 403, "/api/v1/namespaces/shop/services": 403}
+    result = ask("check", "-o", "json", "--watch-namespace", "shop", "--watch-namespace", "infra")
+    warnings = [one["message"] for one in json.loads(result.stdout)["warnings"] if one["reason"] == "NotRead"]
+    assert sorted(one.partition(":")[0] for one in warnings) == [
+        "Services of namespace shop cannot be read, and are left out",
+        "labels of namespace infra cannot be read, and are left out",
+        "labels of namespace shop cannot be read, and are left out",
+    ]

@@ -50,6 +50,11 @@ class Followed(NamedTuple):
         return self.group == GROUP
 
     @property
+    def is_namespaced(self) -> bool:
+        """Whether its objects are in namespaces."""
+        return not KINDS[self.group, self.kind].cluster
+
+    @property
     def words(self) -> str:
         """The plural for messages: "BackendTLSPolicies"."""
         word = re.sub(r"([^aeiou])y$", r"\1ie", self.kind)
@@ -83,7 +88,17 @@ CERTAIN = frozenset(  # kinds that every API server has, and of which all object
 
 def rights() -> dict[tuple[str, str], tuple[str, ...]]:
     """The verbs that reading needs, by (group, resource): the reading part of the ClusterRole."""
-    return dict.fromkeys([(CRD_GROUP, CRDS), *((f.group, f.plural) for f in FOLLOWED)], VERBS)
+    return {**cluster_rights(), **namespace_rights()}
+
+
+def cluster_rights() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Those for what is in no namespace: the reading part of the ClusterRole with --watch-namespace."""
+    return dict.fromkeys([(CRD_GROUP, CRDS), *((f.group, f.plural) for f in FOLLOWED if not f.is_namespaced)], VERBS)
+
+
+def namespace_rights() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Those for what is in a namespace: the reading part of each Role with --watch-namespace."""
+    return dict.fromkeys(((f.group, f.plural) for f in FOLLOWED if f.is_namespaced), VERBS)
 
 
 def collection(group: str, version: str, plural: str, namespace: str = "") -> str:

@@ -33,6 +33,7 @@ from fastroute.graph.dependency import (
     SERVICES,
     TRUST_BUNDLES,
     UNFULFILLED,
+    UNWATCHED,
     Indexes,
     changed_entries,
 )
@@ -56,6 +57,7 @@ from fastroute.graph.policy import index_policies
 from fastroute.graph.policy_unit import Sources
 from fastroute.graph.secured import Secured, secure
 from fastroute.graph.unit import Limits, Made, admit_units, build_units, judged_units, stale_units
+from fastroute.graph.unwatched import Unwatched
 from fastroute.resources.meta import Key
 from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
@@ -167,6 +169,7 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
         POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
         SECRETS: resources.secrets,
         SERVICES: resources.services,
+        UNWATCHED: last.indexes[UNWATCHED] if UNWATCHED in last.indexes else Unwatched(last.settings.watched),
     }
 
 

@@ -33,7 +33,7 @@ INSECURE_FRONTEND = "InsecureFrontendValidationMode"  # likewise
 # --- Routes: references
 
 
-def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) -> Problem:
+def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str | None) -> Problem:
     message = (
         f"Reference to {reference.to_kind} {reference.to_name} in namespace {reference.to_namespace} is not permitted: "
         f"{cause}. Required: a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
@@ -44,7 +44,7 @@ def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str) ->
         reason="RefNotPermitted",
         message=intern(message),
         field=field,
-        fix=intern(fix),
+        fix=fix and intern(fix),
         reference=reference,
     )
 
@@ -321,8 +321,9 @@ def overlapping_hostnames(port: int, others: str) -> Problem:
 # --- ListenerSets
 
 
-def listener_set_not_allowed(gateway: Key, why: str, fix: str | None) -> Problem:
-    message = f"Gateway {gateway} does not allow this ListenerSet: {why}."
+def listener_set_not_allowed(gateway: Key, why: str, fix: str | None, unknown: str) -> Problem:
+    """`unknown`: a sentence that follows, or ""."""
+    message = f"Gateway {gateway} does not allow this ListenerSet: {why}.{unknown}"
     return Problem(condition=ACCEPTED, reason="NotAllowed", message=message, field="spec.parentRef", fix=fix)
 
 

@@ -47,7 +47,8 @@ class Index(Generic[K, V]):
 
 
 SERVICES = Index[Key, Service]("Service", lambda service: (service.spec, proxy_protocol(service)))
-NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels"))
+NAMESPACES = Index[Key, Namespace]("Namespace", attrgetter("metadata.labels", "omission"))
+UNWATCHED = Index[str, str]("unwatched namespace")  # what is said about it
 SECRETS = Index[Key, Secret]("Secret", attrgetter("data"))
 CONFIG_MAPS = Index[Key, ConfigMap]("ConfigMap", lambda config_map: (config_map.data, config_map.omission))
 TRUST_BUNDLES = Index[Key, ClusterTrustBundle]("ClusterTrustBundle", lambda bundle: (bundle.data, bundle.omission))

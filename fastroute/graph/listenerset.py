@@ -22,7 +22,7 @@ from fastroute.graph.fix import allowed_listeners
 from fastroute.graph.frontend import NO_FRONTEND, Frontend
 from fastroute.graph.listener import Standing, admits_namespace, build_listener, selector_mistake
 from fastroute.graph.node import GatewayNode, ListenerNode, ListenerSetNode, Problem
-from fastroute.graph.selector import labels_of
+from fastroute.graph.selector import labels_of, unknown_labels
 from fastroute.graph.tls import ResolvedTLS, verifying
 from fastroute.resources.core import Namespace
 from fastroute.resources.gateway import GROUP, AllowedListeners, Gateway, Listener, ListenerSet
@@ -117,9 +117,10 @@ def is_allowed(gateway: Gateway, source: ListenerSet, known: Namespace | None) -
 def _refusal(gateway: Gateway, source: ListenerSet, reader: Reader) -> Problem | None:
     """Why the Gateway does not allow the ListenerSet; None if it does."""
     home, name = source.metadata.namespace, gateway.key
-    if is_allowed(gateway, source, reader.find(NAMESPACES, Key("", home))):
+    known = reader.find(NAMESPACES, Key("", home))
+    if is_allowed(gateway, source, known):
         return None
-    allowed = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces
+    allowed, unknown = (gateway.spec.allowed_listeners or AllowedListeners()).namespaces, ""
     if allowed.from_ == "None":
         why = "its allowedListeners.namespaces.from is None or not set"
     elif allowed.from_ == "Same":
@@ -128,7 +129,8 @@ def _refusal(gateway: Gateway, source: ListenerSet, reader: Reader) -> Problem |
         why = f"it allows none, because {mistake}"
     else:
         why = f"its allowedListeners.namespaces.selector does not match namespace {home}"
-    return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home))
+        unknown = unknown_labels(known)
+    return conditions.listener_set_not_allowed(name, why, allowed_listeners(name, allowed, home), unknown)
 
 
 def _excess(gateway: Key, source: ListenerSet, counts: Counter[str]) -> Problem | None:

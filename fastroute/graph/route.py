@@ -21,7 +21,7 @@ from fastroute.graph.hostname import meeting
 from fastroute.graph.listener import ROUTE_KINDS, Admission, admits, selector_mistake
 from fastroute.graph.memory import MOST_OF_ROUTE
 from fastroute.graph.node import Attachment, Holder, HolderId, ListenerNode, ParentNode, Problem, RouteNode
-from fastroute.graph.selector import labels_of
+from fastroute.graph.selector import labels_of, unknown_labels
 from fastroute.listed import listed
 from fastroute.nearest import nearest
 from fastroute.resources.gateway import GROUP, ParentReference, Route
@@ -207,6 +207,8 @@ def _not_allowed(
     why = listed([_refusal(route, listener, admission) for listener, admission in admissions], separator="; ")
     kind, key = holder.id
     message = f"No listener of {kind} {key} admits this route: {why}."
+    if any(listener.source.allowed_routes.namespaces.from_ == "Selector" for listener, _ in admissions):
+        message += unknown_labels(reader.find(NAMESPACES, Key("", route.key.namespace)))
     widest = next((pair for pair in admissions if route.kind in _attachable(pair[0])), None)
     fix = None
     if widest is not None:

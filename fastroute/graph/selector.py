@@ -27,6 +27,13 @@ def labels_of(known: Namespace | None, name: str) -> Mapping[str, str]:
     return {**(known.metadata.labels if known else {}), NAME_LABEL: name}
 
 
+def unknown_labels(known: Namespace | None) -> str:
+    """That the labels of a Namespace could not be read, as a sentence after others; empty if they are known."""
+    if known is None or not known.omission:
+        return ""
+    return f" The labels of namespace {known.metadata.name} {known.omission}."
+
+
 def is_label_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= 253 and PREFIX.fullmatch(prefix)):

@@ -8,6 +8,7 @@ from fastroute.graph.fix import allowed_routes
 from fastroute.graph.frontend import authority_refs
 from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
+from fastroute.graph.unwatched import Unwatched
 from fastroute.resources.decode import KINDS
 from fastroute.resources.gateway import GROUP, Listener, SecretObjectReference
 from fastroute.resources.lookalike import lookalike
@@ -74,10 +75,13 @@ def grants_for_unknown_kinds(resources: Resources, graph: Graph) -> Iterator[Fin
 
 def unused_grants(resources: Resources, graph: Graph) -> Iterator[Finding]:
     used = set(_references(resources))
+    unwatched = Unwatched(graph.settings.watched if graph.settings else frozenset())
     for grant in resources.reference_grants.values():
         if all((to.group, to.kind) == (GROUP, "Gateway") for to in grant.spec.to):
             continue
-        if not any(_may_be_used(permit, grant.metadata.namespace, used) for permit in _permits(grant)):
+        if not any(
+            _may_be_used(permit, grant.metadata.namespace, used) or permit[2] in unwatched for permit in _permits(grant)
+        ):
             yield warning("ReferenceGrant", grant, "GrantUnused", "No reference needs this grant.", "spec")
 
 

@@ -10,7 +10,7 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
 class Namespace(Resource, frozen=True, kw_only=True):
-    pass
+    omission: str = ""  # why its labels are not known: text that follows "labels of namespace team-a"
 
 
 class ServicePort(Typed, frozen=True):

@@ -26,6 +26,7 @@ WINDOW = 600.0  # s
 REMEMBERED = 2_000  # Events whose count can be increased, and objects that have their own bucket
 OBJECT_RATE, OBJECT_BURST = 1 / 30, 12.0  # Events of one object: tokens a second, and at once
 RATE, BURST = 10.0, 100.0  # Events of all objects that are written: a second, and at once
+DEFAULT = "default"  # the namespace of Events about objects that are in no namespace
 LONGEST_NOTE = 1_024  # bytes
 LONGEST_REPORTER = 63  # characters of a reportingController after its domain
 LONGEST_NAME = 200  # characters of the object's name in the name of the Event
@@ -44,7 +45,7 @@ class Regarding(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def event_namespace(self) -> str:
-        return self.namespace or "default"
+        return self.namespace or DEFAULT
 
 
 class Happening(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.settings import GraphSettings
 from fastroute.status import Statuses
-from fastroute.writing.event import Events, Happening, Regarding
+from fastroute.writing.event import DEFAULT, Events, Happening, Regarding
 from fastroute.writing.infrastructure import Infrastructure
 from fastroute.writing.lease import Leader
 from fastroute.writing.merge import Ours
@@ -79,6 +79,8 @@ class Writing:
         self._infrastructure = Infrastructure(pen) if infrastructure else None
         self._graph: Graph | None = None  # the last graph, to compare permissions with
         self._leads = False
+        # Events about GatewayClasses are in this namespace. With --watch-namespace there may be no Role in it.
+        self._may_write_default = not settings.watched or DEFAULT in settings.watched
 
     def post(self, statuses: Statuses) -> None:
         """Sets the wanted status of every object that is served, and the graph that they were made from."""
@@ -115,6 +117,8 @@ class Writing:
 
     def _tell(self, write: Write) -> None:
         kind, key = write.id
+        if not key.namespace and not self._may_write_default:
+            return
         regarding = Regarding(write.api_version, kind, key.namespace, key.name, write.held.uid)
         for change in transitions(kind, write.before, write.status, self._ours):
             self._events.tell(Happening(regarding, change.is_warning, change.reason, change.action, change.note))

@@ -50,6 +50,10 @@ def test_all_components_together(tmp_path):
     assert everything == with_components(tmp_path, *SWITCHES.values())
 
 
+def test_the_component_for_some_namespaces_is_what_the_chart_gives(tmp_path):
+    assert chart("--set=watchNamespaces={team-a,team-b}") == with_components(tmp_path, "namespaces")
+
+
 def test_kustomize_adds_only_a_namespace_held_to_the_restricted_standard():
     added = rendering.whole()
     namespace = added.pop(Name("Namespace", None, "fastroute"))
@@ -171,6 +175,7 @@ def test_an_autoscaler_takes_the_place_of_a_number():
         ("hostNetwork=true", "portOffset"),
         ("accessLog.format=nginx", "format"),
         ("accessLog.sample=2", "sample"),
+        ("watchNamespaces[0]=Team", "watchNamespaces"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(setting, said):
@@ -219,7 +224,12 @@ def test_the_versions_are_those_of_the_package():
 
 
 def test_the_pods_arguments_are_options_of_serve():
-    everything = ("--set=infrastructure.enabled=true", "--set=portOffset=1", "--set=gateways[0]=a/b")
+    everything = (
+        "--set=infrastructure.enabled=true",
+        "--set=portOffset=1",
+        "--set=gateways[0]=a/b",
+        "--set=watchNamespaces[0]=a",
+    )
     given = {one.split("=")[0] for one in arguments(chart(*everything)) if one.startswith("--")}
     assert given - {option.name for option in SERVE} == set()
 

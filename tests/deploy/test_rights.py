@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from deploy.rendering import Name, chart
 
-from fastroute.apiserver.kinds import FOLLOWED, rights
+from fastroute.apiserver.kinds import FOLLOWED, cluster_rights, namespace_rights, rights
 from fastroute.resources.gateway import GROUP
 
 pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
@@ -35,6 +35,39 @@ def test_the_cluster_role_is_what_is_read_and_written():
     reading = {(group, plural, verb) for (group, plural), verbs in rights().items() for verb in verbs}
     role = chart()[Name("ClusterRole", None, "fastroute")]
     assert flat(role["rules"]) == reading | WRITING
+
+
+def test_with_some_namespaces_there_is_a_role_in_each_of_them():
+    """The ClusterRole is for what is in no namespace, and of Namespaces only for these."""
+    objects = chart("--set=watchNamespaces={red,blue}")
+    cluster = objects[Name("ClusterRole", None, "fastroute")]
+    wide = frozenset((group, plural, verb) for (group, plural), verbs in cluster_rights().items() for verb in verbs)
+    assert flat(cluster["rules"]) == wide | {(GROUP, "gatewayclasses/status", "update")}
+    [names] = [rule["resourceNames"] for rule in cluster["rules"] if rule["resources"] == ["namespaces"]]
+    assert names == ["red", "blue"]
+    local = frozenset((group, plural, verb) for (group, plural), verbs in namespace_rights().items() for verb in verbs)
+    for namespace in names:
+        role = objects[Name("Role", namespace, "fastroute")]
+        assert flat(role["rules"]) == local | (WRITING - {(GROUP, "gatewayclasses/status", "update")})
+        [subject] = objects[Name("RoleBinding", namespace, "fastroute")]["subjects"]
+        assert (subject["name"], subject["namespace"]) == ("fastroute", "fastroute")
+    [service] = [
+        rule for rule in objects[Name("Role", "fastroute", "fastroute")]["rules"] if rule["resources"] == ["services"]
+    ]
+    assert (service["resourceNames"], service["verbs"]) == (["fastroute"], ["list", "watch"])
+
+
+def test_with_some_namespaces_services_are_written_only_there():
+    plain = chart("--set=watchNamespaces={red}")
+    objects = chart("--set=watchNamespaces={red}", "--set=infrastructure.enabled=true")
+    role = Name("Role", "red", "fastroute")
+    assert objects.keys() == plain.keys()
+    assert flat(objects[role]["rules"]) - flat(plain[role]["rules"]) == INFRASTRUCTURE
+
+
+def test_an_installation_that_watches_its_own_namespace_needs_no_further_rule():
+    role = chart("--set=watchNamespaces={fastroute,red}", release="edge")[Name("Role", "fastroute", "edge-fastroute")]
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"leases"}
 
 
 def test_services_may_be_written_only_for_infrastructure():

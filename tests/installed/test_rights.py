@@ -4,10 +4,15 @@ The API server runs without WatchList, so that the gateway sends list requests a
 `list` is not needed. It has ClusterTrustBundles, because the right to read them is not used otherwise.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from cluster.account import rights
 from cluster.echo import echo, eventually, ready_addresses
-from deploy.audit import asked, granted, judged
+from deploy.audit import USER, asked, granted, judged
+from deploy.rendering import chart
 
 from fastroute.resources.route_kinds import ROUTES
 from installed.release import NAMESPACE, Release, audit_log, balancer
@@ -89,16 +94,27 @@ spec:
 ROOT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights"
 
 
-@pytest.fixture
-def installed(release: Release):
-    release.install("--set=infrastructure.enabled=true")
+EVERYWHERE = ("--set=infrastructure.enabled=true",)
+SOME = (*EVERYWHERE, "--set=watchNamespaces={rights,also}")
+OWN = {"rights", "also", NAMESPACE}  # the namespaces in which there is a Role with SOME
+IN_NO_NAMESPACE = {"namespaces", "gatewayclasses", "clustertrustbundles", "customresourcedefinitions"}
+
+
+@contextmanager
+def installed(release: Release, *values: str) -> Iterator[int]:
+    """Yields the size of the audit log before."""
+    log = audit_log(release.cluster.folder)
+    size = log.stat().st_size if log.exists() else 0
+    release.api.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in OWN))
+    release.install(*values)
     with balancer(release):
         release.api.apply(*echo("rights"))
         eventually(lambda: len(ready_addresses(release.api, "rights")) == 1)
         release.api.apply_text(WORLD)
-        yield
-    release.kubectl("delete", "namespace", "rights", "--wait=false")
+        yield size
     release.run("helm", "uninstall", "fastroute", f"--namespace={NAMESPACE}", "--wait")
+    release.kubectl("delete", "namespace", "rights", "also", "--wait=true")
+    release.kubectl("delete", "lease", "fastroute", f"--namespace={NAMESPACE}")  # to create one is a right, too
 
 
 def services(release: Release) -> dict[str, dict]:
@@ -135,14 +151,39 @@ def live(release: Release) -> None:
     eventually(lambda: not services(release))
 
 
+def logged(release: Release, size: int) -> list[str]:
+    """The lines of the audit log after its first `size` bytes."""
+    with audit_log(release.cluster.folder).open("rb") as log:
+        log.seek(size)
+        return log.read().decode().splitlines()
+
+
 @pytest.mark.timeout(400)
-def test_nothing_is_refused_and_no_right_is_never_used(release: Release, installed) -> None:
-    live(release)
+def test_nothing_is_refused_and_no_right_is_never_used(release: Release) -> None:
     given = granted(rights(infrastructure=True))
+    with installed(release, *EVERYWHERE) as size:
+        live(release)
+        eventually(lambda: judged(asked(logged(release, size)), given).unused == frozenset(), 60)
+        assert judged(asked(logged(release, size)), given).refused == frozenset()
 
-    def verdict():
-        with audit_log(release.cluster.folder).open() as lines:
-            return judged(asked(lines), given)
 
-    eventually(lambda: verdict().unused == frozenset(), 60)
-    assert verdict().refused == frozenset()
+@pytest.mark.timeout(400)
+def test_with_some_namespaces_nothing_is_refused_and_nothing_is_asked_for_elsewhere(release: Release) -> None:
+    given = granted(chart(*SOME).values())
+    with installed(release, *SOME) as size:
+        eventually(lambda: release.api.get("HTTPRoute", "rights", "echo").get("status"))
+        refs = [{"name": "echo", "namespace": "elsewhere", "port": 8080}]
+        release.api.patch("HTTPRoute", "rights", "echo", {"spec": {"rules": [{"backendRefs": refs}]}})
+        eventually(lambda: resolves(release) == "RefNotPermitted")
+        [parent] = release.api.get("HTTPRoute", "rights", "echo")["status"]["parents"]
+        [said] = [one["message"] for one in parent["conditions"] if one["type"] == "ResolvedRefs"]
+        assert "namespace elsewhere is not read (--watch-namespace)" in said
+        live(release)
+        eventually(lambda: judged(asked(logged(release, size)), given).unused == frozenset(), 60)
+        requests = [json.loads(line) for line in logged(release, size)]
+    assert judged(asked(map(json.dumps, requests)), given).refused == frozenset()
+    objects = [one["objectRef"] for one in requests if one["user"]["username"] == USER and "objectRef" in one]
+    assert {one["namespace"] for one in objects if "namespace" in one and one["resource"] != "namespaces"} == OWN
+    assert {one["resource"] for one in objects if "namespace" not in one} <= IN_NO_NAMESPACE
+    names = {one.get("name") for one in objects if one["resource"] == "namespaces"}
+    assert names == {"rights", "also"}

@@ -12,7 +12,7 @@ import msgspec
 from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import Followed
 from fastroute.apiserver.objects import Held, Named, named, problem, typed
-from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Secret, WithData
+from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Namespace, Secret, WithData
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes import quota
@@ -31,7 +31,7 @@ DATA: dict[type[Resource], str] = {
 class Collection:
     """Objects of one kind in one served version. `restated` is called when the status of an object changed.
     `controller_name`: ours. `room`: for the data of a kind that has some. Whoever applies the deletion of an object
-    tells it, because another collection may hold the same object."""
+    tells it, because another collection may hold the same object. `role`: what must permit to read it."""
 
     def __init__(
         self,
@@ -42,7 +42,9 @@ class Collection:
         controller_name: str,
         *,
         room: Quota | None = None,
+        role: str = "ClusterRole of fastroute",
     ) -> None:
+        self._role = role
         self.row, self.version = row, version
         self.held: dict[Key, Held] = {}
         self._omissions: dict[Key, str] = {}  # why an object is applied without data although it may have some
@@ -74,9 +76,11 @@ class Collection:
 
     def refuse(self, key: Key, error: Exception) -> Iterator[Apply]:
         """An object that is followed by name cannot be read. What is known of it stays; if nothing is, it is applied
-        without data: nobody may be told that it does not exist."""
-        why = _why(error, self.row)
-        if not issubclass(self.row.type, WithData) or (key in self.held and self._omissions.get(key, why) == why):
+        without data or labels: nobody may be told that it does not exist."""
+        why = self._why(error)
+        if not issubclass(self.row.type, WithData | Namespace):
+            return
+        if key in self.held and self._omissions.get(key, why) == why:
             return
         metadata = Metadata(name=key.name, namespace=key.namespace)
         self.held[key], self._omissions[key] = Held(resource_version="", generation=0, uid=""), why
@@ -143,12 +147,11 @@ class Collection:
         if self.held.pop(key, None) is not None:
             yield Delete(self.row.type, key, since)
 
-
-def _why(error: Exception, row: Followed) -> str:
-    """Why an object cannot be read, as text that follows its name."""
-    if not isinstance(error, ApiError):
-        return "cannot be read: the answer of the API server is malformed"
-    if not error.status:
-        return "cannot be read: the API server cannot be reached"
-    way = f": the ClusterRole of fastroute needs list and watch on {row.plural}" if error.status == 403 else ""
-    return f"cannot be read, because the API server answers {error.status} {error.reason}{way}"
+    def _why(self, error: Exception) -> str:
+        """Why an object cannot be read, as text that follows its name."""
+        if not isinstance(error, ApiError):
+            return "cannot be read: the answer of the API server is malformed"
+        if not error.status:
+            return "cannot be read: the API server cannot be reached"
+        way = f": the {self._role} needs list and watch on {self.row.plural}" if error.status == 403 else ""
+        return f"cannot be read, because the API server answers {error.status} {error.reason}{way}"

@@ -50,7 +50,7 @@ class Looks:
     """`follow` sets what to read; `run` reads. `take` gets the changes for the Store. `note_read` gets the kind and the
     key of an object that was read for the first time: its content is known, or that it does not exist, or that it must
     not be read. `looked` is called when an object appeared or disappeared, and when the first objects to follow were
-    read, or after PATIENCE. `room`: as for a Collection."""
+    read, or after PATIENCE. `room`, `role`: as for a Collection."""
 
     def __init__(
         self,
@@ -61,10 +61,13 @@ class Looks:
         looked: Callable[[], None],
         *,
         room: Quota | None = None,
+        role: str = "ClusterRole of fastroute",
     ) -> None:
         self._client, self._take, self._note_read, self._looked = client, take, note_read, looked
         self._row = row
-        self.collection = Collection(self._row, self._row.versions[0], client.host, lambda key: None, "", room=room)
+        self.collection = Collection(
+            self._row, self._row.versions[0], client.host, lambda key: None, "", room=room, role=role
+        )
         self.is_settled = True
         self._begun, self._all_read = trio.Event(), trio.Event()
         self.wanted: frozenset[Named] = frozenset()  # what is read

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 import msgspec
 
 from fastroute.apiserver.client import ApiError, Client
-from fastroute.apiserver.kinds import FOLLOWED, Followed
+from fastroute.apiserver.kinds import BY_KIND, FOLLOWED, Followed
 from fastroute.resources.gateway import GROUP
 
+BLIND_PATIENCE = 40.0  # s; if CRDs cannot be read, a kind must be absent from discovery for so long to be removed
 Found = Mapping[str, tuple[str, ...]]  # by plural: the served versions
 GROUPS = tuple(dict.fromkeys((GROUP, *(row.group for row in FOLLOWED if row.optional))))
 Installed = Mapping[str, str]  # by the CRD's name: its bundle version, or ""
@@ -26,6 +27,23 @@ class Served(msgspec.Struct, frozen=True):
     missing: Mapping[str, str]  # by kind: the reason
     doubted: frozenset[str] = frozenset()  # the missing kinds that discovery may only not have found yet
     is_settled: bool = True  # discovery and CRDs agree
+
+
+class Doubts:
+    """The watched kinds that discovery does not contain, and since when: it may only miss them temporarily."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def trusted(self, served: Served, watched: Mapping[str, str], *, is_told: bool, now: float) -> Served:
+        """`served`, but of the kinds in `watched` (with their versions), those that are still doubted are kept.
+        `is_told`: the end of a CRD is noticed."""
+        self._since = {kind: self._since.get(kind, now) for kind in served.doubted if kind in watched}
+        told = {kind for kind in self._since if is_told and BY_KIND[kind].is_custom}
+        kept = told | {kind for kind, since in self._since.items() if now - since < BLIND_PATIENCE}
+        versions = {kind: watched[kind] for kind in kept}
+        missing = {kind: why for kind, why in served.missing.items() if kind not in kept}
+        return msgspec.structs.replace(served, versions={**served.versions, **versions}, missing=missing)
 
 
 class _GroupVersion(msgspec.Struct, frozen=True):

@@ -11,8 +11,9 @@ kind must not be read (403), the start waits for it if nothing can be served wit
 
 import logging
 import time
+from collections import ChainMap
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import msgspec
 import trio
@@ -28,6 +29,7 @@ from fastroute.resources.problem import ManifestProblem
 from fastroute.source.kubernetes.backlog import Notice
 from fastroute.source.kubernetes.collection import Collection
 from fastroute.source.kubernetes.crds import Crds
+from fastroute.source.kubernetes.lives import Life, Lives, key_of
 from fastroute.source.kubernetes.looks import Looks
 from fastroute.source.kubernetes.named import (
     DECIDING,
@@ -40,42 +42,35 @@ from fastroute.source.kubernetes.named import (
 )
 from fastroute.source.kubernetes.postponed import Postponed
 from fastroute.source.kubernetes.quota import rooms
-from fastroute.source.kubernetes.served import Served, discover, judge, why_refused
+from fastroute.source.kubernetes.scope import EVERYWHERE, Doors, Part, Scope
+from fastroute.source.kubernetes.served import Doubts, Served, discover, judge, why_refused
 from fastroute.source.kubernetes.unread import Unread
 from fastroute.source.kubernetes.watch import Watch, delay
 from fastroute.source.store import Apply, Delete, Store, WatchEvent
 
 REDISCOVER = 600.0  # s; CRDs are watched, so this is for servers that do not permit that
 BLIND_REDISCOVER = 15.0  # s, if CRDs are not watched
-BLIND_PATIENCE = 40.0  # s for which a kind must then be absent from discovery before it is treated as removed
 NAMES_SHARE = 10.0  # times the duration of a check of what is followed by name: the pause after it
 BY_NAME = (Secret, ConfigMap)
 
 _log = logging.getLogger(__name__)
 
 
-class Life(NamedTuple):
-    """A collection that is watched, and how to end the watch."""
-
-    collection: Collection
-    scope: trio.CancelScope
-    watch: Watch
-
-
 class KubernetesSource:
     """`controller_name` decides whose Gateways may name Secrets. Nothing happens unless `run` runs."""
 
-    def __init__(self, client: Client, metrics: Metrics, controller_name: str) -> None:
+    def __init__(self, client: Client, metrics: Metrics, controller_name: str, scope: Scope = EVERYWHERE) -> None:
         self.store = Store()
         self.loaded = trio.Event()  # set when every kind was listed once
         self._client, self._controller_name = client, controller_name
         self._contact = Contact(client.host, metrics)
-        self._lives: dict[str, Life] = {}  # by the name of the watch: "HTTPRoute", "Secret ns/name"
+        self._scope, self._doors = scope, Doors(scope.namespaces)
+        self._lives = Lives(scope, self._doors)
         self._refused: set[str] = set()  # watches that the API server refuses
         self._forbidden: dict[str, str] = {}  # optional kinds that the API server refuses: the reason
         self._crds = Crds()
         self._crds_asked = trio.Event()  # set when the CRDs were listed or refused
-        self._doubts: dict[str, float] = {}  # watched kinds that discovery does not contain: since when
+        self._doubts = Doubts()
         self._stale = trio.Event()  # set when the served kinds must be checked again
         self._names = trio.Event()  # set when what is followed by name must be checked again
         self._names_known = False
@@ -89,7 +84,8 @@ class KubernetesSource:
 
     def _made_looks(self, row: Followed) -> Looks:
         room = self._rooms[row.type]
-        return Looks(row, self._client, self._apply, self._note_read, self._looked, room=room)
+        role = self._scope.role(row)
+        return Looks(row, self._client, self._apply, self._note_read, self._looked, room=room, role=role)
 
     @property
     def bundle_version(self) -> str | None:
@@ -99,17 +95,15 @@ class KubernetesSource:
     @property
     def served(self) -> dict[str, str]:
         """The version in which each kind is watched, by kind."""
-        return {life.collection.row.kind: life.collection.version for life in self._lives.values()}
+        return self._lives.versions
 
     def held(self, kind: str, key: Key) -> Held | None:
         """The state of an object as the API server last sent it. None: there is no such object."""
-        life = self._lives.get(kind)
-        return life.collection.held.get(key) if life else None
+        return self._lives.held(kind, key)
 
     def all_held(self, kind: str) -> dict[Key, Held]:
         """The state of every object of a kind."""
-        life = self._lives.get(kind)
-        return life.collection.held if life else {}
+        return self._lives.all_held(kind)
 
     def renew(self) -> None:
         """Lists every collection again, because the state of the API server went back."""
@@ -184,32 +178,27 @@ class KubernetesSource:
 
     def _settle(self, served: Served, nursery: trio.Nursery) -> None:
         """Starts watches of the kinds that are served and ends the others."""
-        served = self._trusted(served)
+        served = self._doubts.trusted(served, self.served, is_told=self._crds.is_known, now=trio.current_time())
         for kind, row in BY_KIND.items():
             if row.by_name:
                 continue
-            version = served.versions.get(kind)
-            life = self._lives.get(kind)
-            if life is not None and life.collection.version != version:
-                if version is None:
-                    self._end(kind)
-                else:  # the known objects stay until the other version is listed
-                    life.scope.cancel()
-                    _log.info("%s are now read as %s", row.words, version)
-            if version is not None and (life is None or life.collection.version != version):
-                self._begin(kind, row, version, row.selector, "", nursery=nursery, former=life)
+            version, former = served.versions.get(kind), self._lives.versions.get(kind)
+            if None not in (version, former) and version != former:
+                _log.info("%s are now read as %s", row.words, version)
+            for part in self._scope.parts(row):
+                self._settle_one(part, row, version, nursery)
         self._tell_missing(served)
         self._advance()
 
-    def _trusted(self, served: Served) -> Served:
-        """`served`, but watched kinds that discovery may only miss temporarily are kept."""
-        now = trio.current_time()
-        self._doubts = {kind: self._doubts.get(kind, now) for kind in served.doubted if kind in self._lives}
-        told = {kind for kind in self._doubts if self._crds.is_known and BY_KIND[kind].is_custom}  # of their end
-        kept = told | {kind for kind, since in self._doubts.items() if now - since < BLIND_PATIENCE}
-        versions = {kind: self._lives[kind].collection.version for kind in kept}
-        missing = {kind: why for kind, why in served.missing.items() if kind not in kept}
-        return msgspec.structs.replace(served, versions={**served.versions, **versions}, missing=missing)
+    def _settle_one(self, part: Part, row: Followed, version: str | None, nursery: trio.Nursery) -> None:
+        life = self._lives.get(part.name)
+        if life is not None and life.collection.version != version:
+            if version is None:
+                self._end(part.name)
+            else:  # the known objects stay until the other version is listed
+                life.scope.cancel()
+        if version is not None and (life is None or life.collection.version != version):
+            self._begin(part, row, version, nursery, former=life)
 
     def _tell_missing(self, served: Served) -> None:
         before = self.store.missing
@@ -226,18 +215,11 @@ class KubernetesSource:
     # --- Watches
 
     def _begin(
-        self,
-        name: str,
-        row: Followed,
-        version: str,
-        selector: str,
-        namespace: str,
-        *,
-        nursery: trio.Nursery,
-        former: Life | None = None,
+        self, part: Part, row: Followed, version: str, nursery: trio.Nursery, *, former: Life | None = None
     ) -> None:
         """`former`: the watch of the same kind in another version; its objects are kept until this watch has listed its
         own."""
+        name = part.name
         followed = Collection(
             row,
             version,
@@ -245,16 +227,17 @@ class KubernetesSource:
             lambda key: self._restated(row.kind, key),
             self._controller_name,
             room=self._rooms.get(row.type),
+            role=self._scope.role(row),
         )
         if former is not None:
             followed.held.update(former.collection.held)
-        path = collection(row.group, version, row.plural, namespace)
-        watch = Watch(self._client, self._contact, name, path, selector=selector)
-        life = self._lives[name] = Life(followed, trio.CancelScope(), watch)
+        path = collection(row.group, version, row.plural, part.namespace)
+        watch = Watch(self._client, self._contact, name, path, selector=part.selector)
+        life = self._lives[name] = Life(followed, trio.CancelScope(), watch, part.namespace)
 
         async def run() -> None:
             with life.scope:
-                await watch.run(lambda notices: self._take(name, followed, notices), self._refusal(name, row))
+                await watch.run(lambda notices: self._take(name, followed, notices), self._refusal(part, row))
 
         nursery.start_soon(run)
 
@@ -264,14 +247,18 @@ class KubernetesSource:
         self._contact.forget(name)
         self._refused.discard(name)
         self._forbidden.pop(name, None)
-        self._apply(life.collection.dropped())
+        self._admit(life.namespace, life.collection.dropped())
 
-    def _refusal(self, name: str, row: Followed) -> Callable[[ApiError], None]:
+    def _refusal(self, part: Part, row: Followed) -> Callable[[ApiError], None]:
+        name = part.name
+
         def refused(error: ApiError) -> None:
             if error.status == 404:
                 self._stale.set()
                 return
-            if (key := _key_of(row.kind, name)) is not None and (life := self._lives.get(name)) is not None:
+            if row.needed:
+                self._doors.refuse(part.namespace, trio.current_time())
+            if (key := key_of(row.kind, name)) is not None and (life := self._lives.get(name)) is not None:
                 self._apply(life.collection.refuse(key, error))
                 self._note_read(row.kind, key)
             if name not in self._refused:
@@ -281,11 +268,18 @@ class KubernetesSource:
                     self._forbidden[row.kind] = why_refused(row, error)
                     self._stale.set()
                 if not is_known:
-                    way = f"; the ClusterRole needs list and watch on {row.plural}" if error.status == 403 else ""
-                    _log.error("%s cannot be read: %s%s", row.words, error, way)
-                self._advance()
+                    _log.error(
+                        "%s", self._scope.refusal(part, row, error, closed=self._doors.is_closed(part.namespace))
+                    )
+            self._advance()
 
         return refused
+
+    def _admit(self, namespace: str, events: Iterable[Apply | Delete]) -> None:
+        """Applies events, unless their namespace is closed."""
+        self._apply(self._doors.passing(namespace, events))
+        if self._doors.is_closed(namespace) and self._lives.has_read(namespace):
+            self._apply(self._doors.open(namespace))
 
     def _take(self, name: str, followed: Collection, notices: list[Notice]) -> None:
         if not self._is_followed(name, followed):
@@ -297,11 +291,11 @@ class KubernetesSource:
                 self._stale.set()
             _log.info("%s can be read again", name)
         was_listed, known = followed.is_listed, len(followed.held)
-        self._apply(followed.take(notices))
+        self._admit(self._lives[name].namespace, followed.take(notices))
         if followed.row.type in BY_NAME and (followed.is_listed, len(followed.held)) != (was_listed, known):
             self._names.set()
         if followed.is_listed and not was_listed:
-            if (key := _key_of("ConfigMap", name)) is not None:
+            if (key := key_of("ConfigMap", name)) is not None:
                 self._note_read("ConfigMap", key)
             self._advance()
 
@@ -364,11 +358,10 @@ class KubernetesSource:
             return True
         if any(looks.collection.row.type is kind and key in looks.collection.held for looks in self._looks.values()):
             return True
-        return any(life.collection.row.type is kind and key in life.collection.held for life in self._lives.values())
+        return self._lives.hold(kind, key)
 
     def _all_problems(self) -> tuple[ManifestProblem, ...]:
-        found = [problem for life in self._lives.values() for problem in life.collection.problems.values()]
-        return (*found, *(problem for looks in self._looks.values() for problem in looks.problems))
+        return (*self._lives.problems(), *(problem for looks in self._looks.values() for problem in looks.problems))
 
     # --- Secrets and ConfigMaps by name
 
@@ -376,11 +369,11 @@ class KubernetesSource:
         while True:
             await self._names.wait()
             self._names = trio.Event()
-            by_type = self._lives["Secret"].collection if "Secret" in self._lives else None
-            if by_type is None or self._is_awaited("Secret", by_type):
-                continue  # checked again once it is listed: it may contain the Secrets that would be watched by name
+            by_type = list(self._lives.of_kind("Secret"))
+            if not by_type or any(map(self._is_awaited, by_type)):
+                continue  # checked again once they are listed: they may contain what would be watched by name
             began = time.perf_counter()
-            self._follow_by_name("Secret", by_type.held, nursery)
+            self._follow_by_name("Secret", ChainMap(*(life.collection.held for life in by_type)), nursery)
             self._follow_by_name("ConfigMap", (), nursery)
             self._names_known = True
             self._apply(())
@@ -389,14 +382,15 @@ class KubernetesSource:
 
     def _follow_by_name(self, kind: str, known: Container[Key], nursery: trio.Nursery) -> None:
         """`known`: the objects that another watch includes."""
-        row, looks, is_refused = BY_KIND[kind], self._looks[kind], kind in self._refused
-        by_name = {key: life for name, life in self._lives.items() if (key := _key_of(kind, name))}
+        row, looks = BY_KIND[kind], self._looks[kind]
+        by_name = {key: life for name, life in self._lives.items() if (key := key_of(kind, name))}
         there = [key for key, life in by_name.items() if key in life.collection.held or not life.collection.is_listed]
         found = {*there, *looks.collection.held}
         names = NAMING[kind](self.store.now(), self._controller_name)
         if kind == "ConfigMap":
             self._apply(self._unread.renew({one.key for one in names.permitted}))
             names = names._replace(permitted=names.permitted | self._postponed.names)
+        names = names._replace(refused=frozenset(one for one in names.refused if self._may_read(kind, one.key)))
         choice = choose(names, known, found, by_name)
         unwatched = {one.key for one in choice.unwatched}
         for key in by_name.keys() - set(choice.watched):
@@ -405,11 +399,15 @@ class KubernetesSource:
                 looks.adopt(key, followed.held.get(key))
             self._end(f"{kind} {key}")
         for key in choice.watched:
-            if key not in by_name and not is_refused:
-                name, selector = f"{kind} {key}", f"metadata.name={key.name}"
-                self._begin(name, row, row.versions[0], selector, key.namespace, nursery=nursery)
+            if key not in by_name and self._may_read(kind, key):
+                part = Part(f"{kind} {key}", key.namespace, f"metadata.name={key.name}")
+                self._begin(part, row, row.versions[0], nursery)
         kept = {one for one in looks.wanted if one in choice.unwatched or self._is_begun(kind, one.key)}
-        looks.follow(frozenset(kept) if is_refused else choice.unwatched | kept)
+        looks.follow(frozenset(kept | {one for one in choice.unwatched if self._may_read(kind, one.key)}))
+
+    def _may_read(self, kind: str, key: Key) -> bool:
+        """False: its namespace is not read, or the watch that includes such objects is refused."""
+        return self._scope.reads(key.namespace) and self._scope.name(kind, key.namespace) not in self._refused
 
     def _looked(self) -> None:
         """An object appeared or disappeared, or every object of a kind was read once."""
@@ -425,9 +423,9 @@ class KubernetesSource:
 
     def _advance(self) -> None:
         """Sets `loaded` if everything is known."""
-        if self.loaded.is_set() or not self._lives.keys() >= CERTAIN:
+        if self.loaded.is_set() or not self.served.keys() >= CERTAIN:
             return
-        if any(self._is_awaited(name, life.collection) for name, life in self._lives.items()):
+        if any(map(self._is_awaited, self._lives.values())):
             return
         if not all(looks.is_settled for looks in self._looks.values()):
             return
@@ -436,15 +434,13 @@ class KubernetesSource:
             return
         self.loaded.set()
 
-    def _is_awaited(self, name: str, followed: Collection) -> bool:
-        return not followed.is_listed and (followed.row.needed or name not in self._refused)
+    def _is_awaited(self, life: Life) -> bool:
+        if life.collection.is_listed:
+            return False
+        if self._doors.is_closed(life.namespace):
+            return not self._doors.is_given_up(life.namespace, trio.current_time())
+        return self._scope.needs(life.collection.row) or life.watch.name not in self._refused
 
     def _tell(self, noticed: float) -> None:
         if self.loaded.is_set() and self._changed is not None:
             self._changed(noticed)
-
-
-def _key_of(kind: str, name: str) -> Key | None:
-    """The object of a watch by name, if it is of this kind, from the name of the watch: "Secret team-a/web"."""
-    watched, _, key = name.partition(" ")
-    return Key(*key.split("/", 1)) if watched == kind and key else None

@@ -1,8 +1,9 @@
 """survey(): reads the objects of a cluster once, with the rights of whoever asks. Nothing is written.
 
 For `check` and `explain`. What may not be read is left out and said. A kind that may not be read in all namespaces is
-read in the namespace of the context. Of Secrets and ConfigMaps only those that are named and permitted are read, each
-by its name, so nobody needs the right to list Secrets.
+read in the namespace of the context. With --watch-namespace, each kind is read in these namespaces. Of Secrets and
+ConfigMaps only those that are named and permitted are read, each by its name, so nobody needs the right to list
+Secrets.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +15,15 @@ import trio
 from fastroute.apiserver.client import ApiError, Client
 from fastroute.apiserver.kinds import BY_KIND, CRD_GROUP, CRDS, FOLLOWED, Followed, collection, member
 from fastroute.apiserver.objects import named, problem, typed
-from fastroute.resources.core import WithData
+from fastroute.resources.core import Namespace, WithData
 from fastroute.resources.gateway import GatewayClass, GatewayClassSpec
 from fastroute.resources.meta import Key, Metadata, Resource
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.world import Resources
 from fastroute.settings import CLASS_NAME
+from fastroute.source.kubernetes.lives import key_of
 from fastroute.source.kubernetes.named import NAMING, is_possible
+from fastroute.source.kubernetes.scope import EVERYWHERE, Part, Scope
 from fastroute.source.kubernetes.served import discover, judge
 from fastroute.source.store import Apply, Store
 
@@ -72,15 +75,23 @@ class _Page(msgspec.Struct, frozen=True):
     items: list[msgspec.Raw] | None = None
 
 
-async def survey(client: Client, namespace: str, controller_name: str, applied: Iterable[Resource] = ()) -> Survey:
-    """`namespace`: of the context; `applied`: what they name is read too. Raises ApiError if the server cannot be
-    reached."""
+async def survey(
+    client: Client,
+    namespace: str,
+    controller_name: str,
+    applied: Iterable[Resource] = (),
+    scope: Scope = EVERYWHERE,
+) -> Survey:
+    """`namespace`: of the context; `applied`: what they name is read too. `scope`: what is read. Raises ApiError if
+    the server cannot be reached."""
     served = judge(await discover(client), None)
     reading = _Reading(client, namespace)
     async with trio.open_nursery() as nursery:
         for kind, version in served.versions.items():
             if not (BY_KIND[kind].by_name or kind == "Secret"):
-                nursery.start_soon(reading.read_all, BY_KIND[kind], version)
+                for part in scope.parts(BY_KIND[kind]):
+                    read = reading.read_part if scope.namespaces else reading.read_all
+                    nursery.start_soon(read, BY_KIND[kind], version, part)
     found = Survey(
         objects=tuple(reading.objects),
         missing={kind: why for kind, why in served.missing.items() if not BY_KIND[kind].optional},
@@ -128,7 +139,21 @@ class _Reading:
         self.problems: list[ManifestProblem] = []
         self.left_out: list[ManifestProblem] = []
 
-    async def read_all(self, row: Followed, version: str) -> None:
+    async def read_part(self, row: Followed, version: str, part: Part) -> None:
+        """The objects of a kind in one of the namespaces that are read. Of a Namespace whose labels may not be read,
+        the name is known."""
+        try:
+            self._take(row, version, await self._list(row, version, part.namespace, part.selector))
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            what = f"{row.words} of namespace {part.namespace}" if part.namespace else row.words
+            if (key := key_of("Namespace", part.name)) is not None:
+                self._omit(row, key, f"cannot be read, because the API server answers {error.status} {error.reason}")
+                what = f"labels of namespace {key.name}"
+            self._leave_out(row, f"{what} cannot be read, and are left out: {error}")
+
+    async def read_all(self, row: Followed, version: str, part: Part) -> None:
         """All objects of a kind, or those of the namespace."""
         try:
             self._take(row, version, await self._list(row, version))
@@ -170,15 +195,16 @@ class _Reading:
             self._leave_out(row, f"only {MOST_NAMED:,} {row.words} are read; {len(keys):,} more are left out")
 
     def _omit(self, row: Followed, key: Key, omission: str) -> None:
-        assert issubclass(row.type, WithData)
+        assert issubclass(row.type, WithData | Namespace)
         metadata = Metadata(name=key.name, namespace=key.namespace)
         self.objects.append(row.type(metadata=metadata, api_version=row.versions[0], omission=omission))
 
-    async def _list(self, row: Followed, version: str, namespace: str = "") -> list[msgspec.Raw]:
+    async def _list(self, row: Followed, version: str, namespace: str = "", selector: str = "") -> list[msgspec.Raw]:
         found: list[msgspec.Raw] = []
         rest, path = "", collection(row.group, version, row.plural, namespace)
         while True:
             query = {"limit": str(PAGE), **({"continue": rest} if rest else {})}
+            query |= {"fieldSelector": selector} if selector else {}
             content = await self._client.request("GET", path, query=query, timeout=TIMEOUT)
             page = msgspec.json.decode(content, type=_Page)
             found += page.items or ()

@@ -16,6 +16,7 @@ from fastroute.metrics import Metrics
 from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key
 from fastroute.settings import CONTROLLER_NAME
+from fastroute.source.kubernetes.scope import EVERYWHERE, Scope
 from fastroute.source.kubernetes.source import KubernetesSource
 
 ROUTES = f"/apis/{GROUP}/v1/httproutes"
@@ -82,9 +83,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
+async def starting(api: ApiServer, folder: Path, scope: Scope = EVERYWHERE) -> AsyncIterator[Followed]:
     registry = CollectorRegistry()
-    source = KubernetesSource(Client(account(api, folder)), Metrics(registry), CONTROLLER_NAME)
+    source = KubernetesSource(Client(account(api, folder)), Metrics(registry), CONTROLLER_NAME, scope)
     followed = Followed(source, registry)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run)
@@ -95,8 +96,8 @@ async def starting(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
 
 
 @asynccontextmanager
-async def following(api: ApiServer, folder: Path) -> AsyncIterator[Followed]:
-    async with starting(api, folder) as followed:
+async def following(api: ApiServer, folder: Path, scope: Scope = EVERYWHERE) -> AsyncIterator[Followed]:
+    async with starting(api, folder, scope) as followed:
         with trio.fail_after(60):
             await followed.source.loaded.wait()
         yield followed

@@ -10,7 +10,7 @@ from source.kubernetes.followed import following, until
 
 from fastroute.resources.core import MOST_AUTHORITIES, ClusterTrustBundle
 from fastroute.resources.meta import Key
-from fastroute.source.kubernetes import source
+from fastroute.source.kubernetes import served
 
 KIND = "ClusterTrustBundle"
 BUNDLES = "/apis/certificates.k8s.io/v1beta1/clustertrustbundles"
@@ -77,7 +77,7 @@ async def test_bundles_that_disappear_from_discovery_are_kept_for_a_while(
             api.put_crd("grpcroutes")
             await until(lambda: ("GRPCRoute" in seen.source.store.missing) == (number % 2 == 0))  # noqa: B023
         assert len(found(seen)) == 1
-        monkeypatch.setattr(source, "BLIND_PATIENCE", 0.0)
+        monkeypatch.setattr(served, "BLIND_PATIENCE", 0.0)
         api.put_crd("grpcroutes")
         await until(lambda: not found(seen))
         assert "does not serve" in seen.source.store.missing["ClusterTrustBundle"]

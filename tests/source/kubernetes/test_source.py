@@ -415,13 +415,13 @@ async def test_a_kind_that_may_not_be_read(
     api.refusals[collection] = 403
     async with starting(api, tmp_path) as seen:
         plural = collection.rpartition("/")[2]
-        await until(lambda: f"the ClusterRole needs list and watch on {plural}" in caplog.text)
+        await until(lambda: f"the ClusterRole of fastroute needs list and watch on {plural}" in caplog.text)
         if is_needed:
             await trio.sleep(0.5)
             assert not seen.source.loaded.is_set()
         else:
             await until(seen.source.loaded.is_set)
-        assert caplog.text.count("the ClusterRole needs") == 1
+        assert caplog.text.count("the ClusterRole of fastroute needs") == 1
         del api.refusals[collection]
         await until(seen.source.loaded.is_set)
         spec = POLICY if collection == POLICIES else {"ports": [{"port": 80}]}

@@ -42,3 +42,42 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $factor := get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit -}}
 {{- ceil (mulf (float64 (trimSuffix $unit .)) $factor) -}}
 {{- end -}}
+
+{{- /* The permissions for objects in namespaces: of the ClusterRole, or of a Role in each of watchNamespaces. */ -}}
+{{- define "fastroute.namespaceRules" -}}
+# Objects that routes, Gateways and grants refer to.
+- apiGroups: [""]
+  resources: [services, secrets, configmaps]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+# Objects that users apply.
+- apiGroups: [gateway.networking.k8s.io]
+  resources:
+    - gateways
+    - listenersets
+    - httproutes
+    - grpcroutes
+    - tlsroutes
+    - tcproutes
+    - udproutes
+    - referencegrants
+    - backendtlspolicies
+  verbs: [list, watch]
+# Statuses and Events of these objects.
+- apiGroups: [gateway.networking.k8s.io]
+  resources:
+    - gateways/status
+    - listenersets/status
+    - httproutes/status
+    - grpcroutes/status
+    - tlsroutes/status
+    - tcproutes/status
+    - udproutes/status
+    - backendtlspolicies/status
+  verbs: [update]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
