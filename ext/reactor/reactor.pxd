@@ -90,7 +90,9 @@ cdef class Reactor:
     cdef Wheel wheel
     cdef ExchangeList spare
     cdef List ready             # connections that have work to do without an event
-    cdef uint32_t ready_count   # number of these
+    cdef List light             # those of them that have used little time lately (see turn)
+    cdef uint32_t ready_count   # number of both
+    cdef int64_t lead           # microseconds of visits that `light` had more than `ready`, while both had connections
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
@@ -229,12 +231,12 @@ cdef void break_down(Reactor r, Connection *c) noexcept nogil
 # `receive` and `transmit` of the socket, below TLS.
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
 cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
-# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event. A stream
-# is added to the list of its parent, and the parent is queued.
+# Adds the connection to the ready list, or to that of light connections, so that it is visited again, in this turn or the
+# next, without an event. A stream is added to the list of its parent, and the parent is queued.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
 # Removes and returns the first connection of a list; NULL if it is empty.
 cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil
-# Removes the connection from the ready list if it is there.
+# Removes the connection from its list if it is in one.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
 # not take the descriptor, which the caller still owns.

@@ -22,7 +22,7 @@ from fastroute.ext.memory.entropy cimport entropy_close
 from fastroute.ext.message.forwarded cimport trusted_proxies_free
 from fastroute.ext.reactor.clients cimport clients_free, clients_leave
 from fastroute.ext.reactor.connection cimport (
-    LAYER_SOCKET, LAYER_STREAM, LAYERS, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
+    LAYER_SOCKET, LAYER_STREAM, LAYERS, QUEUED_LIGHT, QUEUED_NOT, QUEUED_READY, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
 )
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_ctl, epoll_event,
@@ -323,31 +323,34 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
         return
     parent = carrier(r, c)
     if parent is NULL:
-        append(r, &r.ready, c)
+        append_ready(r, c)
         return
-    append(r, &parent.parent.ready, c)
+    c.queued = QUEUED_READY
+    list_append(&r.slab, &parent.parent.ready, c, link_of)
     if not parent.queued:
-        append(r, &r.ready, parent)
+        append_ready(r, parent)
 
 
-cdef void append(Reactor r, List *ready, Connection *c) noexcept nogil:
-    c.queued = True
-    r.ready_count += ready == &r.ready
-    list_append(&r.slab, ready, c, link_of)
-
-
-cdef void take_out(Reactor r, List *ready, Connection *c) noexcept nogil:
-    """Removes a queued connection from its list."""
-    list_remove(&r.slab, ready, c, link_of)
-    c.queued = False
-    r.ready_count -= ready == &r.ready
+cdef void append_ready(Reactor r, Connection *c) noexcept nogil:
+    """A stream whose parent has ended is not light: there may be many at once."""
+    cdef bint light = c.light_at <= r.now and c.layer != LAYER_STREAM
+    c.queued = QUEUED_LIGHT if light else QUEUED_READY
+    c.queued_at = r.now
+    r.ready_count += 1
+    list_append(&r.slab, &r.light if light else &r.ready, c, link_of)
 
 
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
     cdef Connection *parent
-    if c.queued:
-        parent = carrier(r, c)
-        take_out(r, &r.ready if parent is NULL else &parent.parent.ready, c)
+    if not c.queued:
+        return
+    parent = carrier(r, c)
+    r.ready_count -= parent is NULL
+    if parent is not NULL:
+        list_remove(&r.slab, &parent.parent.ready, c, link_of)
+    else:
+        list_remove(&r.slab, &r.light if c.queued == QUEUED_LIGHT else &r.ready, c, link_of)
+    c.queued = QUEUED_NOT
 
 
 cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil:
@@ -355,7 +358,7 @@ cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil:
     if ready.first == 0:
         return NULL
     c = slab_at(&r.slab, ready.first)
-    take_out(r, ready, c)
+    dequeue(r, c)
     return c
 
 

@@ -227,6 +227,41 @@ def test_the_more_connections_have_work_the_shorter_are_their_visits() -> None:
 
 
 @PLAIN
+@pytest.mark.parametrize("number", [20, 60])
+def test_a_connection_that_rests_does_not_wait_for_those_that_always_have_work(number: int) -> None:
+    """However many others there are, and however long a visit takes: each time the engine reads its clock, 0.5 ms
+    pass."""
+    with standing() as (rig, stack):
+        rig.install()
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        first = link.data_to_send()
+        for id in range(1, 200, 2):
+            link.send_headers(id, head(), end_stream=True)
+        many = first + link.data_to_send()
+        one = opened(rig, stack, first)
+        settle(rig)
+        one.setblocking(False)
+        received(one)
+        clients = [opened(rig, stack, many) for _ in range(number)]
+        rig.engine.hold_clock(look=0.0005)
+        for _ in range(number * 4):
+            rig.engine.turn()
+        link = h2.connection.H2Connection(h2.config.H2Configuration())
+        link.initiate_connection()
+        link.data_to_send()
+        waits = []
+        for id in range(1, 8, 2):
+            link.send_headers(id, head(), end_stream=True)
+            one.sendall(link.data_to_send())
+            waits.append(turns_until(rig, lambda: b"404" in received(one)))
+            rig.engine.advance(1)
+        assert max(waits) <= 5
+        assert rig.engine.turn(), "the others have no work left"
+        assert len(clients) == number
+
+
+@PLAIN
 def test_connections_with_work_do_not_wait_for_many_deadlines() -> None:
     """Many idle connections reach their deadlines at once. Each time the engine reads its clock, 0.1 ms pass."""
     with standing() as (rig, stack):
