@@ -5,10 +5,8 @@ passed. It ends when nothing is left or its time is up. If more events may have 
 as long as the events did, and the next events are fetched: visits cause events (a connection to a backend fails), and
 those of others must not wait behind more and more of them.
 
-A connection that has used little time lately is light, and goes before others: its client has asked for little, and should
-not wait until each of many connections that always have work had a visit. While both sorts have work, each gets half of the
-time of visits. The time that a connection waits for its visit does not count as rest. Otherwise a connection that always
-has work would become light by waiting.
+If so many events have arrived, they are only noted: the connections of clients that they are for are put into the ready
+list, which has an order (reactor/order). Otherwise an event is handled at once, which costs less.
 
 While traffic goes on, turns follow one another for up to ROW, and wait for events in between: returning through Python
 and trio after each turn would cost more than the turn, if only a few events arrive at a time. They return at once when
@@ -27,7 +25,7 @@ The search for connections to end and handshakes that wait have parts of BUDGET 
 begins.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport itimerspec
 
 from fastroute.ext.engine.drain cimport drain_on
@@ -39,15 +37,14 @@ from fastroute.ext.exchange.relief cimport relieve
 from fastroute.ext.exchange.upstream cimport upstream_forget
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.clock cimport microseconds_now
-from fastroute.ext.reactor.connection cimport QUEUED_LIGHT, SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
+from fastroute.ext.reactor.connection cimport SIDE_DOWNSTREAM, SIDE_UPSTREAM, STATE_POOLED, Connection, slab_exhume, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_BUFFERED, FIXED_TURNS, FIXED_WORST_TURN, count, load_word, store_word
 from fastroute.ext.reactor.epoll cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_event,
     epoll_wait,
 )
-from fastroute.ext.reactor.reactor cimport (
-    BUDGET, MILLISECOND, dequeue, note_urgent, queue, read_clock, read_wall_clock, unqueue,
-)
+from fastroute.ext.reactor.order cimport Visit, order_charge, order_next
+from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, note_urgent, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 from fastroute.ext.reactor.waiting cimport AT_ONCE, waiting_next
 
@@ -60,10 +57,6 @@ cdef enum:
     SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
     VISITS = 500            # microseconds of BUDGET for visits, if many deadlines have passed
-    LIGHT = 20              # a connection that uses one part in this many of the time, or less, is light
-    REST = 8000             # microseconds that count: a connection that has rested is light for REST / LIGHT of visits
-    LEAD = 1000             # microseconds of visits that light connections may have more than others that also have work
-    BEHIND = 5000           # the same, that they may have less and get later
     MOVES = 32              # deadlines that a step moves to later slots of the wheel
     LOG_AGE = 500           # maximum milliseconds until a log line is written
 
@@ -102,7 +95,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = (more or r.ready_count != 0 or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL
+    more = (more or r.order.count != 0 or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL
             or r.undrained != 0 or listeners_can_resume(r))
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
@@ -175,22 +168,22 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
         while turns.next < turns.count:
             if is_over(r, start):
                 return True
-            handle_event(r, &turns.events[turns.next])
+            handle_event(r, &turns.events[turns.next], turns.count == EVENTS)
             turns.next += 1
         if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
-        if not expire(r, start - VISITS if r.ready_count != 0 else start):
+        if not expire(r, start - VISITS if r.order.count != 0 else start):
             visit_ready(r, start, start + BUDGET)   # many deadlines at once must not take all turns
             return True
         if listeners_can_resume(r):
             listeners_resume(r)
-        if r.ready_count == 0 and turns.count < EVENTS and not listeners_can_resume(r):
+        if r.order.count == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.flows.count == 0:
                 return buffers_total() > r.max_buffered and not relieve(r, start)
             if r.now - start > BUDGET or r.waiting.longest >= AT_ONCE:
                 return True         # one long step of a handshake in a turn
             shake_next(r)           # one, then other work that may have arrived meanwhile
-            if r.waiting.flows.count != 0 or r.ready_count != 0:
+            if r.waiting.flows.count != 0 or r.order.count != 0:
                 continue
             return buffers_total() > r.max_buffered and not relieve(r, start)
         until = r.now + (r.now - begun) if turns.count == EVENTS else start + BUDGET
@@ -201,42 +194,26 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
 cdef bint visit_ready(Reactor r, uint64_t start, uint64_t until) noexcept nogil:
     """Makes as many visits as connections have work now, but at least one and none after `until`. False: the time of the
     turn was up before that."""
-    cdef uint32_t left = r.ready_count
+    cdef uint32_t left = r.order.count
     cdef bint visited = False
+    cdef Visit next
     read_clock(r)
-    while left != 0 and r.ready_count != 0:
+    while left != 0 and r.order.count != 0:
         if is_over(r, start):
             return False
         if visited and r.now >= until:
             return True
         visited = True
         left -= 1
-        visit_next(r)
+        next = order_next(&r.order, &r.slab, r.now)
+        visit(r, next.c)
+        read_clock(r)
+        order_charge(&r.order, &r.slab, &next, r.now)
     return True
 
 
-cdef void visit_next(Reactor r) noexcept nogil:
-    """Visits the connection that is next, and charges it for the time."""
-    cdef bint both = r.light.first != 0 and r.ready.first != 0
-    cdef bint light = r.light.first != 0 and (r.ready.first == 0 or r.lead <= LEAD)
-    cdef Connection *c = unqueue(r, &r.light if light else &r.ready)
-    cdef uint32_t generation = c.generation
-    cdef uint64_t begun = r.now
-    cdef uint64_t since = c.light_at + begun - c.queued_at      # it did not rest while it waited
-    cdef int64_t took
-    visit(r, c)
-    read_clock(r)
-    took = <int64_t> (r.now - begun)
-    r.lead = max(r.lead + (took if light else -took), <int64_t> -BEHIND) if both else 0
-    if c.generation != generation:
-        return                  # it has ended
-    c.light_at = max(since, r.now - min(r.now, <uint64_t> REST)) + <uint64_t> took * LIGHT
-    if c.queued == QUEUED_LIGHT and c.light_at > r.now:
-        dequeue(r, c)
-        queue(r, c)
-
-
-cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
+cdef void handle_event(Reactor r, const epoll_event *event, bint busy) noexcept nogil:
+    """`busy`: more events may have arrived."""
     cdef Connection *c = slab_find(&r.slab, event.data.u64)
     if c is NULL:
         return
@@ -244,8 +221,18 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
     note_events(c, event.events)
     if c.parent is not NULL:
         queue(r, c)             # it shares the turn with others, however many streams it has
-    else:
+    elif not busy or not put_in_order(r, c):
         SIDE_ROWS[c.side].advance(r, c)
+
+
+cdef bint put_in_order(Reactor r, Connection *c) noexcept nogil:
+    """Queues the connection whose exchange the event is for. False: there is none."""
+    if c.side == SIDE_UPSTREAM:
+        c = slab_find(&r.slab, c.owner)
+    if c is NULL or c.side != SIDE_DOWNSTREAM:
+        return False
+    queue(r, c)
+    return True
 
 
 cdef void note_events(Connection *c, uint32_t events) noexcept nogil:

@@ -3,7 +3,7 @@
 # The Reactor is the state that all parts of the engine share: the epoll descriptor, the clock, the slab and the timer
 # wheel, the list of connections that have work to do without an event, and the scratch memory of one pass.
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.http1.head cimport Head
 from fastroute.ext.memory.entropy cimport Entropy
@@ -19,6 +19,7 @@ from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
 from fastroute.ext.reactor.flow cimport Flows
 from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.order cimport Order
 from fastroute.ext.reactor.shares cimport Shares
 from fastroute.ext.reactor.timer cimport Wheel
 from fastroute.ext.reactor.waiting cimport Waiting
@@ -89,10 +90,7 @@ cdef class Reactor:
     cdef Slab slab
     cdef Wheel wheel
     cdef ExchangeList spare
-    cdef List ready             # connections that have work to do without an event
-    cdef List light             # those of them that have used little time lately (see turn)
-    cdef uint32_t ready_count   # number of both
-    cdef int64_t lead           # microseconds of visits that `light` had more than `ready`, while both had connections
+    cdef Order order            # connections that have work to do without an event: the ready list
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
@@ -231,12 +229,14 @@ cdef void break_down(Reactor r, Connection *c) noexcept nogil
 # `receive` and `transmit` of the socket, below TLS.
 cdef long receive_sealed(Reactor r, Connection *c, char *into, uint32_t room) noexcept nogil
 cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noexcept nogil
-# Adds the connection to the ready list, or to that of light connections, so that it is visited again, in this turn or the
-# next, without an event. A stream is added to the list of its parent, and the parent is queued.
+# Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event. A stream
+# is added to the list of its parent, and the parent is queued.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
-# Removes and returns the first connection of a list; NULL if it is empty.
-cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil
-# Removes the connection from its list if it is in one.
+# Removes and returns the first stream of the parent that has work; NULL if there is none.
+cdef Connection *unqueue(Reactor r, Connection *parent) noexcept nogil
+# Notes the namespace of the route that the connection uses, for the order of visits; also for the parent of a stream.
+cdef void note_payer(Reactor r, Connection *c, uint16_t payer) noexcept nogil
+# Removes the connection from the ready list, or that of its parent, if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
 # not take the descriptor, which the caller still owns.

@@ -10,7 +10,7 @@ received but not used yet.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -22,7 +22,7 @@ from fastroute.ext.memory.entropy cimport entropy_close
 from fastroute.ext.message.forwarded cimport trusted_proxies_free
 from fastroute.ext.reactor.clients cimport clients_free, clients_leave
 from fastroute.ext.reactor.connection cimport (
-    LAYER_SOCKET, LAYER_STREAM, LAYERS, QUEUED_LIGHT, QUEUED_NOT, QUEUED_READY, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
+    LAYER_SOCKET, LAYER_STREAM, LAYERS, handle_of, slab_at, slab_bury, slab_find, slab_free, slab_take,
 )
 from fastroute.ext.reactor.epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_ctl, epoll_event,
@@ -34,6 +34,7 @@ from fastroute.ext.reactor.inet cimport (
     msghdr, recv, send, sendmsg, setsockopt, shutdown,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
+from fastroute.ext.reactor.order cimport order_add, order_remove
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
@@ -323,21 +324,12 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
         return
     parent = carrier(r, c)
     if parent is NULL:
-        append_ready(r, c)
+        order_add(&r.order, &r.slab, c, r.now)
         return
-    c.queued = QUEUED_READY
+    c.queued = True
     list_append(&r.slab, &parent.parent.ready, c, link_of)
     if not parent.queued:
-        append_ready(r, parent)
-
-
-cdef void append_ready(Reactor r, Connection *c) noexcept nogil:
-    """A stream whose parent has ended is not light: there may be many at once."""
-    cdef bint light = c.light_at <= r.now and c.layer != LAYER_STREAM
-    c.queued = QUEUED_LIGHT if light else QUEUED_READY
-    c.queued_at = r.now
-    r.ready_count += 1
-    list_append(&r.slab, &r.light if light else &r.ready, c, link_of)
+        order_add(&r.order, &r.slab, parent, r.now)
 
 
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
@@ -345,21 +337,28 @@ cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
     if not c.queued:
         return
     parent = carrier(r, c)
-    r.ready_count -= parent is NULL
-    if parent is not NULL:
-        list_remove(&r.slab, &parent.parent.ready, c, link_of)
-    else:
-        list_remove(&r.slab, &r.light if c.queued == QUEUED_LIGHT else &r.ready, c, link_of)
-    c.queued = QUEUED_NOT
+    if parent is NULL:
+        order_remove(&r.order, &r.slab, c)
+        return
+    list_remove(&r.slab, &parent.parent.ready, c, link_of)
+    c.queued = False
 
 
-cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil:
-    cdef Connection *c
-    if ready.first == 0:
+cdef Connection *unqueue(Reactor r, Connection *parent) noexcept nogil:
+    cdef Connection *s
+    if parent.parent.ready.first == 0:
         return NULL
-    c = slab_at(&r.slab, ready.first)
-    dequeue(r, c)
-    return c
+    s = slab_at(&r.slab, parent.parent.ready.first)
+    list_remove(&r.slab, &parent.parent.ready, s, link_of)
+    s.queued = False
+    return s
+
+
+cdef void note_payer(Reactor r, Connection *c, uint16_t payer) noexcept nogil:
+    cdef Connection *parent = carrier(r, c)
+    c.payer = payer
+    if parent is not NULL:
+        parent.payer = payer
 
 
 cdef int control(Reactor r, int operation, const Connection *c, Interest interest) noexcept nogil:
