@@ -5,6 +5,9 @@ passed. It ends when nothing is left or its time is up. If more events may have 
 as long as the events did, and the next events are fetched: visits cause events (a connection to a backend fails), and
 those of others must not wait behind more and more of them.
 
+If so many events have arrived, they are only noted: the connections of clients that they are for are put into the ready
+list, which has an order (reactor/order). Otherwise an event is handled at once, which costs less.
+
 While traffic goes on, turns follow one another for up to ROW, and wait for events in between: returning through Python
 and trio after each turn would cost more than the turn, if only a few events arrive at a time. They return at once when
 trio has work to do on a descriptor passed to Engine.heed. All other work of trio in a worker (timers, signals) may be
@@ -42,7 +45,8 @@ from fastroute.ext.reactor.epoll cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_event,
     epoll_wait,
 )
-from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, note_urgent, queue, read_clock, read_wall_clock, unqueue
+from fastroute.ext.reactor.order cimport Visit, order_charge, order_next
+from fastroute.ext.reactor.reactor cimport BUDGET, MILLISECOND, note_urgent, queue, read_clock, read_wall_clock
 from fastroute.ext.reactor.stream cimport parent_of
 from fastroute.ext.reactor.timer cimport timer_expired, timer_next
 from fastroute.ext.reactor.waiting cimport AT_ONCE, waiting_next
@@ -101,7 +105,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     flush_log(r)
     arm(r)
     read_clock(r)
-    more = (more or r.ready.first != 0 or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL
+    more = (more or r.order.count != 0 or r.waiting.flows.count != 0 or r.upstreams.pools.unused is not NULL
             or r.undrained != 0 or listeners_can_resume(r))
     turns.made += 1
     store_word(&r.counters.words[<uint32_t> FIXED_BUFFERED], buffers_total())
@@ -174,22 +178,22 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
         while turns.next < turns.count:
             if is_over(r, start):
                 return True
-            handle_event(r, &turns.events[turns.next])
+            handle_event(r, &turns.events[turns.next], turns.count == EVENTS)
             turns.next += 1
         if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
-        if not expire(r, start - VISITS if r.ready.first != 0 else start):
+        if not expire(r, start - VISITS if r.order.count != 0 else start):
             visit_ready(r, start, start + BUDGET)   # many deadlines at once must not take all turns
             return True
         if listeners_can_resume(r):
             listeners_resume(r)
-        if r.ready.first == 0 and turns.count < EVENTS and not listeners_can_resume(r):
+        if r.order.count == 0 and turns.count < EVENTS and not listeners_can_resume(r):
             if r.waiting.flows.count == 0:
                 return buffers_total() > r.max_buffered and not relieve(r, start)
             if r.now - start > BUDGET or r.waiting.longest >= AT_ONCE:
                 return True         # one long step of a handshake in a turn
             shake_next(r)           # one, then other work that may have arrived meanwhile
-            if r.waiting.flows.count != 0 or r.ready.first != 0:
+            if r.waiting.flows.count != 0 or r.order.count != 0:
                 continue
             return buffers_total() > r.max_buffered and not relieve(r, start)
         until = r.now + (r.now - begun) if turns.count == EVENTS else start + BUDGET
@@ -198,24 +202,28 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
 
 
 cdef bint visit_ready(Reactor r, uint64_t start, uint64_t until) noexcept nogil:
-    """Visits each connection that is in the ready list now, once, but at least one and none after `until`. False: the time
-    of the turn was up before that."""
-    cdef uint32_t last = r.ready.last
-    cdef uint32_t index = 0
-    cdef Connection *c
-    while r.ready.first != 0 and index != last:
+    """Makes as many visits as connections have work now, but at least one and none after `until`. False: the time of the
+    turn was up before that."""
+    cdef uint32_t left = r.order.count
+    cdef bint visited = False
+    cdef Visit next
+    read_clock(r)
+    while left != 0 and r.order.count != 0:
         if is_over(r, start):
             return False
-        if index != 0 and r.now >= until:
+        if visited and r.now >= until:
             return True
-        c = unqueue(r, &r.ready)
-        index = c.index
+        visited = True
+        left -= 1
+        next = order_next(&r.order, &r.slab, r.now)
+        visit(r, next.c)
         read_clock(r)
-        visit(r, c)
+        order_charge(&r.order, &r.slab, &next, r.now)
     return True
 
 
-cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
+cdef void handle_event(Reactor r, const epoll_event *event, bint busy) noexcept nogil:
+    """`busy`: more events may have arrived."""
     cdef Connection *c = slab_find(&r.slab, event.data.u64)
     if c is NULL:
         return
@@ -223,8 +231,18 @@ cdef void handle_event(Reactor r, const epoll_event *event) noexcept nogil:
     note_events(c, event.events)
     if c.parent is not NULL:
         queue(r, c)             # it shares the turn with others, however many streams it has
-    else:
+    elif not busy or not put_in_order(r, c):
         SIDE_ROWS[c.side].advance(r, c)
+
+
+cdef bint put_in_order(Reactor r, Connection *c) noexcept nogil:
+    """Queues the connection whose exchange the event is for. False: there is none."""
+    if c.side == SIDE_UPSTREAM:
+        c = slab_find(&r.slab, c.owner)
+    if c is NULL or c.side != SIDE_DOWNSTREAM:
+        return False
+    queue(r, c)
+    return True
 
 
 cdef void note_events(Connection *c, uint32_t events) noexcept nogil:

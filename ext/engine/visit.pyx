@@ -92,7 +92,7 @@ cdef void visit_streams(Reactor r, Connection *p) noexcept nogil:
     for _ in range(STREAMS_MOST):
         if p.parent.ready.first == 0 or index == last or r.now - start > most or r.now - r.begun > BUDGET:
             return
-        s = unqueue(r, &p.parent.ready)
+        s = unqueue(r, p)
         index = s.index
         visit(r, s)
         read_clock(r)

@@ -25,7 +25,7 @@ from fastroute.ext.message.reason cimport (
 from fastroute.ext.reactor.connection cimport slab_find
 from fastroute.ext.reactor.counters cimport TRAFFIC_CONNECTIONS, count_traffic
 from fastroute.ext.reactor.exchange cimport STAGE_CONNECTING, STAGE_TUNNEL, STAGE_WAITING, VERDICT_ON
-from fastroute.ext.reactor.reactor cimport set_deadline
+from fastroute.ext.reactor.reactor cimport note_payer, set_deadline
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.router cimport find_route, listener_ref
 from fastroute.ext.routing.tables cimport rule_ref
@@ -67,6 +67,7 @@ cdef int passage_begin(Reactor r, Connection *c, Exchange *x, const Passage *pas
     if passage.rule is not NULL:
         rule_ref(passage.rule)
         x.rule = passage.rule
+        note_payer(r, c, passage.rule.owner)
     elif passage.listener is not NULL:
         listener_ref(passage.listener)
         x.listener = passage.listener

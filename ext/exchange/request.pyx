@@ -36,7 +36,7 @@ from fastroute.ext.reactor.connection cimport LAYER_STREAM
 from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ON, continues, exchange_keep_origin, exchange_keep_request, exchange_keep_trailers,
 )
-from fastroute.ext.reactor.reactor cimport queue
+from fastroute.ext.reactor.reactor cimport note_payer, queue
 from fastroute.ext.reactor.stream cimport parent_of, room_for, tls_of
 from fastroute.ext.routing.balancer cimport choose_target
 from fastroute.ext.routing.chain cimport FilterChain
@@ -81,6 +81,7 @@ cdef void find(Reactor r, Connection *c, const Tls *tls, Exchange *x, Message *m
     if decision.rule is not NULL and not message.asterisk:
         rule_ref(decision.rule)
         x.rule = decision.rule
+        note_payer(r, c, decision.rule.owner)
     elif decision.listener is not NULL:
         listener_ref(decision.listener)
         x.listener = decision.listener

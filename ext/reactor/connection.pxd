@@ -121,7 +121,7 @@ cdef struct Connection:
     uint8_t writable            # a write may accept data
     uint8_t ended               # the peer's FIN is part of the readable data
     uint8_t failed              # reset, or closed both ways
-    uint8_t queued              # in the ready list
+    uint8_t queued              # not 0: in the ready list, one more than its lane (order.pxd); a stream: in that of its parent
     uint8_t ending              # the data being sent is the last; the FIN goes in the same packet
     uint8_t untuned             # upstream: its socket does not have its options yet (upstream_tune)
     uint8_t urgent              # has, or had, urgent data: a read ends at their mark, even if more has arrived
@@ -153,12 +153,15 @@ cdef struct Connection:
     Rule *rule                  # until the handshake of TLS whose bytes are passed on is over: where they go. Holds a
     Target *target              # reference; NULL: not known, or no such TLS
     uint64_t leave_at           # milliseconds: when --max-connection-age has passed; 0: never
+    # visits (order.pxd)
+    uint64_t light_at           # microseconds: from then on it is light
+    uint64_t queued_at          # microseconds: when it was queued
     Peer peer
     # upstream
     uint64_t owner              # handle of the downstream connection it serves; 0: none, or a mirror
     Endpoint *endpoint          # holds a reference
     PoolKey *key                # holds a reference
-    uint16_t payer              # the namespace of the route that requested it (owner.pxd)
+    uint16_t payer              # the namespace of the route that requested it (owner.pxd); downstream: of the last route
     uint8_t coding              # Coding of the body of the request
     uint8_t faultless           # a stream: its parent was too late because its handshake waited for others of the gateway
     Mirror *mirror              # owned; NULL: not a mirror

@@ -123,4 +123,4 @@ cdef void parent_free(Reactor r, Connection *p) noexcept nogil
 cdef inline uint64_t part_of_round(Reactor r, uint64_t most) noexcept nogil:
     """How many microseconds a part of a visit may take: the less, the more connections have work, so that a connection
     does not wait long for its next visit."""
-    return min(most, <uint64_t> ROUND // (r.ready_count + 1))
+    return min(most, <uint64_t> ROUND // (r.order.count + 1))

@@ -19,6 +19,7 @@ from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
 from fastroute.ext.reactor.flow cimport Flows
 from fastroute.ext.reactor.inet cimport iovec
+from fastroute.ext.reactor.order cimport Order
 from fastroute.ext.reactor.shares cimport Shares
 from fastroute.ext.reactor.timer cimport Wheel
 from fastroute.ext.reactor.waiting cimport Waiting
@@ -94,8 +95,7 @@ cdef class Reactor:
     cdef Slab slab
     cdef Wheel wheel
     cdef ExchangeList spare
-    cdef List ready             # connections that have work to do without an event
-    cdef uint32_t ready_count   # number of these
+    cdef Order order            # connections that have work to do without an event: the ready list
     cdef uint64_t random        # for load balancing
     cdef Entropy *entropy       # for request ids
     # used within one pass
@@ -238,9 +238,11 @@ cdef int transmit_sealed(Reactor r, Connection *c, iovec *parts, int count) noex
 # Adds the connection to the ready list, so that it is visited again, in this turn or the next, without an event. A stream
 # is added to the list of its parent, and the parent is queued.
 cdef void queue(Reactor r, Connection *c) noexcept nogil
-# Removes and returns the first connection of a list; NULL if it is empty.
-cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil
-# Removes the connection from the ready list if it is there.
+# Removes and returns the first stream of the parent that has work; NULL if there is none.
+cdef Connection *unqueue(Reactor r, Connection *parent) noexcept nogil
+# Notes the namespace of the route that the connection uses, for the order of visits; also for the parent of a stream.
+cdef void note_payer(Reactor r, Connection *c, uint16_t payer) noexcept nogil
+# Removes the connection from the ready list, or that of its parent, if it is there.
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil
 # A connection with the descriptor `fd`, whose events are reported from now on. NULL with errno: no memory, or epoll does
 # not take the descriptor, which the caller still owns.

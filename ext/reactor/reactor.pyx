@@ -10,7 +10,7 @@ received but not used yet.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -34,6 +34,7 @@ from fastroute.ext.reactor.inet cimport (
     msghdr, recv, send, sendmsg, setsockopt, shutdown,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
+from fastroute.ext.reactor.order cimport order_add, order_remove
 from fastroute.ext.reactor.shares cimport shares_close
 from fastroute.ext.reactor.timer cimport timer_remove, timer_set
 from fastroute.ext.reactor.waiting cimport waiting_close
@@ -323,40 +324,41 @@ cdef void queue(Reactor r, Connection *c) noexcept nogil:
         return
     parent = carrier(r, c)
     if parent is NULL:
-        append(r, &r.ready, c)
+        order_add(&r.order, &r.slab, c, r.now)
         return
-    append(r, &parent.parent.ready, c)
-    if not parent.queued:
-        append(r, &r.ready, parent)
-
-
-cdef void append(Reactor r, List *ready, Connection *c) noexcept nogil:
     c.queued = True
-    r.ready_count += ready == &r.ready
-    list_append(&r.slab, ready, c, link_of)
-
-
-cdef void take_out(Reactor r, List *ready, Connection *c) noexcept nogil:
-    """Removes a queued connection from its list."""
-    list_remove(&r.slab, ready, c, link_of)
-    c.queued = False
-    r.ready_count -= ready == &r.ready
+    list_append(&r.slab, &parent.parent.ready, c, link_of)
+    if not parent.queued:
+        order_add(&r.order, &r.slab, parent, r.now)
 
 
 cdef void dequeue(Reactor r, Connection *c) noexcept nogil:
     cdef Connection *parent
-    if c.queued:
-        parent = carrier(r, c)
-        take_out(r, &r.ready if parent is NULL else &parent.parent.ready, c)
+    if not c.queued:
+        return
+    parent = carrier(r, c)
+    if parent is NULL:
+        order_remove(&r.order, &r.slab, c)
+        return
+    list_remove(&r.slab, &parent.parent.ready, c, link_of)
+    c.queued = False
 
 
-cdef Connection *unqueue(Reactor r, List *ready) noexcept nogil:
-    cdef Connection *c
-    if ready.first == 0:
+cdef Connection *unqueue(Reactor r, Connection *parent) noexcept nogil:
+    cdef Connection *s
+    if parent.parent.ready.first == 0:
         return NULL
-    c = slab_at(&r.slab, ready.first)
-    take_out(r, ready, c)
-    return c
+    s = slab_at(&r.slab, parent.parent.ready.first)
+    list_remove(&r.slab, &parent.parent.ready, s, link_of)
+    s.queued = False
+    return s
+
+
+cdef void note_payer(Reactor r, Connection *c, uint16_t payer) noexcept nogil:
+    cdef Connection *parent = carrier(r, c)
+    c.payer = payer
+    if parent is not NULL:
+        parent.payer = payer
 
 
 cdef int control(Reactor r, int operation, const Connection *c, Interest interest) noexcept nogil:
