@@ -1,5 +1,5 @@
 # The targets call the scripts in .ci/, which have the documentation. `make build ASAN=1`, TRACE=1, DEBUG=1: see setup.py.
-.PHONY: demo test check fmt build bench fuzz soak cluster conformance interop h2spec image lock wheels release clean
+.PHONY: demo test check fmt build bench fuzz soak cluster conformance interop h2spec dashboard pictures image lock wheels release clean
 demo: ; @.ci/prepare run && .ci/build && .venv/bin/fastroute demo $(ARGS)
 test: ; @.ci/prepare test && .ci/build && .ci/test
 check: ; @.ci/prepare test && .ci/build && .ci/check
@@ -12,6 +12,8 @@ cluster: ; @.ci/prepare test && .ci/build && .ci/cluster cluster $(ARGS)
 conformance: ; @.ci/prepare test && .ci/build && .ci/cluster conformance $(if $(API),--api $(API)) $(if $(PROFILES),--profiles $(PROFILES)) $(if $(TEST),--test $(TEST)) $(ARGS)
 interop: ; @.ci/prepare test && .ci/build && INTEROP_RESULTS=1 .ci/cluster pytest tests/http2/interop
 h2spec: ; @.ci/prepare test && .ci/build && H2SPEC_RESULTS=1 .ci/cluster pytest tests/http2/h2spec
+dashboard: ; @.ci/dashboard
+pictures: ; @.ci/prepare test && .ci/build && PYTHONPATH=tests:. .venv/bin/python -m dashboard.pictures docs/pictures
 image: ; @.ci/image
 lock: ; @.ci/lock
 wheels: ; @.ci/prepare run && .ci/wheels

@@ -106,7 +106,7 @@ async def serve_endpoints(endpoints: Endpoints, gateway: Gateway, settings: Serv
             site = health_app(pulse, gateway.ready)
             nursery.start_soon(serve_apart, site, endpoints.health, shortages, "health")
         if endpoints.admin is not None:
-            _log.info("admin: %s/api/openapi.json", _url(endpoints.admin))
+            _log.info("admin: %s/ (the dashboard) and %s/api/v1/status", *[_url(endpoints.admin)] * 2)
             nursery.start_soon(gateway.supervisor.history.run)
             site = admin_app(gateway.see, Access(settings.admin_hosts, settings.installation))
             nursery.start_soon(serve_apart, site, endpoints.admin, shortages, "admin")

@@ -1,4 +1,4 @@
-"""The admin API: JSON about what the gateway serves, for operators (view/). Only GET and HEAD.
+"""The admin API: JSON about what the gateway serves, for operators (view/), and the dashboard. Only GET and HEAD.
 
 It runs in a thread of its own, so that neither the main loop nor a worker waits for it. What it reads is frozen, except
 counters and the states of processes, which any thread may read. But the thread needs the GIL. So one answer is made at
@@ -21,13 +21,15 @@ from fastroute import notation
 from fastroute.admin.answers import Answers
 from fastroute.admin.host import may_name
 from fastroute.admin.loop import came_through
+from fastroute.admin.page import page_routes
 from fastroute.admin.probe import MOST_ADMIN, Site
+from fastroute.admin.window import window_of
 from fastroute.errors import SettingError
 from fastroute.explain.question import parse_question
 from fastroute.view.answers import Error
 from fastroute.view.hidden import hidden_explanation
 from fastroute.view.openapi import DOCUMENT, EXPLAIN, RESOURCES, ROOT, Resource, openapi
-from fastroute.view.paging import MOST, USUAL, Window
+from fastroute.view.paging import Window
 from fastroute.view.state import State
 
 _log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ def admin_app(see: See, access: Access = LOCAL) -> Site:
     async def tell(request: Request) -> Response:
         return _json(await kept.get(None, lambda: _encoded(lambda: _explained(_state(see), request))))
 
-    routes = [Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
+    routes = [*page_routes(), Route(DOCUMENT, describe), Route(ROOT + EXPLAIN, tell)]
     routes += [Route(ROOT + one.name, _route(one, see, kept)) for one in RESOURCES]
     application = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     application.router.redirect_slashes = False  # a redirect would name the Host of the client
@@ -70,8 +72,8 @@ def admin_app(see: See, access: Access = LOCAL) -> Site:
 
 def _route(resource: Resource, see: See, kept: Answers) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        window = _window(request.query_params) if resource.paged else Window()
-        asked = f"{resource.name} {window.limit} {window.after}"
+        window = window_of(request.query_params, resource) if resource.paged else Window()
+        asked = f"{resource.name} {window}"
         return _json(await kept.get(asked, lambda: _encoded(lambda: resource.view(_state(see), window))))
 
     return answer
@@ -115,13 +117,6 @@ def _state(see: See) -> State:
     if state is None:
         raise HTTPException(503, "nothing is served yet")
     return state
-
-
-def _window(parameters: Mapping[str, str]) -> Window:
-    text = parameters.get("limit", str(USUAL))
-    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= MOST):
-        raise HTTPException(400, f"limit is not a number from 1 to {MOST}")
-    return Window(parameters.get("after", ""), int(text))
 
 
 def _explained(state: State, request: Request) -> Any:

@@ -147,6 +147,7 @@ class BackendShare(msgspec.Struct, frozen=True, kw_only=True):
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # or its index
+    matches: tuple[str, ...]  # in short: method, path, names of header fields and query parameters; empty: any
     backends: tuple[BackendShare, ...]
 
 
@@ -168,6 +169,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     error_ratio: float | None  # 0 to 1; responses with 500 to 599, and failed calls of gRPC; null: no requests
     latency: Latency | None  # null: no requests
     refused: tuple[RefusedReference, ...]
+    problem: bool  # a condition says so: not accepted by a parent, or a reference is not resolved
 
 
 class Routes(Page, frozen=True, kw_only=True):

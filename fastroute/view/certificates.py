@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import Graph
@@ -19,8 +20,13 @@ def certificates(state: State, window: Window) -> Certificates:
     def make(id_: str) -> Certificate:
         return _certificate(known[id_], state.now, tuple(users.get(id_, ())[:MOST_USERS]))
 
-    found = cut(known, window, make, lambda one: 1 + len(one.names) + len(one.used_by))
+    chosen = (id_ for id_, node in known.items() if window.choice.finds(partial(_texts, node)))
+    found = cut(chosen, window, make, lambda one: 1 + len(one.names) + len(one.used_by))
     return Certificates(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
+
+
+def _texts(node: CertificateNode) -> tuple[str, ...]:
+    return node.id, *node.names
 
 
 def _users(graph: Graph) -> Mapping[str, list[str]]:

@@ -21,9 +21,9 @@ RANKS = {True: 2, False: 1, None: 0}
 
 def endpoints(state: State, window: Window) -> Backends:
     graph, offered = state.graph, Offered(state.graph)
-    found = cut(
-        graph.backends, window, lambda id_: _backend(offered, graph.backends[id_]), lambda one: 1 + len(one.endpoints)
-    )
+    wanted = frozenset(window.choice.backend)
+    chosen = (id_ for id_ in graph.backends if not wanted or backend_label(id_) in wanted)
+    found = cut(chosen, window, lambda id_: _backend(offered, graph.backends[id_]), lambda one: 1 + len(one.endpoints))
     return Backends(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
 

@@ -35,7 +35,11 @@ def gateways(state: State, window: Window) -> Gateways:
         key = Key(*name.split("/", 1))
         return _gateway(state, key, holders[key], seen)
 
-    found = cut(map(str, state.graph.gateways), window, make, _rows)
+    def chosen(key: Key) -> bool:
+        own = (one for holder in holders[key] for one in holder.listeners)
+        return window.choice.finds(lambda: (str(key), *(text for one in own for text in (one.label, one.hostname))))
+
+    found = cut((str(key) for key in state.graph.gateways if chosen(key)), window, make, _rows)
     return Gateways(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
 

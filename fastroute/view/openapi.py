@@ -1,6 +1,6 @@
 """The resources of the admin API, and the OpenAPI document (3.1) that describes them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,6 +9,7 @@ from fastroute import __version__
 from fastroute.explain.explanation import Explanation
 from fastroute.view import answers
 from fastroute.view.certificates import certificates
+from fastroute.view.choice import MOST_BACKENDS
 from fastroute.view.config import config
 from fastroute.view.endpoints import endpoints
 from fastroute.view.gateways import gateways
@@ -28,15 +29,24 @@ class Resource(NamedTuple):
     answer: type
     view: Callable[[State, Window], Any]
     paged: bool = True
+    chosen_by: tuple[str, ...] = ()  # the parameters of a Choice that it has
 
 
 RESOURCES = (
     Resource("status", "The gateway in short, with refused references", answers.Status, status, paged=False),
     Resource("config", "What the workers serve, or will serve as soon as none is late", answers.Config, config),
-    Resource("gateways", "Gateways with their listeners", answers.Gateways, gateways),
-    Resource("routes", "Routes with shares, rates, errors and latencies", answers.Routes, routes),
-    Resource("endpoints", "Backends with their endpoints", answers.Backends, endpoints),
-    Resource("certificates", "Certificates with their validity", answers.Certificates, certificates),
+    Resource("gateways", "Gateways with their listeners", answers.Gateways, gateways, chosen_by=("search",)),
+    Resource(
+        "routes",
+        "Routes with shares, rates, errors and latencies",
+        answers.Routes,
+        routes,
+        chosen_by=("search", "gateway", "listener", "problems"),
+    ),
+    Resource("endpoints", "Backends with their endpoints", answers.Backends, endpoints, chosen_by=("backend",)),
+    Resource(
+        "certificates", "Certificates with their validity", answers.Certificates, certificates, chosen_by=("search",)
+    ),
     Resource("workers", "Worker processes", answers.Workers, workers),
 )
 BY_NAME: Mapping[str, Resource] = {one.name: one for one in RESOURCES}
@@ -56,6 +66,13 @@ PAGED = (
     ("after", "`next` of the page before", {"type": "string"}, False),
 )
 LIST = {"type": "array", "items": {"type": "string"}}
+CHOSEN = {
+    "search": ("Only items with all these words in their names: of the object, hosts, backends", {"type": "string"}),
+    "gateway": ("Only routes that are attached to this Gateway: namespace/name", {"type": "string"}),
+    "listener": ("Only routes that are attached to this listener of `gateway`", {"type": "string"}),
+    "problems": ("Only routes with a problem", {"type": "string", "enum": ["true", "false"]}),
+    "backend": (f"Only this backend: namespace/name:port; repeatable, at most {MOST_BACKENDS}", LIST),
+}
 ASKED = (
     ("url", "http, https: a URL; tcp://ADDRESS:PORT, tls://NAME:PORT, udp://ADDRESS:PORT", {"type": "string"}, True),
     ("method", "Of a request: GET, POST", {"type": "string"}, False),
@@ -69,7 +86,7 @@ def openapi() -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     *found, explanation, error = schemas
     paths = {
-        ROOT + one.name: _operation(one.name, one.summary, PAGED if one.paged else (), schema, error)
+        ROOT + one.name: _operation(one.name, one.summary, _parameters(one), schema, error)
         for one, schema in zip(RESOURCES, found, strict=True)
     }
     about = "Where a request, connection or datagram goes, and why not elsewhere"
@@ -80,6 +97,12 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components},
     }
+
+
+def _parameters(resource: Resource) -> Iterator[tuple[str, str, Any, bool]]:
+    yield from PAGED if resource.paged else ()
+    for name in resource.chosen_by:
+        yield name, *CHOSEN[name], False
 
 
 def _operation(name: str, summary: str, parameters: Any, schema: Any, error: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
+from fastroute.view.choice import ALL, Choice
+
 USUAL = 500  # items of a page
 MOST = 1_000
 MOST_ROWS = 10_000  # of a page; its last item may exceed them
@@ -19,6 +21,7 @@ class Window(NamedTuple):
 
     after: str = ""  # the key of the last item of the page before
     limit: int = USUAL
+    choice: Choice = ALL
 
 
 class Cut(NamedTuple, Generic[Item]):

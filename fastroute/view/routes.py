@@ -7,12 +7,14 @@ from fastroute.graph.backend_id import parts_of
 from fastroute.graph.entries import named_parents
 from fastroute.graph.node import RouteId, RouteNode, RuleNode
 from fastroute.place import Transport
+from fastroute.resources.http_rule import HTTPMatch
 from fastroute.resources.meta import Key
 from fastroute.snapshot import backend_label
 from fastroute.view.answers import BackendShare, Latency, Parent, Route, Routes, Rule
 from fastroute.view.conditions import conditions_of
 from fastroute.view.paging import Window, cut
 from fastroute.view.referring import refused_references
+from fastroute.view.selection import chosen_routes, has_problem
 from fastroute.view.state import State
 from fastroute.view.traffic import NO_TRAFFIC, QUANTILES, Flow, RouteName, Traffic, quantile
 from fastroute.view.uncounted import Uncounted
@@ -20,7 +22,7 @@ from fastroute.view.uncounted import Uncounted
 
 def routes(state: State, window: Window) -> Routes:
     """The key of a route in `window` is "kind/namespace/name"."""
-    names = (f"{kind}/{key}" for kind, key in state.graph.routes)
+    names = (f"{kind}/{key}" for kind, key in chosen_routes(state, window.choice))
     uncounted = Uncounted(state)
     found = cut(names, window, lambda name: _route(state, _id(name), uncounted), _rows)
     return Routes(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
@@ -51,6 +53,7 @@ def _route(state: State, id_: RouteId, uncounted: Uncounted) -> Route:
         error_ratio=flow.failed / flow.total if flow and flow.total and not node.l4_rules else None,
         latency=_latency(flow, traffic.bounds) if flow and any(flow.buckets) else None,
         refused=refused_references(node.kind, node.key, node.problems),
+        problem=has_problem(state, id_),
     )
 
 
@@ -80,9 +83,17 @@ def _parents(state: State, node: RouteNode, status: Mapping[str, Any]) -> Iterat
 
 
 def _rule(traffic: Traffic, node: RouteNode, rule: RuleNode, name: RouteName) -> Rule:
-    written = (node.http_rules or node.l4_rules)[rule.index]
-    own = written.name or str(rule.index)
-    return Rule(name=own, backends=tuple(_shares(rule, traffic.shares.get((*name, own), {}))))
+    matches = tuple(map(_match, node.http_rules[rule.index].matches)) if node.http_rules else ()
+    own = (node.http_rules or node.l4_rules)[rule.index].name or str(rule.index)
+    return Rule(name=own, matches=matches, backends=tuple(_shares(rule, traffic.shares.get((*name, own), {}))))
+
+
+def _match(match: HTTPMatch) -> str:
+    """The values of header fields and query parameters may be credentials: only their names are shown."""
+    parts = [match.method or "", f"{match.path.type} {match.path.value}"]
+    parts += [f"header {one.name}" for one in match.headers]
+    parts += [f"parameter {one.name}" for one in match.query_params]
+    return ", ".join(part for part in parts if part)
 
 
 def _shares(rule: RuleNode, counts: Mapping[str, int]) -> Iterator[BackendShare]:

@@ -92,6 +92,9 @@ async def test_errors_are_as_the_document_describes_them():
             (ROOT + "routes?limit=0", 400),
             (ROOT + "routes?limit=1001", 400),
             (ROOT + "routes?limit=x", 400),
+            (ROOT + "routes?problems=yes", 400),
+            (ROOT + "routes?listener=proxy", 400),
+            (ROOT + "endpoints?" + urlencode([("backend", "a/b:1")] * 51), 400),
             (ROOT + "explain", 400),
             (ROOT + "explain?method=GET&url=ftp://a/", 400),
             (ROOT + "explain?method=GET&url=tcp://127.0.0.1:80", 400),
@@ -102,7 +105,7 @@ async def test_errors_are_as_the_document_describes_them():
             answer, found = await ask(path)
             assert answer.status == status, path
             assert problems_of(path.partition("?")[0], status, found, DESCRIPTION) == []
-        for path in ("/", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/status/", "/metrics"):
+        for path in ("/dashboard", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/status/", "/metrics"):
             answer, found = await ask(path)
             assert (answer.status, list(found)) == (404, ["error"])
             assert problems_of(ROOT + "status", 404, found, DESCRIPTION) == []
@@ -155,7 +158,7 @@ async def test_only_get_and_head_are_answered(method):
 )
 async def test_a_page_that_resolves_its_own_name_to_this_address_learns_nothing(host, status):
     async with answering(access=Access(frozenset({"ops.example", "fd00::1"}))) as ask:
-        for path in (ROOT + "status", DOCUMENT, "/"):
+        for path in (ROOT + "status", DOCUMENT, ROOT):
             answer, found = await ask(path, host=host)
             assert (answer.status == 421) is (status == 421)
             if status == 421:
@@ -200,6 +203,20 @@ async def test_pages_together_have_everything():
             found += [one["name"] for one in page["items"]]
             path = page["next"] and ROOT + "routes?" + urlencode({"limit": 10, "after": page["next"]})
     assert found == [f"infra/r{number:02}" for number in range(23)]
+
+
+async def test_parameters_choose_items_and_others_are_ignored():
+    async with answering() as ask:
+        for query, found in (
+            ("routes?search=fruits+infra", ["infra/fruits"]),
+            ("routes?search=absent", []),
+            ("routes?gateway=infra/web&listener=proxy&problems=true", ["infra/fruits"]),
+            ("routes?gateway=infra/other", []),
+            ("routes?backend=absent", ["infra/fruits"]),  # of endpoints only
+            ("gateways?search=absent", []),
+        ):
+            _, page = await ask(ROOT + query)
+            assert ([one["name"] for one in page["items"]], page["total"]) == (found, len(found))
 
 
 async def test_explain_is_asked_as_on_the_command_line():

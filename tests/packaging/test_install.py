@@ -137,6 +137,9 @@ def test_what_an_sdist_holds(sdist: Path) -> None:
     assert {str(path.relative_to(ROOT)) for path in python_files()} <= names
     examples = ROOT / "examples"
     assert {f"fastroute/demo/examples/{path.relative_to(examples)}" for path in examples.rglob("*.yaml")} <= names
+    for folder in ("fastroute/admin/page", "dashboard/src"):
+        assert {f"{folder}/{path.name}" for path in (ROOT / folder).iterdir()} <= names
+    assert {"dashboard/package-lock.json", ".ci/dashboard"} <= names
     assert {"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "setup.py", "pyproject.toml"} <= names
     assert not [name for name in names if name.endswith((".c", ".cpp", ".so", ".pyc")) or name.startswith("tests/")]
     assert not [member.name for member in members if member.issym() or member.islnk()]
@@ -163,6 +166,8 @@ def test_what_a_wheel_holds(wheel: Path) -> None:
     assert "fastroute/py.typed" in names
     assert "fastroute/ext/routing/tables.pyi" in names
     assert "fastroute/demo/examples/cross-namespace/grants/bananas.yaml" in names
+    page = ROOT / "fastroute/admin/page"
+    assert {f"fastroute/admin/page/{path.name}" for path in page.iterdir()} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "bench/", "ext/"))]
     assert {str(path.relative_to(ROOT)) for path in python_files()} <= set(names)
 

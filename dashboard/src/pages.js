@@ -1,0 +1,64 @@
+// Pages: a list of the admin API, of which the pages that were seen are known. Only visible ones are asked again.
+
+import { ask } from "./api.js";
+
+const SIZE = 50; // items of a page
+
+export class Pages {
+  constructor(resource, parameters = []) {
+    this.resource = resource;
+    this.parameters = parameters;
+    this.pages = []; // {after, items, next}, in order
+    this.total = null; // null: nothing is known yet
+    this.loading = false;
+  }
+
+  /** Known items. */
+  get items() {
+    return this.pages.flatMap((page) => page.items);
+  }
+
+  get complete() {
+    return this.pages.length > 0 && this.pages.at(-1).next === null;
+  }
+
+  /** How many items are not known yet. */
+  get rest() {
+    return this.total === null
+      ? 0
+      : Math.max(0, this.total - this.pages.reduce((sum, page) => sum + page.items.length, 0));
+  }
+
+  async more() {
+    if (this.loading || this.complete) return;
+    this.loading = true;
+    try {
+      await this.#load(this.pages.length, this.pages.at(-1)?.next ?? "");
+    } finally {
+      this.loading = false;
+    }
+  }
+
+  /** Asks again for the pages with the numbers. If items moved from one page to another, later pages are forgotten. */
+  async refresh(numbers) {
+    for (const number of [...numbers].sort((a, b) => a - b)) {
+      const before = number === 0 ? "" : this.pages[number - 1]?.next;
+      if (before === null || before === undefined || number >= this.pages.length) break;
+      await this.#load(number, before);
+    }
+  }
+
+  async #load(number, after) {
+    const answer = await ask(this.resource, [...this.parameters, ["limit", SIZE], ["after", after]]);
+    const known = this.pages[number + 1];
+    if (known && known.after !== answer.next) this.pages.length = number + 1;
+    this.pages[number] = { after, items: answer.items, next: answer.next };
+    this.total = answer.total;
+  }
+
+  /** All pages, for lists that are not long. */
+  async all(most = 20) {
+    await this.refresh(this.pages.keys());
+    while (!this.complete && this.pages.length < most) await this.more();
+  }
+}

@@ -1,0 +1,15 @@
+// The views of the page, by their name in the URL, in the order of the navigation.
+
+import { Certificates } from "./certificates.jsx";
+import { Explain } from "./explain.jsx";
+import { Refusals } from "./refusals.jsx";
+import { Topology } from "./topology.jsx";
+import { Workers } from "./workers.jsx";
+
+export const VIEWS = {
+  topology: { title: "Topology", View: Topology },
+  refused: { title: "Refused references", View: Refusals },
+  explain: { title: "Explain", View: Explain },
+  certificates: { title: "Certificates", View: Certificates },
+  workers: { title: "Workers", View: Workers },
+};

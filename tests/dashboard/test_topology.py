@@ -1,0 +1,192 @@
+"""The topology in a browser: the tree, its keys, the search, the details, and what is asked of the gateway."""
+
+from collections.abc import Callable
+
+import pytest
+from dashboard.browser import WITHIN, Browser, Page
+from dashboard.shop import ALLOWED, shop, traffic
+from dashboard.site import showing
+from view.seen import seen
+from worlds import GATEWAY, route, world
+
+from fastroute.view.paging import Window
+from fastroute.view.summary import status
+
+pytestmark = pytest.mark.timeout(2 * WITHIN)
+Opened = Callable[[str], Page]
+MANY = 300
+RULES = "\n  - backendRefs: [{name: x, port: 80}]\n"
+
+
+def names(page: Page) -> list[str]:
+    """The names of the rows that are in the document."""
+    found: list[str] = page.script("[...document.querySelectorAll('.body .row .name > b')].map(one => one.textContent)")
+    return found
+
+
+def row(page: Page, name: str) -> str:
+    """A selector of the row with the name; waits until there is one."""
+    shown = "[...document.querySelectorAll('.body .row')]"
+    return "#" + str(page.wait(f"{shown}.find(one => one.querySelector('.name > b')?.textContent === '{name}')?.id"))
+
+
+def active(page: Page) -> str:
+    return str(page.wait("document.querySelector('.row.active .name > b')?.textContent"))
+
+
+def test_each_level_opens_and_has_its_values(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        page.click(f"{row(page, 'https')} .turn")
+        page.click(f"{row(page, 'shop/checkout')} .turn")
+        page.wait_text("ms", row(page, "shop/checkout"))
+        text = page.text(row(page, "shop/checkout"))
+        assert "494/s" in text
+        assert "1.6 %" in text
+        page.wait_text("POST, PathPrefix /pay", row(page, "pay"))
+        assert "90 % / 90 %" in " ".join(page.text(row(page, "shop/checkout:80")).split())
+        page.click(f"{row(page, 'shop/checkout:80')} .turn")
+        page.wait_text("ready", row(page, "127.0.0.1:18002"))
+        assert "RefNotPermitted" in page.text(row(page, "billing/invoices:80"))
+        assert page.script("document.querySelectorAll('.share.bad').length") == 1
+
+
+def test_values_change_without_a_reload(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        page.click(f"{row(page, 'http')} .turn")
+        page.wait_text("refused", row(page, "shop/checkout"))
+        shown.state = shop(ALLOWED)._replace(traffic=traffic(failed=5_000))
+        page.wait_text("84.3 %", row(page, "shop/checkout"))
+        assert "refused" not in page.text(row(page, "shop/checkout"))
+
+
+def test_the_details_of_a_refused_reference_have_yaml_to_copy(opened: Opened, browser: Browser) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        page.click(f"{row(page, 'http')} .turn")
+        page.click(row(page, "shop/checkout"))
+        page.wait_text("spec.rules[1].backendRefs[0]", ".detail .refused")
+        page.script("navigator.clipboard.writeText = async text => { window.copied = text }")
+        page.click(".detail .yaml button")
+        copied = page.wait("window.copied")
+        page.wait_text("Copied", ".detail .yaml button")
+    [refused] = status(shop(), Window()).refused
+    assert copied == refused.fix
+    assert "kind: ReferenceGrant" in copied
+
+
+def test_keys_move_open_and_close(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        row(page, "infra/web")
+        page.script("document.querySelector('.grid').focus()")
+        assert active(page) == "infra/internal"
+        page.press("ArrowDown", "ArrowDown", "ArrowDown")
+        assert active(page) == "infra/web"
+        page.press("ArrowDown", "ArrowRight")
+        row(page, "shop/catalogue")
+        page.press("ArrowDown")
+        assert active(page) == "shop/catalogue"
+        page.press("Space", "ArrowRight")
+        assert active(page) == "0"
+        page.press("ArrowLeft", "ArrowLeft", "ArrowLeft", "ArrowLeft")
+        assert active(page) == "http"
+        page.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
+        assert active(page) == "infra/web"
+        page.wait("![...document.querySelectorAll('.body .row .name > b')].some(one => one.textContent === 'http')")
+        page.press("Enter")
+        page.wait_text("infra/web", ".detail h2")
+        page.press("Escape")
+        page.wait("!document.querySelector('.detail')")
+        page.press("Home")
+        assert active(page) == "infra/internal"
+        page.press("End")
+        assert active(page) == "infra/web"
+        page.press("/")
+        assert page.script("document.activeElement.type") == "search"
+
+
+def test_everything_can_be_closed(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        page.click(f"{row(page, 'http')} .turn")
+        row(page, "shop/search")
+        page.click(".tools button")
+        page.wait("document.querySelectorAll('.body .row').length === 2")
+        assert names(page) == ["infra/internal", "infra/web"]
+
+
+def test_the_search_finds_names_hosts_and_backends(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        for words, found in (
+            ("ledger", ["infra/internal", "billing/ledger"]),
+            ("find.example", ["shop/search"]),
+            ("canary", ["shop/checkout"]),
+            ("HTTPRoute catal", ["shop/catalogue"]),
+        ):
+            row(page, "infra/internal")
+            page.script("document.activeElement.blur()")
+            page.press("/")
+            page.type(words)
+            page.wait(
+                f"JSON.stringify([...document.querySelectorAll('.body .row .name > b')].map(o => o.textContent)) === "
+                f"{str(found).replace(chr(39), chr(34)).replace(', ', ',')!r}"
+            )
+            page.press("Escape")
+        page.open(f"{shown.url}#/topology?search=nothing-has-this-name")
+        page.wait_text("Nothing was found.")
+
+
+def test_problems_alone(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        page.click(".check input")
+        row(page, "shop/checkout")
+        page.wait("document.querySelectorAll('.body .row').length === 2")
+        assert names(page) == ["shop/checkout", "shop/search"]
+
+
+def test_only_what_is_visible_is_drawn_and_asked(opened: Opened) -> None:
+    state = seen(world(GATEWAY, *(route(f"infra/r{number:03}", RULES) for number in range(MANY))), ready=True)
+    with showing(state) as shown:
+        page = opened(shown.url)
+        row(page, "infra/r000")
+        page.wait("document.querySelectorAll('.body .row').length >= 20")
+        most = page.script("document.querySelectorAll('.body .row').length")
+        assert most < 60
+        asked = {one.partition("/api/v1/")[2] for one in page.requests()} - {""}
+        assert asked == {"status", "gateways?limit=50", "routes?gateway=infra%2Fweb&listener=proxy&limit=50"}
+        page.script("document.querySelector('.grid').focus()")
+        while "infra/r299" not in names(page):
+            page.press("End")
+            page.script("new Promise(done => setTimeout(done, 50))")
+        assert page.script("document.querySelectorAll('.body .row').length") < 60
+        before = len(page.requests())
+        statuses = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/status')).length"
+        known = page.script(statuses)
+        page.script("document.dispatchEvent(new Event('visibilitychange'))")  # starts a round
+        page.wait(f"{statuses} > {known + 1}")
+        later = [one for one in page.requests()[before:] if "/routes" in one]
+        assert {"after=HTTPRoute%2Finfra%2Fr249" in one for one in later[-2:]} == {True}
+
+
+def test_a_gateway_that_went_away_is_said(browser: Browser) -> None:
+    page = Page(browser)
+    with showing(shop()) as shown:
+        page.open(shown.url)
+        row(page, "infra/web")
+    page.wait_text("The gateway does not answer", ".summary")
+    assert "infra/web" in names(page)  # the last values remain
+    page.close()
+
+
+def test_before_the_first_configuration(browser: Browser) -> None:
+    page = Page(browser)
+    with showing(None) as shown:
+        page.open(shown.url)
+        page.wait_text("nothing is served yet", ".summary")
+        shown.state = shop()
+        row(page, "infra/web")
+    page.close()

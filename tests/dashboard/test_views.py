@@ -1,0 +1,119 @@
+"""The other views in a browser: refused references, explain, certificates, workers; light and dark."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+from dashboard.browser import WITHIN, Page
+from dashboard.shop import ALLOWED, shop
+from dashboard.site import showing
+
+pytestmark = pytest.mark.timeout(2 * WITHIN)
+Opened = Callable[[str], Page]
+RED = "rgb(179, 23, 43)"
+
+
+def question(**parameters: str) -> str:
+    return f"#/explain?{urlencode(parameters)}"
+
+
+def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}#/refused")
+        page.wait_text("kind: ReferenceGrant", ".refused pre")
+        assert page.script("getComputedStyle(document.querySelector('.refused')).borderLeftColor") == RED
+        assert "HTTPRoute shop/checkout" in page.text(".refused h2")
+        assert page.text(".refused > code") == "spec.rules[1].backendRefs[0]"
+        shown.state = shop(ALLOWED)
+        page.wait_text("Every reference to another namespace is allowed")
+
+
+def test_a_question_gets_the_path_and_the_near_misses(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}#/explain")
+        page.wait("document.querySelector('form [name=url]') !== null")
+        page.script("document.querySelector('form [name=url]').focus()")
+        page.type("http://shop.example.com/pay/1")
+        page.script("document.querySelector('form [name=method]').value = 'POST'")
+        page.press("Enter")
+        page.wait_text("A backend gets it", ".verdict")
+        path = page.text(".path").split("\n")
+        assert [path[0], path[1]] == ["Gateway", "infra/web"] or "infra/web" in page.text(".path")
+        assert "shop/checkout:80, shop/checkout-canary:80" in page.text(".path")
+        tables = page.text(".view")
+        assert "127.0.0.1:18001, 127.0.0.1:18002" in tables
+        assert "90 %" in tables
+        assert "shop/catalogue" in tables.partition("Near misses")[2]
+        assert page.script("location.hash").startswith("#/explain?method=POST&url=http")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"url": "http://shop.example.com/invoices"}, ("respond", "500", "This would allow billing/invoices:80")),
+        ({"url": "http://nobody.example/"}, ("respond", "404", "no_rule")),
+        ({"url": "tcp://127.0.0.1:5432"}, ("forward", "billing/ledger:80")),
+        ({"url": "ftp://x/"}, ("URL",)),
+        ({"url": "http://shop.example.com/pay", "header": "no colon"}, ("no colon",)),
+        ({"url": "http://shop.example.com/", "gateway": "infra/internal"}, ("not_listening",)),
+    ],
+    ids=["refused", "no rule", "tcp", "scheme", "header", "gateway"],
+)
+def test_a_question_in_the_url_is_asked(opened: Opened, asked: dict[str, str], found: tuple[str, ...]) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}{question(**asked)}")
+        page.wait("document.querySelector('.verdict, .error') !== null")
+        if page.script("!document.querySelector('.verdict')"):
+            page.forgive("400")  # the console has a line for each answer that is no 200
+        text = page.text(".view")
+        assert [part for part in found if part not in text] == []
+
+
+def test_certificates_say_when_they_end(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}#/certificates")
+        page.wait_text("infra/edge", "table")
+        rows = page.script("[...document.querySelectorAll('tbody tr')].map(one => one.innerText)")
+        assert [
+            part for part in ("infra/old", "expired", "3 days ago", "infra/internal/admin") if part not in rows[0]
+        ] == []
+        assert [part for part in ("infra/edge", "ends soon", "in 9 days", "*.example.com") if part not in rows[1]] == []
+
+
+def test_workers_have_a_version_and_the_longest_turn(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}#/workers")
+        page.wait_text("late", "table")
+        rows = page.script("[...document.querySelectorAll('tbody tr')].map(one => one.innerText.split(/\\s*\\t\\s*/))")
+        assert rows[0][:4] == ["0", "serving", "42", "3.1 ms"]
+        assert rows[1][:4] == ["1", "late", "41", "12.7 ms"]
+
+
+def test_light_and_dark(opened: Opened) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        for name in ("dark", "light"):
+            page.theme(name)
+            page.wait(f"getComputedStyle(document.documentElement).colorScheme === '{name}'")
+        page.wait_text("Dark theme", "header")
+        light = page.script(background)
+        page.click("header button")  # the choice of the operator counts, also later
+        page.wait(f"{background} !== '{light}'")
+        page.open(f"{shown.url}?again")
+        page.wait_text("Light theme", "header")
+        assert page.script(background) != light
+
+
+def test_the_views_are_reached_by_links_and_back(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        for title in ("Refused references", "Explain", "Certificates", "Workers"):
+            page.wait("document.querySelector('nav a') !== null")
+            page.script(f"[...document.querySelectorAll('nav a')].find(one => one.innerText === '{title}').click()")
+            page.wait(
+                f"document.title === '{title} – fastroute' && document.querySelector('h1').innerText === '{title}'"
+            )
+            assert page.text("nav [aria-current]") == title
+        page.script("history.back()")
+        page.wait("document.title === 'Certificates – fastroute'")
