@@ -13,18 +13,20 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import trio
 
 from fastroute.compiler.compile import NOTHING, Compiled, compile_snapshot
+from fastroute.graph.audit import grant_changes
 from fastroute.graph.build import NOTHING as NO_GRAPH
 from fastroute.graph.build import build_graph, forgotten
 from fastroute.graph.burden import burdens
 from fastroute.graph.node import Graph
 from fastroute.metrics import Metrics
 from fastroute.reporting.gauges import show_objects
+from fastroute.reporting.grantlog import log_grants
 from fastroute.reporting.journal import Journal
 from fastroute.reporting.problemlog import ProblemLog
 from fastroute.resources.world import Resources
@@ -138,6 +140,7 @@ async def reconcile(
                     made = build(resources, world, last)
                 outcome = await data_plane.publish(made.compiled.snapshot)
                 observe(metrics, last, made, [trio.current_time() - since for since in portion.since.values()])
+                report_grants(metrics, last, made)
                 listeners = burdens(last.graph, made.graph)
                 with cost:
                     last = show(made, outcome, writer)
@@ -222,6 +225,14 @@ def show(made: Pass, outcome: Outcome, writer: StatusWriter) -> Pass:
     return made._replace(outcome=outcome, statuses=statuses)
 
 
+def report_grants(metrics: Metrics, last: Pass, made: Pass) -> None:
+    """Counts and logs the ReferenceGrants that changed since the first pass."""
+    if last is not FIRST:
+        changes = grant_changes(last.graph, made.graph)
+        metrics.grant_changes.inc(len(changes))
+        log_grants(changes)
+
+
 # --- Metrics
 
 
@@ -233,12 +244,4 @@ def observe(metrics: Metrics, last: Pass, made: Pass, durations: Iterable[float]
         metrics.propagation.observe(seconds)
         if now.endpoints is not before.endpoints:
             metrics.endpoint_lag.observe(seconds)
-    if last is not FIRST:
-        metrics.grant_changes.inc(_differences(last.resources.reference_grants, made.resources.reference_grants))
     show_objects(metrics, (last.resources, last.graph, before), (made.resources, made.graph, now))
-
-
-def _differences(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> int:
-    if old is new:
-        return 0
-    return sum(old.get(key) is not new.get(key) for key in {*old, *new})

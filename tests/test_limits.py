@@ -96,6 +96,7 @@ ROWS = {
     "fastroute/graph/regex.py MOST_LENGTH": "length of a regular expression",
     "fastroute/listed.py LONGEST": "names in a list of a message",
     "fastroute/overview.py MOST": "rows of a table of `fastroute status`",
+    "fastroute/reporting/grantlog.py AT_MOST": "log lines about problems",
     "fastroute/reporting/problemlog.py AT_MOST": "log lines about problems",
     "fastroute/reporting/servinglog.py AT_MOST": "log lines about problems",
     "fastroute/reporting/statuslog.py AT_MOST": "log lines about problems",

@@ -48,6 +48,34 @@ async def test_a_grant_that_goes_and_comes_back() -> None:
         assert one.value("endpoint_lag_seconds_count") == 2  # bananas is not a backend while the reference is refused
 
 
+async def test_a_change_of_a_grant_is_logged_with_what_it_permits_and_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fastroute.reporting.grantlog")
+
+    def said() -> list[tuple[str, str]]:
+        records = [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "fastroute.reporting.grantlog"]
+        caplog.clear()
+        return records
+
+    name = "ReferenceGrant bananas/from-infra-banana-echo"
+    reference = "HTTPRoute infra/fruits to Service bananas/banana-echo"
+    async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
+        assert said() == []  # nothing has changed yet
+        one.source.take(ReferenceGrant, "bananas", "from-infra-banana-echo")
+        await one.settle(2)
+        assert said() == [("WARNING", f"{name}: It was deleted. Refused now: {reference}.")]
+        one.source.put(TO_BANANAS)
+        await one.settle(3)
+        assert said() == [("INFO", f"{name}: It was created. Permitted now: {reference}.")]
+        one.source.put(TO_BANANAS.replace("HTTPRoute", "GRPCRoute", 1), grant("apples", "shop", "apple-echo"))
+        await one.settle(4)
+        other = "ReferenceGrant apples/from-shop-apple-echo"
+        assert said() == [
+            ("INFO", f"{other}: It was created. No reference of a known object is affected."),
+            ("WARNING", f"{name}: It was changed. Refused now: {reference}."),
+        ]
+        assert one.value("reference_grant_changes_total") == 4
+
+
 async def test_endpoints_alone_travel_alone() -> None:
     async with running(GATEWAY, FRUITS, APPLES, BANANAS, TO_APPLES, TO_BANANAS) as one:
         one.source.put(service("apples/apple-echo", 18009))

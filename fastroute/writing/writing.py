@@ -1,24 +1,25 @@
 """Writing: all writes to the API server, by the replica that leads: statuses, Events and infrastructure.
 
     Statuses -> StatusWriter -> PUT status, then Events for the conditions that changed
-             -> changed_permissions -> Events of ReferenceGrants
+             -> grant_changes -> Events of ReferenceGrants, and of what they permit or refuse
              -> Infrastructure -> Services (with --infrastructure)
 
 GatewayClasses get no finalizer while Gateways use them (gateway-exists-finalizer): that would need permission to update
 GatewayClasses, and after fastroute is uninstalled, classes with the finalizer could not be deleted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn, Protocol
 
 import trio
 
 from fastroute.apiserver.account import Account
 from fastroute.apiserver.client import Client
+from fastroute.graph.audit import GrantChange, grant_changes
 from fastroute.graph.node import Graph
 from fastroute.metrics import Metrics
 from fastroute.resources.gateway import GROUP
-from fastroute.resources.meta import Key
+from fastroute.resources.meta import Key, Resource
 from fastroute.settings import GraphSettings
 from fastroute.status import Statuses
 from fastroute.writing.event import DEFAULT, Events, Happening, Regarding
@@ -26,7 +27,6 @@ from fastroute.writing.infrastructure import Infrastructure
 from fastroute.writing.lease import Leader
 from fastroute.writing.merge import Ours
 from fastroute.writing.pen import Pen
-from fastroute.writing.permission import Permission, changed_permissions
 from fastroute.writing.present import Objects
 from fastroute.writing.statuswriter import StatusWriter, Write
 from fastroute.writing.transition import transitions
@@ -89,8 +89,9 @@ class Writing:
         if self._infrastructure is not None:
             self._infrastructure.post(statuses.graph)
         if self._leads and before is not None:
-            for permission in changed_permissions(before, statuses.graph):
-                self._events.tell(_happening(permission))
+            for change in grant_changes(before, statuses.graph):
+                for happening in _happenings(change):
+                    self._events.tell(happening)
 
     async def run(self) -> NoReturn:
         async with trio.open_nursery() as nursery:
@@ -124,10 +125,17 @@ class Writing:
             self._events.tell(Happening(regarding, change.is_warning, change.reason, change.action, change.note))
 
 
-def _happening(permission: Permission) -> Happening:
-    grant = permission.grant
-    metadata = grant.metadata
-    version = grant.api_version or f"{GROUP}/v1"
-    regarding = Regarding(version, "ReferenceGrant", metadata.namespace, metadata.name, metadata.uid)
-    reason = "ReferencePermitted" if permission.is_given else "ReferenceRefused"
-    return Happening(regarding, False, reason, "Grant", permission.note)
+def _happenings(change: GrantChange) -> Iterator[Happening]:
+    """On the grant, and on the objects whose references it permits or refuses."""
+    grant = _regarding(change.grant)
+    yield Happening(grant, False, f"Grant{change.what.capitalize()}", "Grant", change.note)
+    for one in change.permissions:
+        reason = "ReferencePermitted" if one.is_given else "ReferenceRefused"
+        yield Happening(grant, False, reason, "Grant", one.note)
+        yield Happening(_regarding(one.source), not one.is_given, reason, "ResolveReferences", one.news)
+
+
+def _regarding(one: Resource) -> Regarding:
+    metadata = one.metadata
+    version = one.api_version or f"{GROUP}/v1"
+    return Regarding(version, type(one).__name__, metadata.namespace, metadata.name, metadata.uid)

@@ -240,9 +240,20 @@ def test_events_tell_route_and_grant_what_turned(api: Api, one: str) -> None:
     eventually(lambda: states(api, "infra", "fruits").get("ResolvedRefs") == "RefNotPermitted")
     eventually(lambda: reasons(api, "infra", "HTTPRoute") == {"Accepted", "RefNotPermitted"})
     api.apply(grant("bananas", "infra"))
-    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {"ReferencePermitted"})
+    given, taken = {"GrantCreated", "ReferencePermitted"}, {"GrantDeleted", "ReferenceRefused"}
+    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == given)
+    eventually(lambda: "ReferencePermitted" in reasons(api, "infra", "HTTPRoute"))
+    api.patch(
+        "ReferenceGrant", "bananas", "allow", {"spec": {"to": [{"group": "", "kind": "Service", "name": "echo"}]}}
+    )
+    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {*given, "GrantChanged"})
     api.delete("ReferenceGrant", "bananas", "allow")
-    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {"ReferencePermitted", "ReferenceRefused"})
+    eventually(lambda: reasons(api, "bananas", "ReferenceGrant") == {*given, "GrantChanged", *taken})
+    eventually(lambda: "ReferenceRefused" in reasons(api, "infra", "HTTPRoute"))
+    [told] = [event for event in api.list("Event", "infra") if event["reason"] == "ReferenceRefused"]
+    assert (told["type"], told["involvedObject"]["name"]) == ("Warning", "fruits")
+    assert "ReferenceGrant bananas/allow no longer permits it" in told["message"]
+    assert counted(one, "fastroute_reference_grant_changes_total") == 3
     eventually(lambda: reasons(api, "infra", "Gateway") == {"Programmed"})
     refusals = [event for event in api.list("Event", "infra") if event["reason"] == "RefNotPermitted"]
     assert 'namespace infra to group "", kind Service, name echo' in refusals[0]["message"]

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 import trio
 from apiserver.standin import ApiServer
+from graph.world import gateway, make, ref, replaced, route, world
 from source.kubernetes.followed import CLASSES, GATEWAYS, kubeconfig
 from writing.standin import Objects, Server
 
 from fastroute.apiserver.kinds import member
 from fastroute.demo.pods import free_ports
-from fastroute.graph.build import NOTHING
+from fastroute.graph.build import NOTHING, build_graph
 from fastroute.metrics import Metrics
 from fastroute.resources.meta import Key
+from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.status_patch import StatusPatch
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
 from fastroute.status.build import Statuses
@@ -61,6 +63,74 @@ async def test_who_stood_still_for_longer_than_its_lease_writes_nothing(autojump
         await trio.sleep(3)
         nursery.cancel_scope.cancel()
     assert len(written(server)) == 1
+
+
+GRANT = make(
+    ReferenceGrant,
+    "bananas",
+    "allow",
+    {
+        "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "infra"}],
+        "to": [{"group": "", "kind": "Service"}],
+    },
+    meta={"uid": "g"},
+)
+REFUSED = world(gateway(), route("r", "infra", ref("echo", "bananas"), meta={"uid": "u"}))
+
+
+def statuses(resources, last=NOTHING):
+    return Statuses(patches={}, graph=build_graph(resources, GraphSettings(), last), outcome=None)
+
+
+@pytest.mark.parametrize("leads", [True, False])
+async def test_only_the_leader_tells_of_grants_and_of_what_they_permit(autojump_clock, leads):
+    server = Server()
+    writing = Writing(server, Objects(server), GraphSettings(), Metrics(), Key("infra", "fastroute"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writing.run)
+        refused = statuses(REFUSED)
+        writing.post(refused)
+        if leads:
+            await trio.sleep(20)
+        given = statuses(replaced(REFUSED, GRANT), refused.graph)
+        writing.post(given)
+        writing.post(statuses(REFUSED, given.graph))
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    events = [one for path, one in server.objects.items() if "/events/" in path]
+    told = {(one["regarding"]["kind"], one["regarding"]["uid"], one["type"], one["reason"]) for one in events}
+    assert told == (
+        {
+            ("ReferenceGrant", "g", "Normal", "GrantCreated"),
+            ("ReferenceGrant", "g", "Normal", "ReferencePermitted"),
+            ("HTTPRoute", "u", "Normal", "ReferencePermitted"),
+            ("ReferenceGrant", "g", "Normal", "GrantDeleted"),
+            ("ReferenceGrant", "g", "Normal", "ReferenceRefused"),
+            ("HTTPRoute", "u", "Warning", "ReferenceRefused"),
+        }
+        if leads
+        else set()
+    )
+
+
+@pytest.mark.parametrize(("watched", "is_told"), [((), True), (("infra",), False), (("infra", "default"), True)])
+async def test_events_about_classes_are_written_where_there_is_a_role(autojump_clock, watched, is_told):
+    """They are in namespace default."""
+    server = Server()
+    settings = GraphSettings(watched=frozenset(watched))
+    writing = Writing(server, Objects(server), settings, Metrics(), Key("infra", "fastroute"))
+    metadata = {"name": "c", "namespace": "", "generation": 1, "uid": "u"}
+    path = member("GatewayClass", "v1", Key("", "c"))
+    server.put(path, {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": metadata})
+    refused = {"type": "Accepted", "status": "False", "reason": "X", "message": "m", "observedGeneration": 1}
+    patch = StatusPatch("GatewayClass", Key("", "c"), 1, {"conditions": [refused]}, "u")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writing.run)
+        writing.post(Statuses(patches={("GatewayClass", Key("", "c")): patch}, graph=NOTHING, outcome=None))
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    assert written(server) == [f"{path}/status"]
+    assert bool([one for one in server.objects if "/events/" in one]) == is_told
 
 
 def served(port: int) -> bool:
