@@ -1,4 +1,4 @@
-"""The options of `serve` about the access log; a part of the table in options.py."""
+"""The options of `serve` about the access log and traces; a part of the table in options.py."""
 
 from fastroute import notation
 from fastroute.option import Option
@@ -28,5 +28,25 @@ ACCESS_LOG = (
         read=notation.ratio,
         metavar="RATIO",
         shown=notation.shown_ratio(_SERVE.access_log_sample),
+    ),
+)
+
+TRACES = (
+    Option(
+        name="--otlp",
+        meaning="URL of a collector that gets spans over OTLP/HTTP, such as http://collector:4318. `off`: no traces.",
+        default="off",
+        read=notation.collector,
+        metavar="URL",
+    ),
+    Option(
+        name="--trace-sampling",
+        meaning="Part of the traces that begin at the gateway and are exported, from 0 to 1. A trace whose sender has "
+        "sampled it is always exported.",
+        default=_SERVE.trace_sampling,
+        type=float,
+        read=notation.ratio,
+        metavar="RATIO",
+        shown=notation.shown_ratio(_SERVE.trace_sampling),
     ),
 )

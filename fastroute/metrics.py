@@ -96,6 +96,9 @@ HANDSHAKE_FAILURES = Family("fastroute_tls_handshake_failures_total", "Failed TL
 LOG_DROPPED = Family(
     "fastroute_access_log_dropped_total", "Access log lines dropped because they were not written in time"
 )
+TRACES_DROPPED = Family(
+    "fastroute_traces_dropped_total", "Sampled requests whose spans were dropped because they were not exported in time"
+)
 TURN = Family("fastroute_worst_turn_seconds", "Longest event loop iteration of a worker so far", ("worker",))
 INSTALL_STEP = Family(
     "fastroute_worst_install_step_seconds",
@@ -182,6 +185,12 @@ class Metrics:
         )
 
     def _count_workers(self) -> None:
+        self.spans_exported = Counter(
+            "fastroute_spans_exported_total", "Spans that the collector has accepted", registry=self.registry
+        )
+        self.spans_failed = Counter(
+            "fastroute_spans_failed_total", "Spans that the collector has not accepted", registry=self.registry
+        )
         self.worker_restarts = Counter(
             "fastroute_worker_restarts_total",
             "Workers that exited unexpectedly and were replaced",

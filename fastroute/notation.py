@@ -6,6 +6,7 @@ Each function takes the text of one value and returns the value, or raises Setti
 import ipaddress
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from fastroute.errors import SettingError
 
@@ -67,6 +68,19 @@ def ratio(text: str | float) -> float:
     if not _RATIO.fullmatch(text) or float(text) > 1:
         raise SettingError(f"{text!r} is not a ratio: write a number from 0 to 1, such as 0.01")
     return float(text)
+
+
+def collector(text: str) -> str:
+    """`off`, or an http or https URL without query and fragment."""
+    if text != "off":
+        try:
+            found = urlsplit(text)
+            sound = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+        except ValueError:
+            sound = False
+        if not sound or found.query or found.fragment:
+            raise SettingError(f"{text!r} is not a URL of a collector, such as http://127.0.0.1:4318, or off")
+    return text
 
 
 def shown_ratio(part: float) -> str:

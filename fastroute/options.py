@@ -10,7 +10,7 @@ import msgspec
 
 from fastroute import notation
 from fastroute.errors import SettingError
-from fastroute.log_options import ACCESS_LOG
+from fastroute.log_options import ACCESS_LOG, TRACES
 from fastroute.option import Option, duration, number, several, size, switch
 from fastroute.settings import (
     EVERYWHERE,
@@ -291,6 +291,7 @@ SERVE = (
         _SERVE.metrics_series,
     ),
     *ACCESS_LOG,
+    *TRACES,
     duration(
         "--drain-delay",
         "Time after SIGTERM in which connections are still accepted, while /readyz answers 503.",
@@ -387,8 +388,8 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
     kubernetes = _kubernetes_settings(chosen)
     metrics, health, admin = _operators(chosen, cluster=kubernetes is not None)
     same = (
-        "workers", "metrics_series", "access_log_format", "access_log_sample", "drain_delay", "drain_timeout",
-        "proxy_protocol", "merge_slashes", "underscores",
+        "workers", "metrics_series", "access_log_format", "access_log_sample", "trace_sampling", "drain_delay",
+        "drain_timeout", "proxy_protocol", "merge_slashes", "underscores",
     )  # fmt: skip
     return ServeSettings(
         manifests=tuple(chosen["manifests"] or ()),
@@ -402,6 +403,7 @@ def serve_settings(chosen: dict[str, Any]) -> ServeSettings:
         graph=graph_settings(chosen, cluster=kubernetes is not None),
         limits=Limits(**{option.parameter: chosen[option.parameter] for option in LIMITS}),
         access_log=None if chosen["access_log"] == "off" else chosen["access_log"],
+        otlp=None if chosen["otlp"] == "off" else chosen["otlp"],
         trusted_proxies=tuple(chosen["trusted_proxies"] or ()),
         log=LogSettings(level=chosen["log_level"], format=chosen["log_format"]),
         **{name: chosen[name] for name in same},

@@ -129,7 +129,8 @@ Change = (
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
-    """The first message: fixed settings. Sent with it: a memfd for its counters, and the file of the access log."""
+    """The first message: fixed settings. Sent with it: a memfd for its counters, the file of the access
+    log, and the pipe of traces."""
 
     limits: Limits
     request_series: int  # the number of series in the counters
@@ -137,6 +138,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     access_log: bool = False  # whether there is one
     log_format: str = "json"  # of the access log
     log_sample: float = 1.0
+    trace_sampling: float | None = None  # None: no tracing
     drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False

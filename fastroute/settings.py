@@ -107,6 +107,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     access_log: str | None = None  # a path, "-" for stdout, None: off
     access_log_format: str = "json"  # or "common", "combined"
     access_log_sample: float = 1.0  # part of the lines that are written; lines about failures always are
+    otlp: str | None = None  # URL of the collector of traces; None: no tracing
+    trace_sampling: float = 0.01  # part of the traces that begin here and are exported
     drain_delay: float = 0.0  # after SIGTERM: still accept connections, but answer with `Connection: close`
     drain_timeout: float = 30.0  # then: the maximum time to finish exchanges in progress
     trusted_proxies: tuple[str, ...] = ()  # CIDR blocks

@@ -38,6 +38,7 @@ ROWS = {
     "ext/message/limits.pxd METHOD_MOST": "method of a request",
     "ext/reactor/exchange.pxd TRIES_MOST": "endpoints that are tried for a connection",
     "ext/reactor/parent.pxd PONG_TIME": "time in which a silent HTTP/2 backend must answer",
+    "ext/reactor/trace.pxd ATTEMPTS_MOST": "tries of a request that have spans",
     "ext/routing/mirror.pxd BEHIND_ALL": "unsent bytes of all mirrored requests",
     "ext/routing/mirror.pxd BEHIND_MOST": "unsent bytes of a mirrored request",
     "ext/routing/mirror.pxd MIRRORS_MOST": "mirrored requests in progress",

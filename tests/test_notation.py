@@ -41,6 +41,8 @@ from fastroute.errors import SettingError
         (notation.header, "X-A:  b ", ("X-A", "b")),
         (notation.header, "Empty:", ("Empty", "")),
         (notation.one_of("text", "json"), "json", "json"),
+        (notation.collector, "off", "off"),
+        (notation.collector, "http://[::1]:4318/otlp", "http://[::1]:4318/otlp"),
         (notation.ratio, "0", 0.0),
         (notation.ratio, "0.01", 0.01),
         (notation.ratio, ".5", 0.5),
@@ -73,6 +75,20 @@ def test_values(read: Callable[[str], Any], text: str, value: object) -> None:
         (notation.object_name, "infra/Edge", "NAMESPACE/NAME"),
         (notation.header, "nothing", "'Name: value'"),
         (notation.one_of("text", "json"), "yaml", "text, json"),
+        *(
+            (notation.collector, text, "http://127.0.0.1:4318")
+            for text in (
+                "",
+                "on",
+                "collector:4318",
+                "grpc://a:4317",
+                "http://",
+                "http://a:x",
+                "http://a:0",
+                "http://a?b",
+                "http://a#b",
+            )
+        ),
         *((notation.ratio, text, "from 0 to 1") for text in ("", "1.01", "-0.1", "1%", "nan", "inf", "1e5", "٠")),
     ],
 )

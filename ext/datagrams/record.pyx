@@ -9,7 +9,7 @@ from fastroute.ext.message.message cimport VERSION_UDP, VERSION_UNKNOWN
 from fastroute.ext.message.reason cimport REASON_NONE, reason_name
 from fastroute.ext.reactor.counters cimport FIXED_BYTES_RECEIVED, FIXED_BYTES_SENT, count
 from fastroute.ext.reactor.inet cimport ntohs
-from fastroute.ext.reactor.logline cimport Record
+from fastroute.ext.reactor.logrecord cimport Record
 
 
 cdef Slice terminated(const char *text) noexcept nogil:

@@ -90,7 +90,8 @@ cdef class Engine:
 
     def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
                  trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
-                 str installation="", tuple local_ports=(32768, 60999), seed=None):
+                 str installation="", tuple local_ports=(32768, 60999), seed=None, AccessLog spans=None,
+                 double trace_sampling=0):
         cdef Reactor r = Reactor()
         self.r = r
         self.indexes = {}
@@ -99,6 +100,10 @@ cdef class Engine:
         r.counters = &counters.counters
         r.log = log
         r.logs = log is not None
+        r.spans = spans
+        r.traces = spans is not None
+        r.trace_all = trace_sampling >= 1
+        r.trace_sample = 0 if r.trace_all else <uint64_t> (trace_sampling * 2.0 ** 64)
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
         mark_set(&r.mark, installation)
@@ -272,6 +277,8 @@ cdef class Engine:
                     SIDE_ROWS[side].close(r, c)
         if r.logs:
             r.log.flush()
+        if r.traces:
+            r.spans.flush()
 
     def turn(self):
         """Handles ready events for about BUDGET at most. True: there is more to do, although the descriptor is not

@@ -315,7 +315,7 @@ cdef uint32_t new_events(const Connection *c) noexcept nogil:
 cdef void arm(Reactor r) noexcept nogil:
     """Sets the timerfd to the next deadline, unless it is set to an earlier time."""
     cdef uint64_t next = timer_next(&r.wheel)
-    cdef uint64_t log = r.flushed + LOG_AGE if r.logs and r.log.used else 0
+    cdef uint64_t log = r.flushed + LOG_AGE if has_lines(r) else 0
     if next == 0 or (log != 0 and log < next):
         next = log
     if next == 0 or (r.armed != 0 and r.armed <= next):
@@ -336,10 +336,17 @@ cdef void ring(Reactor r, uint64_t when) noexcept nogil:
     timerfd_settime(r.timer, TFD_TIMER_ABSTIME, &value, NULL)
 
 
+cdef inline bint has_lines(Reactor r) noexcept nogil:
+    return (r.logs and r.log.used) or (r.traces and r.spans.used)
+
+
 cdef void flush_log(Reactor r) noexcept nogil:
-    if r.logs and r.log.used and r.milliseconds >= r.flushed + LOG_AGE:
+    if has_lines(r) and r.milliseconds >= r.flushed + LOG_AGE:
         r.flushed = r.milliseconds
-        r.log.flush()
+        if r.logs:
+            r.log.flush()
+        if r.traces:
+            r.spans.flush()
 
 
 cdef void note_worst(Reactor r, uint64_t *worst, uint64_t took) noexcept nogil:

@@ -16,6 +16,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
+from fastroute.ext.exchange.tracing cimport tracing_ended, tracing_failed, tracing_try
 from fastroute.ext.exchange.upstream cimport (
     note_failure, upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
 )
@@ -23,8 +24,8 @@ from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.protocol cimport PROTOCOL_RAW
 from fastroute.ext.message.reason cimport (
-    REASON_BACKEND_INVALID, REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE, REASON_NO_ENDPOINT, REASON_OVERLOADED,
-    REASON_UPSTREAM_REFUSED,
+    REASON_BACKEND_INVALID, REASON_BACKEND_TIMEOUT, REASON_CONNECT_FAILED, REASON_CONNECT_TIMEOUT, REASON_NONE,
+    REASON_NO_ENDPOINT, REASON_OVERLOADED, REASON_UPSTREAM_CLOSED, REASON_UPSTREAM_REFUSED,
 )
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport (
@@ -46,6 +47,8 @@ from fastroute.ext.sides.client cimport client_unwrap
 
 cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
+cdef uint16_t[5] FAILED         # LocalReason by Failure; 0: the status says it, or it is known already
+FAILED[:] = [REASON_NONE, REASON_NONE, REASON_NONE, REASON_BACKEND_TIMEOUT, REASON_UPSTREAM_CLOSED]
 
 
 cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -80,6 +83,8 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
     x.reused = False
     if u is NULL:
         x.unconnected = REASON_CONNECT_FAILED
+        if x.trace is not NULL:
+            tracing_failed(x, REASON_CONNECT_FAILED)
         return False
     attach(r, c, x, u)
     if x.stage == STAGE_WAITING:
@@ -103,7 +108,7 @@ cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
     return endpoint
 
 
-cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
+cdef void remember(Reactor r, Exchange *x, Endpoint *endpoint) noexcept nogil:
     """Makes `endpoint` the one in use; forgets the oldest one if there are too many."""
     if x.tries == TRIED_MOST:
         endpoint_unref(x.tried[0])
@@ -113,7 +118,13 @@ cdef void remember(Exchange *x, Endpoint *endpoint) noexcept nogil:
     x.tried[x.tries] = endpoint
     x.tries += 1
     x.asked += 1
+    count_try(r, x, endpoint)
+
+
+cdef inline void count_try(Reactor r, Exchange *x, const Endpoint *endpoint) noexcept nogil:
     x.asked_in_all += 1
+    if x.trace is not NULL:
+        tracing_try(r, x, endpoint)
 
 
 cdef bint is_funded(Reactor r, Exchange *x) noexcept nogil:
@@ -144,7 +155,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         if x.asked and x.retries and not is_funded(r, x):
             return x.unconnected
         endpoint_used(endpoint, r.milliseconds)
-        remember(x, endpoint)
+        remember(r, x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_REFUSED if x.unprocessed else FIXED_RETRIES_CONNECT, 1)
             x.unprocessed = False
@@ -173,6 +184,8 @@ cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status
         return False
     if not is_funded(r, x):
         return False
+    if x.trace is not NULL:
+        tracing_failed(x, FAILED[failure])
     attempt_end(r, x, reusable)
     x.failure = failure
     x.resume = r.milliseconds + retry_pause(x.rule.retry, x.retries, &r.random)
@@ -211,6 +224,8 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
     cdef const Connection *u = slab_find(&r.slab, x.upstream)
     x.unconnected = REASON_CONNECT_TIMEOUT if late else upstream_fault(u)
     note_failure(r, u, x.tried[x.tries - 1])
+    if x.trace is not NULL:
+        tracing_failed(x, x.unconnected)
     attempt_end(r, x, False)
     return go_on(r, c, x, ask(r, c, x))
 
@@ -218,6 +233,8 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
 cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const Connection *u) noexcept nogil:
     if is_left(r, u) and backend_find(x.target.backend, u.endpoint.identity) == u.endpoint:
         x.held_endpoint = u.endpoint
+    if x.trace is not NULL:
+        tracing_failed(x, REASON_UPSTREAM_REFUSED)
     attempt_end(r, x, False)
     x.upload_over = False
     x.unprocessed = True
@@ -227,6 +244,8 @@ cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const C
 
 cdef uint16_t attempt_afresh(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     count(r.counters, FIXED_RETRIES_REUSED, 1)
+    if x.trace is not NULL:
+        tracing_failed(x, REASON_UPSTREAM_CLOSED)
     x.retried = True
     x.upload_over = False
     return replace(r, c, x)
@@ -241,7 +260,7 @@ cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef bint same = (u is not NULL and u.key == backend.key) or backend_find(backend, endpoint.identity) == endpoint
     attempt_end(r, x, False)
     if same and is_fit(x):
-        x.asked_in_all += 1
+        count_try(r, x, endpoint)
         if connect_to(r, c, x, endpoint):
             return go_on(r, c, x, 0)
     return go_on(r, c, x, ask(r, c, x))
@@ -266,6 +285,8 @@ cdef void attempt_send(Reactor r, Connection *c, Exchange *x, const Piece *piece
 
 cdef void attempt_end(Reactor r, Exchange *x, bint reusable) noexcept nogil:
     cdef Connection *u = slab_find(&r.slab, x.upstream)
+    if x.trace is not NULL:
+        tracing_ended(r, x)
     detach(x)
     if u is NULL:
         return

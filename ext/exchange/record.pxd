@@ -9,8 +9,10 @@ from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
 
 
-# Copies what the log needs from the head of the request, before filters change it. Does nothing without a log.
-cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil
+# Copies what the log line needs from the head of the request, before filters change it. Does nothing without a log and
+# without a trace.
+cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id,
+                         Slice trace_id) noexcept nogil
 # Keeps the server name of a client whose bytes are passed on. Does nothing without a log.
 cdef void record_name(Reactor r, Exchange *x, Slice name) noexcept nogil
 # The slot of its series: that of its target, else of its rule, else of its listener.

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
+from fastroute.ext.exchange.tracing cimport tracing_ended
 from fastroute.ext.message.message cimport (
     VERSION_HTTP11, VERSION_HTTP2, VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN,
 )
@@ -19,9 +20,9 @@ from fastroute.ext.reactor.counters cimport (
 )
 from fastroute.ext.reactor.exchange cimport (
     LOG_TEXTS, STAGE_TUNNEL, TEXT_CLIENT, TEXT_HOST, TEXT_METHOD, TEXT_PATH, TEXT_REFERER, TEXT_REQUEST_ID,
-    TEXT_USER_AGENT, exchange_note, exchange_text, is_raw, text_room,
+    TEXT_TRACE_ID, TEXT_USER_AGENT, exchange_note, exchange_text, is_raw, text_room,
 )
-from fastroute.ext.reactor.logline cimport Record
+from fastroute.ext.reactor.logrecord cimport Record
 from fastroute.ext.reactor.stream cimport tls_of
 from fastroute.ext.routing.tables cimport reason_name
 from fastroute.ext.tls.tls cimport Tls, tls_version
@@ -65,15 +66,17 @@ cdef void record_name(Reactor r, Exchange *x, Slice name) noexcept nogil:
     keep(x, texts)
 
 
-cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id) noexcept nogil:
+cdef void record_request(Reactor r, Exchange *x, const Message *message, Slice client, Slice request_id,
+                         Slice trace_id) noexcept nogil:
     cdef Slice[<int> LOG_TEXTS] texts
-    if not r.logs:
+    if not r.logs and x.trace is NULL:
         return
     texts[<int> TEXT_METHOD] = message.method
     texts[<int> TEXT_HOST] = message.host
     texts[<int> TEXT_PATH] = message.path
     texts[<int> TEXT_CLIENT] = client
     texts[<int> TEXT_REQUEST_ID] = request_id
+    texts[<int> TEXT_TRACE_ID] = trace_id
     find_agent(message, &texts[<int> TEXT_USER_AGENT], &texts[<int> TEXT_REFERER])
     keep(x, texts)
 
@@ -136,6 +139,7 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     line.path = exchange_text(x, TEXT_PATH)
     line.user_agent = exchange_text(x, TEXT_USER_AGENT)
     line.referer = exchange_text(x, TEXT_REFERER)
+    line.trace_id = exchange_text(x, TEXT_TRACE_ID)
     line.tries = x.asked_in_all
     add_tls(r, c, x, &line)
     line.version = x.version
@@ -170,7 +174,21 @@ cdef void write_line(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         line.client.data = c.peer.text
         line.client.size = c.peer.text_size
     line.request_id = exchange_text(x, TEXT_REQUEST_ID)
-    r.log.write(&line)
+    if r.logs:
+        r.log.write(&line)
+    if x.trace is not NULL:
+        add_trace(r, x, &line)
+        r.spans.write(&line)
+
+
+cdef void add_trace(Reactor r, Exchange *x, Record *line) noexcept nogil:
+    """The trace, and the request as the backend got it."""
+    tracing_ended(r, x)
+    line.trace = x.trace
+    x.trace.authority = x.request.authority
+    x.trace.path = x.request.path
+    if x.target is not NULL and x.target.backend is not NULL:
+        x.trace.encrypted = x.target.backend.key.verification is not NULL
 
 
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
@@ -188,5 +206,5 @@ cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         count(r.counters, FIXED_LOCAL_RESPONSES + x.reason, 1)
     count(r.counters, FIXED_BYTES_RECEIVED, x.received)
     count(r.counters, FIXED_BYTES_SENT, x.sent)
-    if r.logs:
+    if r.logs or x.trace is not NULL:
         write_line(r, c, x)

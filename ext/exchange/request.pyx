@@ -14,6 +14,7 @@ from fastroute.ext.exchange.attempt cimport attempt_begin, attempt_send, attempt
 from fastroute.ext.exchange.mirroring cimport mirrors_begin, mirrors_feed, mirrors_ready
 from fastroute.ext.exchange.record cimport record_request
 from fastroute.ext.exchange.upstream cimport upstream_speaks
+from fastroute.ext.exchange.tracing cimport tracing_begin
 from fastroute.ext.exchange.webcall cimport webcall_begin, webcall_take
 from fastroute.ext.memory.buffer cimport buffer_append, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
@@ -95,6 +96,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     cdef Filtered outcome
     cdef int chosen
     cdef Rule *rule
+    cdef Slice trace_id
     cdef Tls *tls = tls_of(r, c)
     cdef uint8_t scheme = SCHEME_HTTPS if tls is not NULL else SCHEME_HTTP
     cdef bint admitted
@@ -103,9 +105,10 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     find(r, c, tls, x, message, &decision)
     rule = x.rule
     admitted = tls is NULL or admit(r, c, tls, decision.listener)
-    if forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, tls, message):
+    if (forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, tls, message)
+            or not tracing_begin(r, x, message, &trace_id)):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
-    record_request(r, x, message, said.client, said.request_id)
+    record_request(r, x, message, said.client, said.request_id, trace_id)
     if not admitted:
         return answer_plainly(r, c, x, 421, REASON_CLIENT_CERTIFICATE)
     message.mark = r.mark.id
@@ -277,7 +280,7 @@ cdef int request_begin(Reactor r, Connection *c, Exchange *x, Arrival *arrival) 
     content_begin(&x.request_body, message)
     note(r, x, message)
     if is_too_large(r, x):
-        record_request(r, x, message, nothing(), nothing())
+        record_request(r, x, message, nothing(), nothing(), nothing())
         return answer_plainly(r, c, x, 413, REASON_BODY_TOO_LARGE)
     copies_reset(&r.copies)
     verdict = decide(r, c, x, message)

@@ -12,6 +12,7 @@ from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_dis
 from fastroute.ext.exchange.attempt cimport (
     attempt_afresh, attempt_again, attempt_end, attempt_status, attempt_unprocessed,
 )
+from fastroute.ext.exchange.tracing cimport tracing_answered
 from fastroute.ext.exchange.tunnel cimport tunnel_begin
 from fastroute.ext.exchange.upstream cimport upstream_note
 from fastroute.ext.exchange.webcall cimport webcall_answer, webcall_follow, webcall_send
@@ -187,6 +188,8 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
     cdef bint close
     cdef uint32_t head
     cdef int event
+    if x.trace is not NULL:
+        tracing_answered(x, message.status)
     if x.keeps:
         if is_refused(r, x, u, arrival):
             return VERDICT_ON

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastroute.ext.reactor.logline cimport LogFormat, Record, Stamp
+from fastroute.ext.reactor.logline cimport LogFormat, Stamp
+from fastroute.ext.reactor.logrecord cimport Record
 
 
 cdef class AccessLog:           # AccessLog(fd): never blocks traffic if its reader is slow or gone

@@ -22,8 +22,9 @@ from fastroute.ext.memory.random cimport random_next, random_seed
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport VERSION_UNKNOWN
 from fastroute.ext.reactor.logline cimport (
-    FORMAT_COMBINED, FORMAT_COMMON, FORMAT_JSON, Record, is_failure, line_write, stamp_set,
+    FORMAT_COMBINED, FORMAT_COMMON, FORMAT_JSON, FORMAT_TRACES, is_failure, line_write, stamp_set,
 )
+from fastroute.ext.reactor.logrecord cimport Record
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t write_some "write"(int fd, const void *data, size_t size)
@@ -44,10 +45,10 @@ cdef enum:
     UNCUT = 0xFFFFFFFF
 
 # Maximum bytes of a value, tried in this order until the line fits; with the last one it always fits.
-cdef uint32_t[3] CUTS
-CUTS[:] = [UNCUT, 400, 48]
+cdef uint32_t[4] CUTS
+CUTS[:] = [UNCUT, 400, 48, 16]
 
-FORMATS = {"json": FORMAT_JSON, "common": FORMAT_COMMON, "combined": FORMAT_COMBINED}   # --access-log-format
+FORMATS = {"json": FORMAT_JSON, "common": FORMAT_COMMON, "combined": FORMAT_COMBINED, "traces": FORMAT_TRACES}
 
 
 cdef class AccessLog:
@@ -128,7 +129,7 @@ cdef class AccessLog:
                 return
         if record.time // 1_000_000 != self.stamp.second:
             stamp_set(&self.stamp, record.time // 1_000_000)
-        for i in range(3):
+        for i in range(4):
             size = line_write(self.buffer + self.used, limit, CUTS[i], self.format, &self.stamp, record)
             if size:
                 break

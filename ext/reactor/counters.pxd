@@ -22,6 +22,7 @@ cdef enum Fixed:                # words of the first page; counters.pyx has the 
     FIXED_BYTES_RECEIVED
     FIXED_BYTES_SENT
     FIXED_LOG_DROPPED           # access log lines lost because the log was not written fast enough
+    FIXED_TRACES_DROPPED        # sampled requests without spans, because the main process read too slowly
     FIXED_RETRIES_STATUS        # these three: retries of a `retry` stanza, by what failed before
     FIXED_RETRIES_TIMEOUT
     FIXED_RETRIES_CLOSED

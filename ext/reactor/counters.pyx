@@ -89,6 +89,7 @@ FIXED_NAMES = {
     "bytes_received": FIXED_BYTES_RECEIVED,
     "bytes_sent": FIXED_BYTES_SENT,
     "log_dropped": FIXED_LOG_DROPPED,
+    "traces_dropped": FIXED_TRACES_DROPPED,
     "udp_received": FIXED_UDP_RECEIVED,
     "udp_sent": FIXED_UDP_SENT,
     "buffered": FIXED_BUFFERED,

@@ -11,6 +11,7 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.content cimport Content
 from fastroute.ext.message.grpcweb cimport WebFrames, WebText
 from fastroute.ext.message.message cimport VERSION_TCP, VERSION_TLS, Message
+from fastroute.ext.reactor.trace cimport Trace
 from fastroute.ext.routing.cors cimport Cors
 from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.tables cimport Endpoint, Rule, Target
@@ -46,6 +47,7 @@ cdef enum LogText:              # texts of a request that its log line needs
     TEXT_REQUEST_ID
     TEXT_USER_AGENT
     TEXT_REFERER
+    TEXT_TRACE_ID
     LOG_TEXTS
 
 cdef enum:
@@ -113,7 +115,7 @@ cdef struct Exchange:
     Endpoint *tried[TRIED_MOST]  # holds references, oldest first; the last one is in use
     Message request             # as sent upstream, in `block`
     char *block
-    uint32_t kept               # bytes of `block`, `text` and `origin` that are allocations
+    uint32_t kept               # bytes of `block`, `text`, `trace` and `origin` that are allocations
     Buffer held                 # body bytes that are not sent yet, or kept to be sent again
     Message *trailers           # that follow `held`, in a block; owned; NULL: none
     uint16_t status             # of the response; 0 if there is none yet
@@ -148,7 +150,8 @@ cdef struct Exchange:
     uint64_t pace_moved         # bytes that were moved before it
     int64_t pace_spare          # bytes that were moved in earlier windows beyond the minimum, up to a limit
     uint32_t[LOG_TEXTS] text_ends   # of each LogText in `text`, which begins where the one before it ends
-    char *text                  # only with an access log
+    char *text                  # only with an access log, or a trace
+    Trace *trace                # owned; NULL: the request is not sampled
     char block_inline[BLOCK_ROOM]
     char text_inline[TEXT_ROOM]
 

@@ -8,7 +8,7 @@ from fastroute.ext.message.message cimport VERSION_HTTP2, VERSION_TLS, VERSION_U
 from fastroute.ext.message.reason cimport reason_name
 from fastroute.ext.reactor.counters cimport FIXED_HTTP2_FAILED, FIXED_LOCAL_RESPONSES, HTTP2_FAILURES, count
 from fastroute.ext.reactor.counters import HTTP2_REASONS
-from fastroute.ext.reactor.logline cimport Record
+from fastroute.ext.reactor.logrecord cimport Record
 
 _NAMES = [f"http2_{reason}".encode() for reason in HTTP2_REASONS]
 cdef const char *names[HTTP2_FAILURES]

@@ -1,17 +1,16 @@
 """One line of the access log; see logline.pxd.
 
-In JSON, values may contain any bytes: invalid UTF-8 is replaced by U+FFFD, control characters are escaped. In the other
-formats, everything that is not a printable character of ASCII, and spaces inside of a part, is written as \\xhh, as
-Apache does; so no value can end its part or its line.
+In JSON, values may contain any bytes (line.pyx). In the other formats, everything that is not a printable character of
+ASCII, and spaces inside of a part, is written as \\xhh, as Apache does; so no value can end its part or its line.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, strlen
 from libc.time cimport gmtime_r, strftime, time_t, tm
 
-from fastroute.ext.memory.decimal cimport DECIMAL_MOST, decimal
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport VERSION_HTTP2, VERSION_UDP
+from fastroute.ext.reactor.line cimport Line, put, put_escaped, put_number, put_optional, put_string, put_text
+from fastroute.ext.reactor.traceline cimport put_trace
 
 
 cdef enum:
@@ -40,106 +39,6 @@ cdef enum:
     FAILED_CALLS = 1 << 2 | 1 << 4 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15
 
 
-cdef struct Line:               # a line being written: `at` is its end so far; `failed`: it did not fit
-    char *at
-    char *end
-    uint32_t cut                # maximum bytes of a value
-    bint failed
-
-
-cdef inline void put(Line *line, const char *data, uint32_t size) noexcept nogil:
-    if line.end - line.at < size:
-        line.failed = True
-        return
-    memcpy(line.at, data, size)
-    line.at += size
-
-
-cdef inline void put_text(Line *line, const char *text) noexcept nogil:
-    put(line, text, <uint32_t> strlen(text))
-
-
-cdef void put_number(Line *line, uint64_t number) noexcept nogil:
-    cdef char[DECIMAL_MOST] digits
-    cdef Slice text = decimal(digits, number)
-    put(line, text.data, text.size)
-
-
-cdef uint32_t utf8_size(const uint8_t *data, uint32_t size) noexcept nogil:
-    """Bytes of the well-formed UTF-8 sequence (Unicode table 3-7) that begins at `data`; 0 if there is none."""
-    cdef uint8_t first = data[0], low = 0x80, high = 0xBF
-    cdef uint32_t length, i
-    if 0xC2 <= first <= 0xDF:
-        length = 2
-    elif 0xE0 <= first <= 0xEF:
-        length = 3
-        if first == 0xE0:
-            low = 0xA0
-        elif first == 0xED:
-            high = 0x9F
-    elif 0xF0 <= first <= 0xF4:
-        length = 4
-        if first == 0xF0:
-            low = 0x90
-        elif first == 0xF4:
-            high = 0x8F
-    else:
-        return 0
-    if size < length or not low <= data[1] <= high:
-        return 0
-    for i in range(2, length):
-        if not 0x80 <= data[i] <= 0xBF:
-            return 0
-    return length
-
-
-cdef void put_escaped(Line *line, uint8_t byte) noexcept nogil:
-    """Escapes a byte that a JSON string cannot contain: a quote, a backslash, a control character."""
-    cdef const char *digits = "0123456789abcdef"
-    cdef char[6] escape
-    if byte == 34 or byte == 92:
-        escape[0] = 92
-        escape[1] = <char> byte
-        put(line, escape, 2)
-        return
-    memcpy(escape, b"\\u00", 4)
-    escape[4] = digits[byte >> 4]
-    escape[5] = digits[byte & 15]
-    put(line, escape, 6)
-
-
-cdef void put_string(Line *line, const Slice *value) noexcept nogil:
-    """`value` as a JSON string, or null; only the first `line.cut` bytes of a longer one."""
-    cdef const uint8_t *data = <const uint8_t *> value.data
-    cdef uint32_t size = value.size if value.size <= line.cut else line.cut
-    cdef uint32_t i = 0, plain = 0, length
-    if data == NULL:
-        put(line, "null", 4)
-        return
-    put(line, '"', 1)
-    while i < size:
-        if 32 <= data[i] < 127 and data[i] != 34 and data[i] != 92:
-            i += 1
-            continue
-        put(line, <const char *> data + plain, i - plain)
-        if data[i] < 128:
-            put_escaped(line, data[i])
-            length = 1
-        else:
-            length = utf8_size(data + i, size - i)
-            if length:
-                put(line, <const char *> data + i, length)
-            else:
-                put(line, "\\ufffd", 6)
-                length = 1
-        i += length
-        plain = i
-    put(line, <const char *> data + plain, size - plain)
-    if size < value.size:
-        put(line, "...", 3)
-    put(line, '"', 1)
-
-
 cdef inline void put_member(Line *line, const char *name, const Slice *value) noexcept nogil:
     put_text(line, name)
     put_string(line, value)
@@ -148,13 +47,6 @@ cdef inline void put_member(Line *line, const char *name, const Slice *value) no
 cdef inline const char *named(const char **names, uint16_t version) noexcept nogil:
     """The name of a Version; the last one is that of VERSION_UNKNOWN."""
     return names[version if version < VERSIONS else <int> VERSIONS]
-
-
-cdef inline void put_optional(Line *line, uint64_t number, bint present) noexcept nogil:
-    if present:
-        put_number(line, number)
-    else:
-        put(line, "null", 4)
 
 
 cdef void put_fraction(Line *line, uint32_t microseconds) noexcept nogil:
@@ -289,6 +181,8 @@ cdef uint32_t line_write(char *out, uint32_t room, uint32_t cut, LogFormat forma
     cdef Line line = Line(at=out, end=out + room, cut=cut, failed=False)
     if format == FORMAT_JSON:
         put_json(&line, stamp, record)
+    elif format == FORMAT_TRACES:
+        put_trace(&line, record)
     else:
         put_common(&line, stamp, record)
         if format == FORMAT_COMBINED:

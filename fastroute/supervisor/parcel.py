@@ -38,6 +38,7 @@ def start_message(settings: ServeSettings, counters: CounterMap) -> Start:
         access_log=bool(settings.access_log),
         log_format=settings.access_log_format,
         log_sample=settings.access_log_sample,
+        trace_sampling=settings.trace_sampling if settings.otlp else None,
         drain_timeout=settings.drain_timeout,
         trusted_proxies=settings.trusted_proxies,
         proxy_protocol=settings.proxy_protocol,

@@ -47,8 +47,8 @@ from fastroute.snapshot import Outcome, Snapshot
 from fastroute.supervisor.confinement import Confinement
 from fastroute.supervisor.history import History
 from fastroute.supervisor.lending import lend
-from fastroute.supervisor.logfile import LogFile
 from fastroute.supervisor.memory import counter_memory
+from fastroute.supervisor.outlets import Outlets
 from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
@@ -99,7 +99,7 @@ class Supervisor:
         self._book = self._tally.book
         self.history = History(self._counters, self._book)
         self._confinement = Confinement(metrics.worker_confinement)
-        self._log = LogFile(settings.access_log) if settings.access_log else None
+        self._outlets = Outlets(settings, metrics)
         metrics.registry.register(self._tally)
         metrics.endpoints.avoided = lambda: avoided_by(self._workers.values())
 
@@ -187,8 +187,7 @@ class Supervisor:
             self._sockets.close()
             for memory in self._memory:
                 memory.close()
-            if self._log is not None:
-                self._log.close()
+            self._outlets.close()
 
     async def drain(self) -> None:
         """Announces the drain for `drain_delay`, then lets every worker finish the requests in flight; then `run`
@@ -211,12 +210,13 @@ class Supervisor:
 
     async def reopen_log(self) -> None:
         """Opens the access log again; every worker writes to the new file."""
-        if self._log is None:
+        log = self._outlets.log
+        if log is None:
             return
-        if trouble := self._log.reopen():
+        if trouble := log.reopen():
             _log.warning(trouble)
         else:
-            await self._tell_all(WriteLog(), self._log.fd)
+            await self._tell_all(WriteLog(), log.fd)
 
     # --- one worker
 
@@ -289,7 +289,7 @@ class Supervisor:
 
     async def _feed(self, worker: Worker) -> None:
         worker.greeted = True
-        descriptors = [self._memory[worker.slot].fd, *([self._log.fd] if self._log else [])]
+        descriptors = [self._memory[worker.slot].fd, *self._outlets.descriptors]
         await worker.send(start_message(self._settings, self._counters[0]), *descriptors)
         await worker.send(TicketKeys(self._tickets.keys))
         if self._announced:

@@ -218,6 +218,7 @@ _COUNTERS = (
     (metrics.RECEIVED, "bytes_received"),
     (metrics.SENT, "bytes_sent"),
     (metrics.LOG_DROPPED, "log_dropped"),
+    (metrics.TRACES_DROPPED, "traces_dropped"),
 )
 
 # The families of what was passed on unread: the further labels by code.

@@ -62,6 +62,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         return
     counters = _counters(start, control.take_descriptor())
     log = AccessLog(control.take_descriptor(), start.log_format, start.log_sample) if start.access_log else None
+    spans = AccessLog(control.take_descriptor(), "traces") if start.trace_sampling is not None else None
     upstreams = Upstreams()
     upstreams.trust(anchors)
     engine = Engine(
@@ -75,13 +76,15 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         keep_underscores=start.keep_underscores,
         installation=start.installation,
         local_ports=start.local_ports,
+        spans=spans,
+        trace_sampling=start.trace_sampling or 0.0,
     )
     engine.heed(control.fileno())
     gc.freeze()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(turn_for_ever, engine)
-        if log is not None:
-            nursery.start_soon(report_lost_lines, log, counters)
+        nursery.start_soon(report_lost_lines, log, counters, "log_dropped")
+        nursery.start_soon(report_lost_lines, spans, counters, "traces_dropped")
         nursery.start_soon(report_refused, engine, control, start.limits.max_connections_per_client)
         nursery.start_soon(report_shortages, engine, control)
         nursery.start_soon(report_tls_faults, engine, control)
@@ -95,8 +98,8 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
             await _finished(engine)
         nursery.cancel_scope.cancel()
     engine.close()
-    if log is not None:
-        log.close()
+    for lines in filter(None, (log, spans)):
+        lines.close()
     await control.send(Drained())
 
 
@@ -194,15 +197,15 @@ async def report_progress(slices: Slices, control: ControlStream) -> None:
             await control.send(Pong())
 
 
-# --- the access log
+# --- the access log, traces
 
 
-async def report_lost_lines(log: AccessLog, counters: CounterMap) -> None:
-    """Counts lost lines."""
+async def report_lost_lines(log: AccessLog | None, counters: CounterMap, counter: str) -> None:
+    """Counts lost lines, if there is such a log."""
     reported = 0
-    while True:
+    while log is not None:
         await trio.sleep(_REPORT)
-        counters.count("log_dropped", log.dropped - reported)
+        counters.count(counter, log.dropped - reported)
         reported = log.dropped
 
 

@@ -42,6 +42,7 @@ from fastroute.publication import (
 from fastroute.settings import Limits
 from fastroute.snapshot import Endpoint, Listener, Match, PathMatch, Rule, WeightedBackend
 from fastroute.supervisor.memory import counter_memory
+from fastroute.traces.record import Reader
 from fastroute.wire import Decoder, encode
 from fastroute.worker import serve as serve_module
 from fastroute.worker.control import ControlStream
@@ -127,8 +128,10 @@ class Main(NamedTuple):
 
 
 @asynccontextmanager
-async def started(log=None, limits=None):
-    """A worker that has received Start, with `log` as the descriptor of its access log."""
+async def started(log=None, limits=None, traces=None):
+    """A worker that has received Start, with `log` as the descriptor of its access log, and `traces` as that of sampled
+    requests."""
+    written = [fd for fd in (log, traces) if fd is not None]
     ours, theirs = socket.socketpair()
     memory = counter_memory(10)
     backend = Backend("x")
@@ -139,14 +142,15 @@ async def started(log=None, limits=None):
         request_series=memory.counters.requests,
         histograms=memory.counters.histograms,
         access_log=log is not None,
+        trace_sampling=None if traces is None else 1.0,
     )
     with ours, listening, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
         async with trio.open_nursery() as nursery:
             await nursery.start(backend.serve)
-            await main.send(start, memory.fd, *([] if log is None else [log]))
+            await main.send(start, memory.fd, *written)
             memory.close()
-            if log is not None:
-                os.close(log)
+            for fd in written:
+                os.close(fd)
             nursery.start_soon(serve, control)
             yield main
             nursery.cancel_scope.cancel()
@@ -326,6 +330,27 @@ async def test_lost_lines_are_counted(monkeypatch):
         await main.ask(*main.whole())
         await main.answers(3)
         await until(lambda: main.counters.fixed()["log_dropped"] >= 3)
+
+
+async def test_sampled_requests_are_written_beside_the_log(tmp_path):
+    log, traces = opened(tmp_path / "log"), opened(tmp_path / "traces")
+    async with started(log, traces=traces) as main:
+        await main.ask(*main.whole())
+        await main.answers(2)
+        assert await main.ask(Drain()) == Drained()
+    found = Reader().read((tmp_path / "traces").read_bytes())
+    lines = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert {one.trace_id for one in found} == {line["trace_id"] for line in lines}
+    assert len(found) == len(lines) >= 2
+
+
+async def test_lost_traces_are_counted(monkeypatch):
+    monkeypatch.setattr(serve_module, "_REPORT", 0.05)
+    async with started(traces=os.open("/dev/full", os.O_WRONLY)) as main:
+        await main.ask(*main.whole())
+        await main.answers(3)
+        await until(lambda: main.counters.fixed()["traces_dropped"] >= 3)
+        assert main.counters.fixed()["log_dropped"] == 0
 
 
 async def test_refused_connections_are_reported_once_in_a_while(monkeypatch):

@@ -1,0 +1,126 @@
+"""The trace of a request; see tracing.pxd.
+
+The request that is kept for all its tries has one traceparent: the span id in it is replaced at each try. A copy for a
+mirror has that of the server, and so has a request that is not sampled, whose spans nobody gets. If a filter sets
+another traceparent, this one is sent.
+
+Ids are random, but not secret: a fast generator of their own makes them, which says nothing about other choices.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from fastroute.ext.memory.random cimport random_next
+from fastroute.ext.memory.slice cimport Slice, arena_take
+from fastroute.ext.memory.spare cimport spare_take
+from fastroute.ext.message.fieldlist cimport append_field
+from fastroute.ext.message.message cimport Field
+from fastroute.ext.message.reason cimport REASON_NONE
+from fastroute.ext.message.tracecontext cimport (
+    PARENT_TEXT, SPAN_ID_AT, SPAN_ID_TEXT, TRACE_ID_AT, TRACE_ID_TEXT, TraceContext, context_find, context_take,
+    context_write, write_hex,
+)
+from fastroute.ext.reactor.exchange cimport exchange_note
+from fastroute.ext.reactor.trace cimport ATTEMPTS_MOST, Attempt, Trace, last_attempt
+
+
+cdef inline bint is_chosen(Reactor r, const uint8_t *trace_id) noexcept nogil:
+    """Whether a new trace is sampled. The last eight octets decide, as in the SDKs of OpenTelemetry."""
+    cdef uint64_t number = 0
+    cdef uint32_t i
+    for i in range(8, 16):
+        number = number << 8 | trace_id[i]
+    return r.trace_all or number < r.trace_sample
+
+
+cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, Slice *trace_id) noexcept nogil:
+    cdef TraceContext parent
+    cdef uint64_t[3] numbers
+    cdef char[<int> TRACE_ID_TEXT] id
+    cdef char[<int> SPAN_ID_TEXT] span
+    cdef char *value
+    cdef bint sampled, known
+    trace_id[0] = Slice(NULL, 0)
+    if not r.traces:
+        if r.logs and context_find(&parent, message):
+            trace_id[0] = parent.trace_id
+        return True
+    known = context_take(&parent, message)
+    value = <char *> arena_take(&r.arena, PARENT_TEXT)
+    if value is NULL:
+        return False
+    if known:
+        memcpy(id, parent.trace_id.data, TRACE_ID_TEXT)
+        sampled = parent.sampled
+    else:
+        numbers[0] = random_next(&r.spans.random)
+        numbers[1] = random_next(&r.spans.random)
+        write_hex(id, <uint8_t *> numbers, 16)
+        sampled = is_chosen(r, <uint8_t *> numbers)
+    numbers[2] = random_next(&r.spans.random)
+    write_hex(span, <uint8_t *> &numbers[2], 8)
+    context_write(value, id, span, sampled)
+    trace_id[0] = Slice(value + TRACE_ID_AT, TRACE_ID_TEXT)
+    if sampled:
+        keep(r, x, value, parent.span_id if known else Slice(NULL, 0))
+    return append_field(message, &r.arena, Slice(b"traceparent", 11), Slice(value, PARENT_TEXT)) is not NULL
+
+
+cdef void keep(Reactor r, Exchange *x, const char *value, Slice parent) noexcept nogil:
+    """Keeps the ids in `value`. Without memory the request is not traced."""
+    cdef Trace *trace = <Trace *> spare_take(sizeof(Trace))
+    if trace is NULL:
+        return
+    memset(trace, 0, sizeof(Trace))
+    memcpy(trace.id, value + TRACE_ID_AT, TRACE_ID_TEXT)
+    memcpy(trace.span, value + SPAN_ID_AT, SPAN_ID_TEXT)
+    if parent.size:
+        memcpy(trace.parent, parent.data, SPAN_ID_TEXT)
+    trace.started = x.started
+    x.trace = trace
+    exchange_note(x, sizeof(Trace))
+
+
+cdef void tracing_try(Reactor r, Exchange *x, const Endpoint *endpoint) noexcept nogil:
+    cdef uint64_t number = random_next(&r.spans.random)
+    cdef Trace *trace = x.trace
+    cdef Attempt *attempt
+    tracing_ended(r, x)
+    if trace.kept < <uint32_t> ATTEMPTS_MOST:
+        trace.kept += 1
+    attempt = last_attempt(trace)
+    memset(attempt, 0, sizeof(Attempt))
+    write_hex(attempt.span, <uint8_t *> &number, 8)
+    memcpy(attempt.label, endpoint.label, sizeof(attempt.label))
+    attempt.started = r.now
+    become_parent(x, attempt)
+
+
+cdef void become_parent(Exchange *x, const Attempt *attempt) noexcept nogil:
+    """Writes the span of the try into the request, which `x.block` holds."""
+    cdef const Field *field
+    cdef uint32_t i
+    for i in range(x.request.fields_count):
+        field = &x.request.fields[i]
+        if (field.name.size == 11 and field.value.size == PARENT_TEXT
+                and memcmp(field.name.data, b"traceparent", 11) == 0
+                and memcmp(field.value.data + TRACE_ID_AT, x.trace.id, TRACE_ID_TEXT) == 0):
+            memcpy(<char *> field.value.data + SPAN_ID_AT, attempt.span, SPAN_ID_TEXT)
+
+
+cdef void tracing_failed(Exchange *x, uint16_t reason) noexcept nogil:
+    cdef Attempt *attempt = last_attempt(x.trace)
+    if attempt is not NULL and reason != REASON_NONE:
+        attempt.reason = reason
+
+
+cdef void tracing_answered(Exchange *x, uint16_t status) noexcept nogil:
+    cdef Attempt *attempt = last_attempt(x.trace)
+    if attempt is not NULL:
+        attempt.status = status
+
+
+cdef void tracing_ended(Reactor r, Exchange *x) noexcept nogil:
+    cdef Attempt *attempt = last_attempt(x.trace)
+    if attempt is not NULL and attempt.ended == 0:
+        attempt.ended = r.now

@@ -1,0 +1,33 @@
+# The trace of a request that is sampled: ids and tries, from the head of the request until its span is written.
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.message.tracecontext cimport SPAN_ID_TEXT, TRACE_ID_TEXT
+
+
+cdef enum:
+    ATTEMPTS_MOST = 6           # tries that are kept: the first ones and the last one
+
+cdef struct Attempt:            # one try
+    char[<int> SPAN_ID_TEXT] span
+    uint64_t started            # microseconds, engine time
+    uint64_t ended              # 0: in progress
+    uint16_t status             # of the answer; 0: none
+    uint16_t reason             # LocalReason; 0: none, or that of the request
+    char[55] label              # of the endpoint, zero-terminated
+
+cdef struct Trace:              # one block of spare_take
+    char[<int> TRACE_ID_TEXT] id
+    char[<int> SPAN_ID_TEXT] span       # of the server
+    char[<int> SPAN_ID_TEXT] parent     # of the client; zeros: none
+    uint64_t started            # microseconds, engine time
+    uint32_t kept               # number of `attempts`
+    Attempt[<int> ATTEMPTS_MOST] attempts
+    Slice authority             # of the request for the backend, while the record is written
+    Slice path
+    bint encrypted              # TLS towards the backend
+
+cdef inline Attempt *last_attempt(Trace *trace) noexcept nogil:
+    """NULL: there was no try."""
+    return &trace.attempts[trace.kept - 1] if trace.kept else NULL

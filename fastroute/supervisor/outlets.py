@@ -1,0 +1,27 @@
+"""What the workers write to, apart from sockets: the access log, and the pipe of traces. The main process owns both."""
+
+from fastroute.metrics import Metrics
+from fastroute.settings import ServeSettings
+from fastroute.supervisor.logfile import LogFile
+from fastroute.traces.exporter import Counted, Exporter
+
+
+class Outlets:
+    """Each is None if it is off."""
+
+    def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
+        """Raises OSError."""
+        counted = Counted(metrics.spans_exported.inc, metrics.spans_failed.inc)
+        self.log = LogFile(settings.access_log) if settings.access_log else None
+        self._traces = Exporter(settings.otlp, counted) if settings.otlp else None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that a worker gets with Start, in this order."""
+        return [one.fd for one in (self.log, self._traces) if one is not None]
+
+    def close(self) -> None:
+        """The workers have ended."""
+        for one in (self.log, self._traces):
+            if one is not None:
+                one.close()
