@@ -45,10 +45,9 @@ class Live {
     if (document.hidden) return;
     this.#running = true;
     try {
+      for (const round of [...this.#rounds]) await round(); // first, because the operator looks at it
       this.status = await ask("status");
       this.trouble = null;
-      this.tell();
-      for (const round of [...this.#rounds]) await round();
     } catch (error) {
       this.trouble = error.status
         ? `The gateway answers ${error.status}: ${error.message}`

@@ -18,9 +18,8 @@ export function Topology({ query }) {
   const [, draw] = useReducer((times) => times + 1, 0);
   if (tree.current?.search !== search || tree.current?.problems !== problems) tree.current = new Tree(search, problems);
   const shown = useRef([]);
-  const { status } = useLive(() => tree.current.refresh(shown.current));
-  tree.current.listeners = status?.listeners ?? 0;
-  const rows = status ? tree.current.rows() : [];
+  useLive(() => tree.current.refresh(shown.current));
+  const rows = tree.current.rows();
   const known = useRef(new Set());
   const seen = (visible) => {
     shown.current = visible;
@@ -45,7 +44,7 @@ export function Topology({ query }) {
     detail(row.kind !== "more");
   };
   const row = detailed && rows.find((one) => one.key === active);
-  const none = status && !rows.length;
+  const none = !rows.length;
   return (
     <div class="topology">
       <Search search={search} problems={problems} collapse={collapse} />

@@ -19,13 +19,20 @@ export class Tree {
     this.found = search || problems ? new Pages("routes", asked) : null;
     this.routes = new Map(); // Pages by key of a listener's row
     this.endpoints = new Map(); // Backends by "ns/name:port"
+    this.few = null; // whether there are few listeners; null: not known yet
     this.toggled = new Map(); // whether a row is open, by its key, if the operator decided
-    this.listeners = 0; // as in the status
   }
 
   isOpen(kind, key) {
-    const first = kind === "gateway" || kind === "rule" || (kind === "listener" && this.listeners <= FEW);
+    const first = kind === "gateway" || kind === "rule" || (kind === "listener" && this.#few());
     return this.toggled.get(key) ?? (first && !this.found);
+  }
+
+  /** As it was at first: a listener that is added later closes nothing. */
+  #few() {
+    const { items, complete } = this.gateways;
+    this.few ??= complete ? items.reduce((sum, one) => sum + one.listeners_total, 0) <= FEW : null;
+    return this.few;
   }
 
   toggle(row) {

@@ -23,6 +23,7 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("fastroute", "ext", "examples", "tests/test_text.py", "setup.py", "pyproject.toml", "MANIFEST.in")
 PARTS += ("README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md")
+PARTS += ("dashboard/src", "dashboard/package.json", "dashboard/package-lock.json", ".ci/dashboard")
 BUILT = ("*.so", "*.c", "*.cpp", "__pycache__")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FIRST_REQUEST = Path(__file__).parent / "firstrequest.py"
