@@ -4,15 +4,17 @@ not hold. Memory faults are found by the sanitizers.
 
 from fuzz.arrivals cimport fuzz_hello, fuzz_preface
 from fuzz.bodies cimport fuzz_chunked
+from fuzz.controls cimport fuzz_control
 from fuzz.heads cimport fuzz_request, fuzz_response
 from fuzz.paths cimport fuzz_path
 from fuzz.routes cimport fuzz_routes
 from fuzz.sessions cimport fuzz_http2
 
-NAMES = ("request", "response", "chunked", "preface", "hello", "path", "routes", "http2")
+NAMES = ("request", "response", "chunked", "preface", "hello", "control", "path", "routes", "http2")
 
-cdef Target[8] TARGETS = [
-    fuzz_request, fuzz_response, fuzz_chunked, fuzz_preface, fuzz_hello, fuzz_path, fuzz_routes, fuzz_http2,
+cdef Target[9] TARGETS = [
+    fuzz_request, fuzz_response, fuzz_chunked, fuzz_preface, fuzz_hello, fuzz_control, fuzz_path, fuzz_routes,
+    fuzz_http2,
 ]
 
 

@@ -16,7 +16,7 @@ from fuzz import frames
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-COMPILED = ("request", "response", "chunked", "preface", "hello", "path", "routes", "http2")
+COMPILED = ("request", "response", "chunked", "preface", "hello", "control", "path", "routes", "http2")
 PUBLICATION = "publication"
 SEEDS = sorted(path for path in (HERE / "seeds").rglob("*") if path.is_file())
 
