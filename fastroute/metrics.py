@@ -5,6 +5,7 @@ their families from this file, so that it lists all metrics. Names follow Promet
 `fastroute_`.
 """
 
+import re
 import time
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 import fastroute
 from fastroute.current import Current, CurrentEndpoints
+from fastroute.exposition import Exemplar
+
+TRACE_ID = re.compile("[0-9a-f]{32}")
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -114,11 +118,33 @@ WORKER_VERSION = Family("fastroute_worker_config_version", "Configuration versio
 _PROPAGATION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
+class Exemplars:
+    """The last sampled request of each series of http_request_duration_seconds, at most `most`. One thread may note
+    them while another one reads them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._last: dict[tuple[str, ...], Exemplar] = {}
+
+    def note(self, series: tuple[str, str, str], exemplar: Exemplar) -> None:
+        """`series`: gateway, route, route_kind. A trace id that is none is ignored: workers may write anything."""
+        if TRACE_ID.fullmatch(exemplar.trace_id) is None:
+            return
+        self._last.pop(series, None)  # the newest one is the last
+        self._last[series] = exemplar
+        if len(self._last) > self._most:
+            del self._last[next(iter(self._last))]
+
+    def get(self, series: tuple[str, ...]) -> Exemplar | None:
+        return self._last.get(series)
+
+
 class Metrics:
     """The metrics of the main process. app.py creates one instance; components get it, or the one metric they need."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, series: int = 2_000) -> None:
         self.registry = registry or CollectorRegistry()
+        self.exemplars = Exemplars(series)
         self._describe_objects(series)
         self._describe_process()
         self._count_changes()

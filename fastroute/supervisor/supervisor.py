@@ -95,7 +95,7 @@ class Supervisor:
         self._tickets = Tickets()
         self._memory = [counter_memory(settings.metrics_series) for _ in range(workers)]
         self._counters = [memory.counters for memory in self._memory]
-        self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series)
+        self._tally = Tally(self._counters, REASONS, self._samples, settings.metrics_series, metrics.exemplars)
         self._book = self._tally.book
         self.history = History(self._counters, self._book)
         self._confinement = Confinement(metrics.worker_confinement)

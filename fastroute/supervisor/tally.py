@@ -24,10 +24,12 @@ from fastroute.ext.reactor.counters import (
     UPSTREAM_OTHER_SLOT,
     CounterMap,
 )
+from fastroute.metrics import Exemplars
 from fastroute.supervisor.flows import FlowTally, Labels
 from fastroute.supervisor.slots import NAMELESS, SlotBook, owner, space
 from fastroute.supervisor.sums import HistogramTally, RequestTally
 
+NO_EXEMPLARS = Exemplars(0)
 RETRY_REASONS = ("connect", "reused", "refused", "status", "timeout", "closed")  # label values of retries_total
 ENDED_REASONS = ("body_too_slow", "upstream_too_slow", "buffers_full", "connections_full")  # of ended_total
 
@@ -54,8 +56,9 @@ class Tally(Collector):
         reasons: Sequence[str],
         workers: Callable[[], Iterable[WorkerSample]],
         series: int,
+        exemplars: Exemplars = NO_EXEMPLARS,
     ) -> None:
-        self._maps, self._reasons, self._workers = maps, reasons, workers
+        self._maps, self._reasons, self._workers, self._exemplars = maps, reasons, workers, exemplars
         book = self.book = SlotBook(
             maps[0].requests,
             maps[0].histograms,
@@ -139,7 +142,7 @@ class Tally(Collector):
         owners = self.book.durations.owners
         named, other = self._durations.sums()
         for slot, held in named.items():
-            family.add(owners[slot], held)
+            family.add(owners[slot], held, self._exemplars.get(owners[slot]))
         if any(other):
             family.add((OTHER,) * 3, other)
         return family

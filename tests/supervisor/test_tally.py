@@ -4,12 +4,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from supervisor.published import Clock, listener, rule
 
-from fastroute.exposition import render
+from fastroute.exposition import Exemplar, render
 from fastroute.ext.message.reason import REASONS
 from fastroute.ext.reactor.counters import BOUNDS, CONNECT_SLOT, INSTALL_SLOT, NAMELESS_SLOT, OTHER_SLOT, TRAFFIC
+from fastroute.metrics import Exemplars
 from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
-from fastroute.supervisor.tally import Tally, WorkerSample
+from fastroute.supervisor.tally import NO_EXEMPLARS, Tally, WorkerSample
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def maps():
         memory.close()
 
 
-def tally_of(maps, series=100):
-    return Tally(maps, REASONS, lambda: [WorkerSample(1, 7, 2.5, 4096)], series)
+def tally_of(maps, series=100, exemplars=NO_EXEMPLARS):
+    return Tally(maps, REASONS, lambda: [WorkerSample(1, 7, 2.5, 4096)], series, exemplars)
 
 
 def scrape(tally):
@@ -201,6 +202,22 @@ def test_durations_are_cumulative_buckets_in_seconds(maps):
     assert [bucket(str(bound)) for bound in BOUNDS[:5]] == [2, 2, 2, 3, 3]
     assert (bucket("60.0"), bucket("+Inf"), samples[(f"{name}_count", *labels)]) == (3, 4, 4)
     assert samples[(f"{name}_sum", *labels)] == pytest.approx(70.0006)
+
+
+def test_the_last_sampled_request_of_a_route_is_the_exemplar(maps):
+    exemplars = Exemplars(2)
+    tally = tally_of(maps, exemplars=exemplars)
+    series = ("a/gw", "a/one", "HTTPRoute")
+    maps[0].observe(tally.book.assign(rule("a/one", "a/x:80")).duration, 400)
+    for trace_id, seconds in (("a" * 32, 0.0001), ("b" * 32, 0.0004), ('"' * 32, 0.0004)):
+        exemplars.note(series, Exemplar(trace_id, seconds, 1700000000.0))
+    text = render(tally.collect(), openmetrics=True).decode()
+    [line] = [line for line in text.splitlines() if "trace_id" in line]
+    assert 'route="a/one"' in line
+    assert line.endswith(f'le="0.0005"}} 1 # {{trace_id="{"b" * 32}"}} 0.0004 1700000000.000')
+    for name in ("two", "three"):
+        exemplars.note(("a/gw", f"a/{name}", "HTTPRoute"), Exemplar("c" * 32, 1.0, 1.0))
+    assert exemplars.get(series) is None
 
 
 def test_histograms_beyond_the_bound_are_other_too(maps):
