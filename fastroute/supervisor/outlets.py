@@ -1,9 +1,13 @@
 """What the workers write to, apart from sockets: the access log, and the pipe of traces. The main process owns both."""
 
-from fastroute.metrics import Metrics
+from functools import partial
+
+from fastroute.exposition import Exemplar
+from fastroute.metrics import Exemplars, Metrics
 from fastroute.settings import ServeSettings
 from fastroute.supervisor.logfile import LogFile
 from fastroute.traces.exporter import Counted, Exporter
+from fastroute.traces.record import Traced
 
 
 class Outlets:
@@ -11,7 +15,8 @@ class Outlets:
 
     def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
         """Raises OSError."""
-        counted = Counted(metrics.spans_exported.inc, metrics.spans_failed.inc)
+        note = partial(note_exemplar, metrics.exemplars)
+        counted = Counted(metrics.spans_exported.inc, metrics.spans_failed.inc, note)
         self.log = LogFile(settings.access_log) if settings.access_log else None
         self._traces = Exporter(settings.otlp, counted) if settings.otlp else None
 
@@ -25,3 +30,10 @@ class Outlets:
         for one in (self.log, self._traces):
             if one is not None:
                 one.close()
+
+
+def note_exemplar(exemplars: Exemplars, request: Traced) -> None:
+    """The request as an example of what http_request_duration_seconds measured."""
+    series = (request.gateway or "", request.route or "", request.route_kind or "")
+    exemplar = Exemplar(request.trace_id, request.duration / 1e6, (request.started + request.duration) / 1e6)
+    exemplars.note(series, exemplar)

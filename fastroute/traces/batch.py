@@ -1,12 +1,12 @@
 """Batches: from bytes of the pipe to what the collector gets."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fastroute import __version__
 from fastroute.traces.encoding import export_request, spans_of
-from fastroute.traces.record import Reader
+from fastroute.traces.record import Reader, Traced
 
 SCOPE = ("fastroute", __version__)
 
@@ -19,10 +19,12 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The state between two pieces of the pipe. `resource`: the attributes of the process."""
+    """The state between two pieces of the pipe. `resource`: the attributes of the process; `note` is called with each
+    request."""
 
-    def __init__(self, resource: Mapping[str, Any]) -> None:
+    def __init__(self, resource: Mapping[str, Any], note: Callable[[Traced], None] = lambda _: None) -> None:
         self._resource = dict(resource)
+        self._note = note
         self._reader = Reader()
 
     def of(self, data: bytes) -> Batch:
@@ -33,6 +35,7 @@ class Batches:
                 spans += spans_of(request)
             except ValueError:  # see Reader
                 continue
+            self._note(request)
         return Batch(export_request(self._resource, SCOPE, spans), len(spans))
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastroute.traces.batch import Batches, own_attributes
+from fastroute.traces.record import Traced
 
 PIPE = 1024 * 1024  # bytes that the kernel holds, if it allows as many
 PIECE = 64 * 1024  # bytes of a batch: about 150 requests
@@ -34,10 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 class Counted(NamedTuple):
-    """What to call with numbers of spans."""
+    """What to call with numbers of spans, and with each request. The thread calls them."""
 
     exported: Callable[[int], None]
     failed: Callable[[int], None]
+    request: Callable[[Traced], None] = lambda _: None
 
 
 def traces_url(url: str) -> str:
@@ -75,7 +77,7 @@ class Exporter:
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(Seldom())
         exporter = OTLPSpanExporter(self._url, timeout=TIMEOUT)
         send = exporter._client.export  # it has no public function for bytes (traces/encoding.py)
-        batches = Batches(Resource.create(dict(own_attributes())).attributes)
+        batches = Batches(Resource.create(dict(own_attributes())).attributes, self._counted.request)
         try:
             while data := self._next():
                 spent = time.thread_time()

@@ -22,6 +22,11 @@ from .test_spans import line
 PARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
+async def open_metrics(port):
+    async with Client("127.0.0.1", port) as client:
+        return (await client.ask("/metrics", headers=[("Accept", "application/openmetrics-text")])).body.decode()
+
+
 @pytest.mark.parametrize(
     ("url", "to"),
     [
@@ -49,6 +54,10 @@ async def test_spans_of_requests_arrive_and_are_counted(tmp_path):
             while (await served.metrics())["fastroute_spans_exported_total"] < 2:  # noqa: ASYNC110
                 await trio.sleep(0.01)
             samples = await served.metrics()
+            page = await open_metrics(served.metrics_port)
+        [exemplar] = [text for text in page.splitlines() if "# {" in text]
+        assert exemplar.startswith('fastroute_http_request_duration_seconds_bucket{gateway="infra/')
+        assert f'# {{trace_id="{"a" * 32}"}} ' in exemplar
         [server], [client_span] = collector.named(2), collector.named(3)
         assert server.trace_id.hex() == client_span.trace_id.hex() == "a" * 32
         assert (server.parent_span_id.hex(), client_span.parent_span_id) == ("b" * 16, server.span_id)
