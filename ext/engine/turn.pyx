@@ -207,11 +207,12 @@ cdef bint visit_ready(Reactor r, uint64_t start, uint64_t until) noexcept nogil:
     cdef uint32_t left = r.order.count
     cdef bint visited = False
     cdef Visit next
-    read_clock(r)
     while left != 0 and r.order.count != 0:
         if is_over(r, start):
             return False
-        if visited and r.now >= until:
+        if not visited:
+            read_clock(r)       # the time of the last event is not that of the first visit
+        elif r.now >= until:
             return True
         visited = True
         left -= 1
