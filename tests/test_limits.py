@@ -105,6 +105,7 @@ ROWS = {
     "fastroute/resources/web_origins.py MOST_ORIGINS": "origins in the annotation",
     "fastroute/status/holder.py MOST_ADDRESSES": "Gateways in the status",
     "fastroute/status/policy.py MOST_ANCESTORS": "Gateways in the status",
+    "fastroute/view/choice.py MOST_BACKENDS": "values of `backend` in a question",
     "fastroute/worker/anchors.py MOST": "CA certificates of the operating system",
     "fastroute/resources/core.py MOST_AUTHORITIES": "`ca.crt` of a ConfigMap",
     "fastroute/resources/core.py MOST_CHARACTERS": "`tls.crt` and `tls.key`",

@@ -65,20 +65,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
     spans = AccessLog(control.take_descriptor(), "traces") if start.trace_sampling is not None else None
     upstreams = Upstreams()
     upstreams.trust(anchors)
-    engine = Engine(
-        limits=start.limits,
-        upstreams=upstreams,
-        counters=counters,
-        log=log,
-        trusted_proxies=start.trusted_proxies,
-        proxy_protocol=start.proxy_protocol,
-        merge_slashes=start.merge_slashes,
-        keep_underscores=start.keep_underscores,
-        installation=start.installation,
-        local_ports=start.local_ports,
-        spans=spans,
-        trace_sampling=start.trace_sampling or 0.0,
-    )
+    engine = _engine(start, upstreams, counters, log, spans)
     engine.heed(control.fileno())
     gc.freeze()
     async with trio.open_nursery() as nursery:
@@ -101,6 +88,25 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
     for lines in filter(None, (log, spans)):
         lines.close()
     await control.send(Drained())
+
+
+def _engine(
+    start: Start, upstreams: Upstreams, counters: CounterMap, log: AccessLog | None, spans: AccessLog | None
+) -> Engine:
+    return Engine(
+        limits=start.limits,
+        upstreams=upstreams,
+        counters=counters,
+        log=log,
+        trusted_proxies=start.trusted_proxies,
+        proxy_protocol=start.proxy_protocol,
+        merge_slashes=start.merge_slashes,
+        keep_underscores=start.keep_underscores,
+        installation=start.installation,
+        local_ports=start.local_ports,
+        spans=spans,
+        trace_sampling=start.trace_sampling or 0.0,
+    )
 
 
 def _counters(start: Start, fd: int) -> CounterMap:
