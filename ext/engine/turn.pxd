@@ -15,6 +15,7 @@ cdef struct Turns:
     int count                   # number of `events` (less than 1: none)
     uint64_t made               # turns so far
     uint64_t worst              # microseconds of the longest turn
+    bint unvisited              # the last turn had no time for a visit, although a connection had work
     uint64_t waits              # how often events were waited for between turns in a row
 
 # Handles what is ready, for less than 3 ms (more if the last step is a handshake with an RSA key). True: work is left

@@ -183,7 +183,7 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
         if buffers_total() > r.max_buffered and not relieve(r, start):
             return True
         if not expire(r, start - VISITS if r.order.count != 0 else start):
-            visit_ready(r, start, start + BUDGET)   # many deadlines at once must not take all turns
+            visit_ready(r, turns, start, start + BUDGET)   # many deadlines at once must not take all turns
             return True
         if listeners_can_resume(r):
             listeners_resume(r)
@@ -197,24 +197,26 @@ cdef bint visit_all(Reactor r, Turns *turns, uint64_t start) noexcept nogil:
                 continue
             return buffers_total() > r.max_buffered and not relieve(r, start)
         until = r.now + (r.now - begun) if turns.count == EVENTS else start + BUDGET
-        if not visit_ready(r, start, until):
+        if not visit_ready(r, turns, start, until):
             return True
 
 
-cdef bint visit_ready(Reactor r, uint64_t start, uint64_t until) noexcept nogil:
+cdef bint visit_ready(Reactor r, Turns *turns, uint64_t start, uint64_t until) noexcept nogil:
     """Makes as many visits as connections have work now, but at least one and none after `until`. False: the time of the
-    turn was up before that."""
+    turn was up before that; then the next turn makes at least one."""
     cdef uint32_t left = r.order.count
     cdef bint visited = False
     cdef Visit next
     while left != 0 and r.order.count != 0:
-        if is_over(r, start):
+        if is_over(r, start) and (visited or not turns.unvisited):
+            turns.unvisited = not visited
             return False
         if not visited:
             read_clock(r)       # the time of the last event is not that of the first visit
         elif r.now >= until:
             return True
         visited = True
+        turns.unvisited = False
         left -= 1
         next = order_next(&r.order, &r.slab, r.now)
         visit(r, next.c)
@@ -237,7 +239,7 @@ cdef void handle_event(Reactor r, const epoll_event *event, bint busy) noexcept 
 
 
 cdef bint put_in_order(Reactor r, Connection *c) noexcept nogil:
-    """Queues the connection whose exchange the event is for. False: there is none."""
+    """Queues the connection of the client that the event is for. False: there is none."""
     if c.side == SIDE_UPSTREAM:
         c = slab_find(&r.slab, c.owner)
     if c is NULL or c.side != SIDE_DOWNSTREAM:
@@ -283,24 +285,48 @@ cdef bint expire(Reactor r, uint64_t start) noexcept nogil:
 
 
 cdef bint is_late(Reactor r, Connection *c) noexcept nogil:
-    """Whether the peer missed the deadline. If this process did not run for a while (a CPU limit, a busy node), bytes may
-    have arrived in time that were not fetched or not handled yet: they are handled first, and may replace the deadline."""
+    """Whether the deadline counts. If this process did not run for a while (a CPU limit, a busy node), bytes of the client
+    or the backend may have arrived in time that were not fetched or not handled yet. They are handled first, and may
+    replace the deadline."""
     cdef uint64_t handle = handle_of(c)
     cdef uint64_t deadline = c.deadline
-    cdef Connection *socket = parent_of(r, c) if c.layer == LAYER_STREAM else c
-    cdef uint32_t events
-    if (c.side != SIDE_DOWNSTREAM and c.side != SIDE_UPSTREAM) or socket is NULL:
+    cdef uint64_t client = handle if c.side == SIDE_DOWNSTREAM else c.owner
+    cdef uint64_t backend = handle
+    cdef bint news
+    if c.side != SIDE_DOWNSTREAM and c.side != SIDE_UPSTREAM:
         return True
-    events = new_events(socket)
-    if events == 0 and not socket.queued:
+    if c.side == SIDE_DOWNSTREAM:
+        backend = c.exchange.upstream if c.exchange is not NULL else 0
+    news = catch_up(r, backend)
+    news = catch_up(r, client) or news
+    if not news:
         return True
-    note_events(socket, events)
-    visit(r, socket)
+    c = slab_find(&r.slab, client)
+    if c is NULL:
+        c = slab_find(&r.slab, handle)      # idle, a mirror, or a parent
+    if c is not NULL:
+        visit(r, c)
     c = slab_find(&r.slab, handle)
-    if c is not NULL and c.layer == LAYER_STREAM and c.readable:
-        visit(r, c)         # the visit of the parent may have ended before this stream
-        c = slab_find(&r.slab, handle)
     return c is not NULL and c.deadline == deadline
+
+
+cdef bint catch_up(Reactor r, uint64_t handle) noexcept nogil:
+    """Notes the events of a connection that were not fetched yet, and lets the parent of a stream read. Whether there may
+    be something to handle."""
+    cdef Connection *c = slab_find(&r.slab, handle)
+    cdef Connection *socket = c
+    cdef uint32_t events
+    if c is not NULL and c.layer == LAYER_STREAM:
+        socket = parent_of(r, c)
+    if c is NULL or socket is NULL:
+        return False
+    events = new_events(socket)
+    note_events(socket, events)
+    if events == 0 and not socket.queued and not c.queued:
+        return False
+    if socket.index != c.index:
+        visit(r, socket)
+    return True
 
 
 cdef uint32_t new_events(const Connection *c) noexcept nogil:

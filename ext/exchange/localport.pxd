@@ -6,8 +6,9 @@
 # endpoint it examines 14,116 ports for each further one, which takes 2 ms. If none is free, it takes twice as long.
 #
 # Therefore, when a search took long, the following sockets get a random part of the ports only (IP_LOCAL_PORT_RANGE, Linux
-# 6.3). A part usually has a free port until few are left, and examining it takes a few microseconds. Older kernels ignore
-# the option.
+# 6.3). A part usually has a free port until few are left, and examining it takes a few microseconds. If no part has one, all
+# ports are examined, but at most once per PAUSE. With 1 in 100 ports free, 8 in 100 connections find none in four parts.
+# Without the option, the kernel examines all ports each time.
 
 from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.routing.endpoint cimport Endpoint

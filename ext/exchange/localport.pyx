@@ -16,6 +16,7 @@ cdef enum:
     SCARCE = 60000          # milliseconds: as long as the kernel keeps the port of a closed connection
     PART = 64               # ports that a socket may use
     PARTS = 4               # that are tried
+    PAUSE = 100             # milliseconds between two searches of all ports
 
 
 cdef uint32_t socket_address(const Endpoint *endpoint, sockaddr_storage *address) noexcept nogil:
@@ -43,7 +44,13 @@ cdef bint ports_are_scarce(Reactor r) noexcept nogil:
     return r.ports.scarce_until > r.milliseconds
 
 
-cdef void restrict(Reactor r, int fd) noexcept nogil:
+cdef bint allow_all(int fd) noexcept nogil:
+    """False: the kernel does not know parts."""
+    cdef uint32_t all_ = 0
+    return setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &all_, sizeof(all_)) == 0
+
+
+cdef void allow_part(Reactor r, int fd) noexcept nogil:
     cdef uint32_t first = r.ports.first + random_below(&r.random, r.ports.last - r.ports.first + 2 - PART)
     cdef uint32_t part = (first + PART - 1) << 16 | first
     setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &part, sizeof(part))
@@ -55,15 +62,19 @@ cdef int connect_to_endpoint(Reactor r, int fd, const Endpoint *endpoint) noexce
     cdef uint64_t begun
     cdef int failed
     cdef int _
-    if not ports_are_scarce(r):
+    if not ports_are_scarce(r) or not allow_all(fd):
         begun = microseconds_now()
         failed = connect(fd, <const sockaddr *> &address, size)
         if microseconds_now() - begun >= LONG:
             note_scarce_ports(r)
         return failed
     for _ in range(PARTS):
-        restrict(r, fd)
+        allow_part(r, fd)
         failed = connect(fd, <const sockaddr *> &address, size)
         if not failed or errno != EADDRNOTAVAIL:
             return failed
-    return failed
+    if r.milliseconds < r.ports.search_at:
+        return failed
+    r.ports.search_at = r.milliseconds + PAUSE
+    allow_all(fd)
+    return connect(fd, <const sockaddr *> &address, size)

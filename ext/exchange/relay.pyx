@@ -20,6 +20,7 @@ from fastroute.ext.exchange.receiver cimport receiver_acknowledged, receiver_ste
 from fastroute.ext.exchange.record cimport record_end
 from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
+from fastroute.ext.exchange.tracing cimport tracing_failed
 from fastroute.ext.exchange.tunnel cimport tunnel_advance, tunnel_expired
 from fastroute.ext.exchange.upstream cimport OPENING_FAILED, OPENING_GOES_ON, Opening, upstream_connected
 from fastroute.ext.memory.buffer cimport buffer_size
@@ -314,6 +315,8 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
 
 cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The rule's backendRequest timeout has passed: tries again, or answers 504."""
+    if x.trace is not NULL:
+        tracing_failed(x, REASON_BACKEND_TIMEOUT)
     if attempt_again(r, x, FAILURE_NOT_CONNECTED if x.stage == STAGE_CONNECTING else FAILURE_TIMEOUT, 0, False):
         return VERDICT_ON
     return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)

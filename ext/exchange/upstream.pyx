@@ -8,7 +8,7 @@ from posix.unistd cimport close
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.exchange.localport cimport connect_to_endpoint, ports_are_scarce
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_WRITTEN, write_preface
-from fastroute.ext.memory.address cimport AF_INET6
+from fastroute.ext.memory.address cimport AF_INET, AF_INET6
 from fastroute.ext.memory.buffer cimport buffer_free
 from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.forwarded cimport Peer, peer_set
@@ -112,7 +112,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
         tune(fd, True)
     failed = connect_to_endpoint(r, fd, endpoint)
     if failed and errno != EINPROGRESS and errno != EINTR:
-        if errno == EADDRNOTAVAIL and ports_are_scarce(r):
+        if errno == EADDRNOTAVAIL and (endpoint.family == AF_INET or ports_are_scarce(r)):
             note_shortage(r)
         else:
             endpoint_failed(endpoint, r.milliseconds, &r.random)

@@ -72,6 +72,7 @@ cdef struct LocalPorts:         # of connections to backends (exchange/localport
     uint16_t first
     uint16_t last
     uint64_t scarce_until       # milliseconds
+    uint64_t search_at          # milliseconds: before that, not all ports are examined
 
 cdef struct Sweep:              # the search for connections to end (relief.pyx)
     uint64_t begun              # milliseconds

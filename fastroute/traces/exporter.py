@@ -70,6 +70,14 @@ class Exporter:
         os.close(self.fd)  # the reader is closed by its thread, which may still use it
 
     def _run(self) -> None:
+        try:
+            self._export()
+        except Exception:
+            _log.exception("traces are not exported any more; restart fastroute to export them again")
+        finally:
+            os.close(self._reader)  # from now on, workers drop and count their lines
+
+    def _export(self) -> None:
         """Imports here, because this takes a tenth of a second and memory that nobody else needs."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -88,7 +96,6 @@ class Exporter:
                 self._ended.wait((time.thread_time() - spent) * (1 / SHARE - 1))
         finally:
             exporter.shutdown()  # type: ignore[no-untyped-call]
-            os.close(self._reader)
 
     def _next(self) -> bytes:
         """What workers wrote, up to a piece; empty if they have ended and nothing is left."""

@@ -8,24 +8,26 @@ WHOLE = 4096  # bytes of the longest line, with its end
 
 _TraceId = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 _SpanId = Annotated[str, msgspec.Meta(min_length=16, max_length=16)]
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 52)]  # microseconds
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One try. Times in microseconds."""
 
     span: _SpanId
-    started: int  # from the beginning of the request
-    duration: int
+    started: _Time  # from the beginning of the request
+    duration: _Time
     endpoint: str  # "10.0.0.1:8080"
-    status: int  # of the answer; 0: none
+    status: _Number  # of the answer; 0: none
     reason: str | None  # why it failed; None: it did not, or for the reason of the request
 
 
 class Traced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request. The fields are those of the access log, in the order of the line."""
 
-    started: int  # microseconds since 1970
-    duration: int  # microseconds
+    started: _Time  # since 1970
+    duration: _Time
     trace_id: _TraceId
     span: _SpanId  # of the server
     parent: _SpanId | None  # the span of the client
@@ -33,10 +35,10 @@ class Traced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     host: str | None
     path: str | None
     encrypted: bool  # TLS of the client ends here
-    version: int | None
-    status: int  # 0: none
+    version: _Number | None
+    status: _Number  # 0: none
     reason: str | None
-    grpc_status: int | None
+    grpc_status: _Number | None
     client: str | None
     request_id: str | None
     user_agent: str | None
@@ -46,11 +48,11 @@ class Traced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     route_kind: str | None
     rule: str | None
     backend: str | None
-    tries: int  # in all; `attempts` may have fewer
+    tries: _Number  # in all; `attempts` may have fewer
     backend_encrypted: bool
     authority: str | None  # of the request that the backend gets
     backend_path: str | None
-    backend_version: int | None
+    backend_version: _Number | None
     attempts: tuple[Attempt, ...]
 
 

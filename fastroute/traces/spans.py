@@ -115,7 +115,7 @@ def client_kind(request: Traced, number: int) -> ClientKind:
     if not last:
         return ClientKind(request.method, one.endpoint, one.status, one.reason, number, None)
     reason = one.reason or (None if one.status else request.reason)
-    resent = request.tries - 1
+    resent = max(request.tries, len(request.attempts)) - 1
     return ClientKind(request.method, one.endpoint, one.status, reason, resent, request.backend_version)
 
 

@@ -69,6 +69,7 @@ def _rule(name, hostname, backend, **others):
 
 class _SLOTS:
     targets = (1,)
+    upstreams = ()
     local = 2
     duration = 3
 

@@ -1,5 +1,7 @@
 """The spans of a request: kinds, parents, times, names, attributes, errors; their bytes are those of the SDK."""
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -269,8 +271,13 @@ def test_lines_are_read_whatever_the_pieces():
         line().replace(TRACE.encode(), b"0" * 33),
         line().replace(TRACE.encode(), b"z" * 32),
         line().replace(b":8080", b":port"),
+        re.sub(rb"^\[\d+", b"[-1", line()),
+        re.sub(rb"^\[\d+", b"[%d" % 2**62, line()),
+        re.sub(rb"^\[(\d+),\d+", rb"[\1,1" + b"0" * 30, line()),
     ],
-    ids=["empty", "not an array", "cut", "long", "an id that is too long", "an id without digits", "no port"],
+    ids="empty,not an array,cut,long,an id that is too long,an id without digits,no port,negative,late,long ago".split(
+        ","
+    ),
 )
 def test_what_is_no_line_costs_only_itself(garbage):
     assert Batches({}).of(line() + garbage + line()).spans == 4
