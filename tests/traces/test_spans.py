@@ -275,9 +275,7 @@ def test_lines_are_read_whatever_the_pieces():
         re.sub(rb"^\[\d+", b"[%d" % 2**62, line()),
         re.sub(rb"^\[(\d+),\d+", rb"[\1,1" + b"0" * 30, line()),
     ],
-    ids="empty,not an array,cut,long,an id that is too long,an id without digits,no port,negative,late,long ago".split(
-        ","
-    ),
+    ids=["empty", "no array", "cut", "long", "long id", "id without digits", "no port", "negative", "late", "endless"],
 )
 def test_what_is_no_line_costs_only_itself(garbage):
     assert Batches({}).of(line() + garbage + line()).spans == 4
