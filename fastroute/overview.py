@@ -20,6 +20,7 @@ from fastroute.view.answers import (
     Status,
     Worker,
 )
+from fastroute.view.referring import REFUSED
 
 MOST = 50  # rows of a table
 NEGATIVE = {"Conflicted"}  # types of conditions for which True is bad
@@ -30,10 +31,13 @@ Item = TypeVar("Item")
 
 def overview_page(found: Overview) -> Iterator[Block]:
     yield from _summary(found.status)
+    invalid = [one for one in found.certificates if one.state != "valid"]
+    if invalid:
+        yield Line("certificates that clients refuse: " + ", ".join(f"{one.secret} {one.state}" for one in invalid), "red")
     yield _workers(found.status)
     yield from _table(
         ("GATEWAY", "LISTENER", "PROTOCOL", "BOUND AT", "HOSTNAME", "ROUTES", "RATE", "STATE"),
-        [_listener(gateway, listener) for gateway in found.gateways for listener in gateway.listeners],
+        [_listener(gateway, listener, invalid) for gateway in found.gateways for listener in gateway.listeners],
     )
     yield from _table(
         ("ROUTE", "RATE", "ERRORS", "P50", "P90", "P99", "SHARES: WANTED (SEEN)"),
@@ -43,6 +47,7 @@ def overview_page(found: Overview) -> Iterator[Block]:
     yield from _table(
         ("CERTIFICATE", "STATE", "UNTIL", "USED BY", "NAMES"), list(map(_certificate, found.certificates))
     )
+    yield from _faults(found.routes)
     yield from _refused(found)
 
 
@@ -66,7 +71,7 @@ def _summary(status: Status) -> Iterator[Block]:
     yield Line(text)
     if status.problems:
         refused = f" (refused references: {status.refused_references})" if status.refused_references else ""
-        yield Line(f"problems: {status.problems}{refused}; `fastroute check` lists them", "red")
+        yield Line(f"problems: {status.problems}{refused}; `fastroute check` lists them, and warnings", "red")
 
 
 def _workers(status: Status) -> Table:
@@ -94,8 +99,10 @@ def _worker(one: Worker) -> tuple[str, ...]:
     )
 
 
-def _listener(gateway: Gateway, one: Listener) -> Row:
+def _listener(gateway: Gateway, one: Listener, invalid: Iterable[Certificate]) -> Row:
     bad = [*_bad(one.conditions), *(f"{bind.address}: {bind.error}" for bind in one.binds if bind.error)]
+    own = f"{gateway.name}/{one.name}"
+    bad += [f"certificate {each.secret} {each.state}" for each in invalid if own in each.used_by]
     bound = ", ".join(bind.address for bind in one.binds if not bind.error) or "-"
     cells = (
         gateway.name,
@@ -113,6 +120,8 @@ def _listener(gateway: Gateway, one: Listener) -> Row:
 def _route(one: Route) -> Row:
     bad = list(dict.fromkeys(text for parent in one.parents for text in _bad(parent.conditions)))
     rules = [f"{rule.name}: {', '.join(map(_share, rule.backends)) or 'no backend'}" for rule in one.rules]
+    unused = [rule.name for rule in one.rules if all(share.seen is None for share in rule.backends)]
+    rules += [f"no request so far: {', '.join(unused)}"] if one.rate and unused else []
     failing = bool(one.error_ratio)
     latency = [one.latency.p50, one.latency.p90, one.latency.p99] if one.latency else [None] * 3
     cells = (
@@ -149,6 +158,20 @@ def _certificate(one: Certificate) -> Row:
     return bad, "red" if bad else "", cells
 
 
+def _faults(routes: Iterable[Route]) -> Iterator[Block]:
+    """Why routes have conditions that are not as they should be, apart from refused references."""
+    texts = [
+        f"{route.kind} {route.name}: {one.message}"
+        for route in routes
+        for parent in route.parents
+        for one in parent.conditions
+        if _is_bad(one) and one.reason != REFUSED
+    ]
+    texts = list(dict.fromkeys(texts))
+    yield from (Line(text, "red") for text in texts[:MOST])
+    yield from _more(len(texts), "messages")
+
+
 def _refused(found: Overview) -> Iterator[Block]:
     """Each with the grant that is missing. A grant that several references lack is shown once."""
     references: list[RefusedReference] = [one for gateway in found.gateways for one in gateway.refused]
@@ -181,11 +204,11 @@ def _first(items: Sequence[Item], most: int = 5) -> Sequence[Item | str]:
 
 
 def _bad(conditions: Iterable[Condition]) -> list[str]:
-    return [
-        f"{one.type}={one.status} ({one.reason})"
-        for one in conditions
-        if (one.status == "True") is (one.type in NEGATIVE)
-    ]
+    return [f"{one.type}={one.status} ({one.reason})" for one in conditions if _is_bad(one)]
+
+
+def _is_bad(one: Condition) -> bool:
+    return (one.status == "True") is (one.type in NEGATIVE)
 
 
 def _rate(rate: float | None) -> str:

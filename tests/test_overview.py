@@ -65,7 +65,7 @@ def test_a_missing_grant_is_red_and_can_be_copied() -> None:
     assert "apples/apple-echo:80 30.0% (-) RefNotPermitted" in route[6]
     [fix] = [one.text for one in blocks if isinstance(one, Yaml)]
     assert "namespace: apples" in fix
-    assert "problems: 1 (refused references: 1); `fastroute check` lists them" in lines(blocks)
+    assert "problems: 1 (refused references: 1); `fastroute check` lists them, and warnings" in lines(blocks)
     assert rows(blocks, "WORKER")[1] == (("1 missing", *[""] * 8), "red")
 
 
@@ -91,6 +91,20 @@ def test_backends_without_endpoints_and_expired_certificates_are_red() -> None:
     ]
     [(certificate, style)] = rows(blocks, "CERTIFICATE")
     assert (certificate[:2], style) == (("infra/edge", "expired"), "red")
+    assert "certificates that clients refuse: infra/edge expired" in lines(blocks)
+    states = [cells[7] for cells, _ in rows(blocks, "GATEWAY")]
+    assert [text.endswith("certificate infra/edge expired") for text in states] == [True, False]
+
+
+def test_what_is_wrong_with_a_route_and_which_rules_have_no_request_is_said() -> None:
+    wrong = FRUITS.replace("port: 80", "port: 81", 1)
+    flows = {("HTTPRoute", "infra/fruits"): Flow(10, 0, ())}
+    traffic = Traffic(10.0, (), flows, {}, {})
+    allowed = grant("apples", "infra"), grant("bananas", "infra")
+    blocks = page(seen(world(GATEWAY, wrong, APPLES, BANANAS, *allowed), traffic=traffic))
+    assert any("it has no port 81; its ports are 80" in line for line in lines(blocks))
+    [(route, _)] = rows(blocks, "ROUTE")
+    assert "no request so far: 0" in route[6]
 
 
 def test_long_tables_are_cut() -> None:
