@@ -33,7 +33,8 @@ def overview_page(found: Overview) -> Iterator[Block]:
     yield from _summary(found.status)
     invalid = [one for one in found.certificates if one.state != "valid"]
     if invalid:
-        yield Line("certificates that clients refuse: " + ", ".join(f"{one.secret} {one.state}" for one in invalid), "red")
+        texts = ", ".join(f"{one.secret} {one.state}" for one in invalid)
+        yield Line(f"certificates that clients refuse: {texts}", "red")
     yield _workers(found.status)
     yield from _table(
         ("GATEWAY", "LISTENER", "PROTOCOL", "BOUND AT", "HOSTNAME", "ROUTES", "RATE", "STATE"),
