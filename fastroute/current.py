@@ -64,7 +64,8 @@ class CurrentEndpoints(Collector):
 
     def __init__(self, name: str, text: str, series: int) -> None:
         self._name, self._text, self._backends = name, text, series // 2  # each has two series
-        self._known: dict[str, dict[str, Collection[Hashable]]] = {}  # by backend and id
+        # By backend and id. A set keeps the hashes, so that none is computed when the metrics are read.
+        self._known: dict[str, dict[str, frozenset[Hashable]]] = {}
         self.avoided: Callable[[], frozenset[Any]] = frozenset  # the endpoints that at least one worker avoids
 
     def change(self, endpoints: Mapping[str, Collection[Hashable] | None], backend: Callable[[str], str]) -> None:
@@ -73,7 +74,7 @@ class CurrentEndpoints(Collector):
         for id_, now in endpoints.items():
             label = backend(id_)
             if now is not None:
-                self._known.setdefault(label, {})[id_] = now
+                self._known.setdefault(label, {})[id_] = frozenset(now)
             elif label in self._known:
                 self._known[label].pop(id_, None)
                 if not self._known[label]:
@@ -86,8 +87,8 @@ class CurrentEndpoints(Collector):
         if len(shown) > self._backends:
             shown = set(fair_part(sorted(shown), self._backends, _space))
         for label, ids in self._known.items():
-            endpoints = next(iter(ids.values())) if len(ids) == 1 else set[Hashable]().union(*ids.values())
-            lost = len(avoided.intersection(endpoints)) if avoided else 0
+            endpoints = next(iter(ids.values())) if len(ids) == 1 else frozenset[Hashable]().union(*ids.values())
+            lost = len(avoided & endpoints) if avoided else 0  # visits the smaller of both
             if label in shown:
                 family.add_metric((label, READY), len(endpoints) - lost)
                 family.add_metric((label, AVOIDED), lost)

@@ -52,3 +52,24 @@ def test_more_backends_than_series_are_other():
     found = shown(gauge)
     assert found["other", "ready"], found["other", "avoided"] == (2, 1)
     assert {name for name, _ in found} == {"a/x", "b/x", "other"}
+
+
+class Hashed:
+    """An endpoint that counts the computations of its hash."""
+
+    count = 0
+
+    def __hash__(self):
+        Hashed.count += 1
+        return id(self) >> 4
+
+
+def test_reading_computes_no_hash_of_an_endpoint_also_if_one_is_avoided():
+    endpoints = [Hashed() for _ in range(100)]
+    gauge = CurrentEndpoints("name", "text", 10)
+    gauge.change({"a/x": endpoints[:90], "a/y": endpoints[90:], "a/y@s": endpoints[95:]}, label)
+    avoided = frozenset((endpoints[0], endpoints[95]))
+    gauge.avoided = lambda: avoided
+    before = Hashed.count
+    assert shown(gauge)["a/x", "avoided"] == shown(gauge)["a/y", "avoided"] == 1
+    assert Hashed.count == before

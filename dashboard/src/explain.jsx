@@ -6,11 +6,15 @@ import { Explanation } from "./explanation.jsx";
 import { link } from "./place.js";
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+const CREDENTIAL = /^\s*(authorization|proxy-authorization|cookie|x-api-key)\s*:.*$/i;
+let typed = { asked: "", headers: [] }; // the last question with all values: those of credentials are not in the URL
+
+const headersOf = (query) => (typed.asked === query.toString() ? typed.headers : query.getAll("header"));
 const isRequest = (url) => /^https?:/i.test(url.trim());
 
 function parametersOf(query) {
   const url = query.get("url") ?? "";
-  const headers = query.getAll("header").map((text) => ["header", text]);
+  const headers = headersOf(query).map((text) => ["header", text]);
   return [
     ["url", url],
     ["method", isRequest(url) ? (query.get("method") ?? "GET") : ""],
@@ -21,6 +25,7 @@ function parametersOf(query) {
 
 export function Explain({ query }) {
   const [told, tell] = useState(null); // {asked, answer} or {asked, error}
+  const [times, again] = useState(0);
   const asked = query.toString();
   useEffect(() => {
     if (!query.get("url")) return tell(null);
@@ -30,10 +35,10 @@ export function Explain({ query }) {
       (error) => left || tell({ asked, error: error.message }),
     );
     return () => (left = true);
-  }, [asked]);
+  }, [asked, times]);
   return (
     <div class="view">
-      <Question key={asked} query={query} />
+      <Question key={asked} query={query} again={() => again(times + 1)} />
       <div aria-live="polite">
         {told?.error && <p class="error">{told.error}</p>}
         {told?.answer && <Explanation {...told.answer} />}
@@ -42,7 +47,7 @@ export function Explain({ query }) {
   );
 }
 
-function Question({ query }) {
+function Question({ query, again }) {
   const submitted = (event) => {
     event.preventDefault();
     const { method, url, gateway, headers } = event.target.elements;
@@ -52,7 +57,11 @@ function Question({ query }) {
       ["url", url.value.trim()],
       ["gateway", gateway.value.trim()],
     ];
-    location.hash = link("explain", [...parameters, ...lines.map((line) => ["header", line.trim()])]);
+    const shown = lines.map((line) => ["header", line.trim().replace(CREDENTIAL, "$1:")]);
+    const hash = link("explain", [...parameters, ...shown]);
+    typed = { asked: hash.split("?")[1], headers: lines.map((line) => line.trim()) };
+    if (location.hash === hash) again();
+    else location.hash = hash;
   };
   return (
     <form onSubmit={submitted} aria-label="Question">
@@ -79,7 +88,7 @@ function Question({ query }) {
       </button>
       <label class="wide">
         <span>Header fields, one in a line</span>
-        <textarea name="headers" rows={2} placeholder="X-Version: 2" defaultValue={query.getAll("header").join("\n")} />
+        <textarea name="headers" rows={2} placeholder="X-Version: 2" defaultValue={headersOf(query).join("\n")} />
       </label>
     </form>
   );

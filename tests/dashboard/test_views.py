@@ -47,6 +47,23 @@ def test_a_question_gets_the_path_and_the_near_misses(opened: Opened) -> None:
         assert page.script("location.hash").startswith("#/explain?method=POST&url=http")
 
 
+def test_values_of_credentials_are_asked_but_not_in_the_url(opened: Opened) -> None:
+    with showing(shop()) as shown:
+        page = opened(f"{shown.url}{question(url='http://shop.example.com/pay/1')}")
+        for secret in ("first-secret", "second-secret"):  # the second question has the same URL
+            page.wait("document.querySelector('.verdict') !== null")
+            lines = f"Authorization: Bearer {secret}\\n cookie : id={secret}\\nX-Version: 2"
+            page.script(f"document.querySelector('[name=headers]').value = '{lines}'")
+            page.script("document.querySelector('form').requestSubmit()")
+            asked = "performance.getEntriesByType('resource').map(one => one.name)"
+            page.wait(f"{asked}.some(one => one.includes('Bearer+{secret}') && one.includes('id%3D{secret}'))")
+            place = page.script("location.href")
+            assert "secret" not in place
+            assert "header=Authorization%3A&header=cookie%3A&header=X-Version%3A+2" in place
+            page.wait("document.querySelector('.verdict') !== null")
+            assert secret in page.script("document.querySelector('[name=headers]').value")
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
