@@ -18,6 +18,7 @@ from typing import NamedTuple
 from fastroute.apiserver.client import ApiError
 from fastroute.apiserver.kinds import Followed
 from fastroute.resources.meta import Key, Resource
+from fastroute.resources.policy import ReferenceGrant
 from fastroute.source.store import Apply, Delete
 
 PATIENCE = 20.0  # s; an API server that has just started refuses everything until it has loaded its RBAC roles
@@ -135,6 +136,12 @@ class Doors:
         if namespace in self.new:
             return ". Until then nothing of this namespace is served"
         return ". Until then changes in this namespace have no effect"
+
+    def found(self, namespace: str) -> set[Key]:
+        """The ReferenceGrants of a closed namespace that was never open: they are not new, only read now."""
+        if namespace not in self.new:
+            return set()
+        return {key for kind, key in self._held[namespace] if kind is ReferenceGrant}
 
     def open(self, namespace: str) -> list[Apply | Delete]:
         """Everything that is needed was read. Returns what was held back: at most one event for each object."""

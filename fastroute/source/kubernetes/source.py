@@ -279,6 +279,7 @@ class KubernetesSource:
         self._apply(self._doors.passing(namespace, events, self._is_gone))
         if self._doors.is_closed(namespace) and self._lives.has_read(namespace):
             unwritten = self._lives.with_status(namespace)  # while it was closed, their statuses were not written
+            self.store.found_grants |= self._doors.found(namespace)
             self._apply(self._doors.open(namespace))
             for kind, key in unwritten:
                 self._restated(kind, key)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
-from source.kubernetes.followed import CERTIFICATE, SECRETS, SERVICES, Followed, following, starting, until
+from source.kubernetes.followed import CERTIFICATE, GRANTS, SECRETS, SERVICES, Followed, following, starting, until
 
 from fastroute.apiserver.kinds import BY_KIND, FOLLOWED
 from fastroute.resources.core import Service, ServicePort, ServiceSpec
@@ -238,6 +238,32 @@ async def test_statuses_that_were_not_written_while_a_namespace_was_closed_are_c
         del api.refusals[policies]
         await until(lambda: seen.source.held("HTTPRoute", Key("red", "old")) is not None)
         assert seen.restated == [Key("red", "old")]
+
+
+async def test_grants_are_found_when_their_namespace_is_first_read_and_new_afterwards(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scope, "PATIENCE", 0.0)
+    policies = local("backendtlspolicies", "red")
+    spec = {
+        "from": [{"group": GROUP, "kind": "HTTPRoute", "namespace": "blue"}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    api.refusals[policies] = 403
+    api.put(GRANTS, "there", "red", spec=spec)
+    found = {Key("red", "there")}
+    async with following(api, tmp_path, Scope(["red", "blue"])) as seen:
+        store = seen.source.store
+        assert not store.snapshot().reference_grants
+        del api.refusals[policies]
+        await until(lambda: store.snapshot().reference_grants.keys() == found)
+        assert store.snapshot().found_grants == found
+        api.put(GRANTS, "new", "red", spec=spec)
+        await until(lambda: len(store.snapshot().reference_grants) == 2)
+        assert store.snapshot().found_grants == found
+        api.delete(GRANTS, "there", "red")
+        await until(lambda: store.snapshot().reference_grants.keys() == {Key("red", "new")})
+        assert not store.snapshot().found_grants
 
 
 async def test_a_namespace_is_served_without_a_kind_whose_crd_was_deleted(api: ApiServer, tmp_path: Path) -> None:
