@@ -13,8 +13,10 @@ export function Refusals() {
   return (
     <div class="view">
       <p>
-        These references lead to another namespace, and no ReferenceGrant there allows them. Requests for a refused
-        backend are answered with 500. The owner of that namespace decides, and applies the grant.
+        These references lead to another namespace, and no ReferenceGrant that fastroute can read allows them. Requests
+        for a refused backend are answered with 500.
+        {status.refused.some((one) => one.fix) &&
+          " If a grant is shown, the owner of the other namespace decides, and applies it."}
       </p>
       {status.refused_references > status.refused.length && (
         <p>

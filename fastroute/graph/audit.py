@@ -3,6 +3,7 @@
 They are reported on the grant, for the owner of its namespace, and on the referring objects. They come from the same
 decision as their statuses, the refusals in the graph (Problem.reference). Whether the target exists is not reported.
 Objects that are new or deleted themselves are not listed: nothing was permitted or refused before, or is now.
+A grant that was there when its namespace was first read (--watch-namespace) has not changed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -75,7 +76,7 @@ class GrantChange(NamedTuple):
 
 
 def grant_changes(before: Graph, after: Graph) -> list[GrantChange]:
-    """By key. A grant whose spec is as before has not changed."""
+    """By key. A grant whose spec is as before, or that was only found now, has not changed."""
     if before.grants is after.grants:
         return []
     old, new = _changed(before.grants, after.grants), _changed(after.grants, before.grants)
@@ -86,7 +87,8 @@ def grant_changes(before: Graph, after: Graph) -> list[GrantChange]:
     turned: dict[Key, list[Permission]] = {}
     for permission in _permissions(before, after, old, new):
         turned.setdefault(permission.grant.key, []).append(permission)
-    known = was | is_
+    found = after.resources.found_grants if after.resources is not None else frozenset()
+    known = {key: grant for key, grant in (was | is_).items() if key in was or key not in found}
     return [GrantChange(known[key], _word(key in was, key in is_), tuple(turned.get(key, ()))) for key in sorted(known)]
 
 

@@ -34,10 +34,23 @@ INSECURE_FRONTEND = "InsecureFrontendValidationMode"  # likewise
 
 
 def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str | None) -> Problem:
+    required = (
+        f"a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
+        f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}'
+    )
+    return _not_permitted(reference, cause, required, field, fix)
+
+
+def ref_not_read(reference: Reference, why: str, field: str) -> Problem:
+    """A reference to a namespace that is not read: a grant there would have no effect."""
+    cause = f"{why}, so its ReferenceGrants are not known"
+    return _not_permitted(reference, cause, f"--watch-namespace {reference.to_namespace}", field, None)
+
+
+def _not_permitted(reference: Reference, cause: str, required: str, field: str, fix: str | None) -> Problem:
     message = (
         f"Reference to {reference.to_kind} {reference.to_name} in namespace {reference.to_namespace} is not permitted: "
-        f"{cause}. Required: a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
-        f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}.'
+        f"{cause}. Required: {required}."
     )
     return Problem(
         condition=RESOLVED_REFS,

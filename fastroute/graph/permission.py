@@ -12,7 +12,7 @@ def refusal(reference: Reference, field: str, reader: Reader) -> Problem | None:
     if reference.namespace == reference.to_namespace:
         return None
     if why := reader.find(UNWATCHED, reference.to_namespace):
-        return conditions.ref_not_permitted(reference, f"{why}, so its ReferenceGrants are not known", field, None)
+        return conditions.ref_not_read(reference, why, field)
     grants = reader.among(GRANTS, reference.to_namespace, reference.namespace)
     if permitted(reference, grants):
         return None

@@ -21,8 +21,8 @@ READ_OF: Mapping[str, frozenset[str]] = {  # the kinds on which each annotation 
 
 def unknown_annotations(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """A name that is misspelled, or an annotation on an object of another kind."""
-    for field in resources.__struct_fields__:
-        for one in getattr(resources, field).values():
+    for objects in resources.kinds:
+        for one in objects.values():
             if isinstance(one, UnservedPolicy):  # of another project
                 continue
             kind = type(one).__name__

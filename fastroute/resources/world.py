@@ -1,6 +1,6 @@
 """Resources: all objects that users applied, immutable. The Store (source/store.py) holds the only mutable copy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -42,6 +42,13 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[Key, Secret] = _NONE
     config_maps: Mapping[Key, ConfigMap] = _NONE
     trust_bundles: Mapping[Key, ClusterTrustBundle] = _NONE
+    found_grants: frozenset[Key] = frozenset()  # ReferenceGrants that were there when their namespace was first read
+
+    @property
+    def kinds(self) -> Iterator[Mapping[Key, Any]]:
+        """The objects of each kind."""
+        fields = (getattr(self, name) for name in self.__struct_fields__)
+        return (objects for objects in fields if isinstance(objects, Mapping))
 
     def routes(self, kind: RouteKind) -> Mapping[Key, Route]:
         found: Mapping[Key, Route] = getattr(self, kind.field)

@@ -112,6 +112,7 @@ class Store:
         self.reports = Reports() if reports is None else reports
         self.bundle_version: str | None = None  # the version of the CRDs, if the API server has any
         self.missing: Mapping[str, str] = {}  # kinds that the API server does not serve: the reason
+        self.found_grants: frozenset[Key] = frozenset()  # see Resources
         self._objects: dict[type[Resource], dict[Key, Resource]] = {kind: {} for kind in FIELDS}
         self._listed: dict[type[Resource], set[Key]] = {}
         self._mappings: dict[type[Resource], Mapping[Key, Any]] = {kind: {} for kind in FIELDS}  # of the last snapshot
@@ -187,7 +188,8 @@ class Store:
         if changes or self._resources is None:
             for kind, new in changes.items():
                 self._mappings[kind] = replaced(self._mappings[kind], new, in_order=kind not in UNORDERED)
-            self._resources = Resources(**{field: self._mappings[kind] for kind, field in FIELDS.items()})
+            mappings: dict[str, Any] = {field: self._mappings[kind] for kind, field in FIELDS.items()}
+            self._resources = Resources(**mappings, found_grants=self.found_grants)
         return self._resources
 
     def _put(self, resource: Resource) -> bool:
@@ -203,6 +205,8 @@ class Store:
     def _remove(self, kind: type[Resource], key: Key) -> bool:
         if self._objects[kind].pop(key, None) is None:
             return False
+        if kind is ReferenceGrant and key in self.found_grants:
+            self.found_grants -= {key}
         self._touch(kind, key)
         return True
 

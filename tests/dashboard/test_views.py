@@ -1,5 +1,6 @@
 """The other views in a browser: refused references, explain, certificates, workers; light and dark."""
 
+import json
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -13,8 +14,25 @@ Opened = Callable[[str], Page]
 RED = "rgb(179, 23, 43)"
 
 
+def unfixed(path: str, body: bytes) -> bytes:
+    """The answer without the grants that would allow references, as with --watch-namespace."""
+    if not path.endswith("/status"):
+        return body
+    answer = json.loads(body)
+    for one in answer["refused"]:
+        one["fix"] = None
+    return json.dumps(answer).encode()
+
+
 def question(**parameters: str) -> str:
     return f"#/explain?{urlencode(parameters)}"
+
+
+def test_nobody_is_told_to_apply_a_grant_if_none_would_help(opened: Opened) -> None:
+    with showing(shop(), unfixed) as shown:
+        page = opened(f"{shown.url}#/refused")
+        page.wait_text("HTTPRoute shop/checkout", ".refused h2")
+        assert "decides" not in page.text(".view > p")
 
 
 def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
@@ -24,6 +42,7 @@ def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
         assert page.script("getComputedStyle(document.querySelector('.refused')).borderLeftColor") == RED
         assert "HTTPRoute shop/checkout" in page.text(".refused h2")
         assert page.text(".refused > code") == "spec.rules[1].backendRefs[0]"
+        assert "the owner of the other namespace decides" in page.text(".view > p")
         shown.state = shop(ALLOWED)
         page.wait_text("Every reference to another namespace is allowed")
 

@@ -54,6 +54,18 @@ def test_the_component_for_some_namespaces_is_what_the_chart_gives(tmp_path):
     assert chart("--set=watchNamespaces={team-a,team-b}") == with_components(tmp_path, "namespaces")
 
 
+def sorted_arguments(objects):
+    """The order of options has no effect."""
+    arguments(objects).sort()
+    return objects
+
+
+def test_services_are_written_only_in_the_watched_namespaces_with_kustomize_too(tmp_path):
+    switched = chart("--set=watchNamespaces={team-a,team-b}", "--set=infrastructure.enabled=true")
+    components = with_components(tmp_path, "namespaces", "infrastructure-namespaces")
+    assert sorted_arguments(switched) == sorted_arguments(components)
+
+
 def test_kustomize_adds_only_a_namespace_held_to_the_restricted_standard():
     added = rendering.whole()
     namespace = added.pop(Name("Namespace", None, "fastroute"))

@@ -47,9 +47,9 @@ def test_with_some_namespaces_there_is_a_role_in_each_of_them():
     assert names == ["red", "blue"]
     local = frozenset((group, plural, verb) for (group, plural), verbs in namespace_rights().items() for verb in verbs)
     for namespace in names:
-        role = objects[Name("Role", namespace, "fastroute")]
+        role = objects[Name("Role", namespace, "fastroute-objects")]
         assert flat(role["rules"]) == local | (WRITING - {(GROUP, "gatewayclasses/status", "update")})
-        [subject] = objects[Name("RoleBinding", namespace, "fastroute")]["subjects"]
+        [subject] = objects[Name("RoleBinding", namespace, "fastroute-objects")]["subjects"]
         assert (subject["name"], subject["namespace"]) == ("fastroute", "fastroute")
     [service] = [
         rule for rule in objects[Name("Role", "fastroute", "fastroute")]["rules"] if rule["resources"] == ["services"]
@@ -60,14 +60,19 @@ def test_with_some_namespaces_there_is_a_role_in_each_of_them():
 def test_with_some_namespaces_services_are_written_only_there():
     plain = chart("--set=watchNamespaces={red}")
     objects = chart("--set=watchNamespaces={red}", "--set=infrastructure.enabled=true")
-    role = Name("Role", "red", "fastroute")
+    role = Name("Role", "red", "fastroute-objects")
     assert objects.keys() == plain.keys()
     assert flat(objects[role]["rules"]) - flat(plain[role]["rules"]) == INFRASTRUCTURE
 
 
-def test_an_installation_that_watches_its_own_namespace_needs_no_further_rule():
-    role = chart("--set=watchNamespaces={fastroute,red}", release="edge")[Name("Role", "fastroute", "edge-fastroute")]
+@pytest.mark.parametrize(("release", "name"), [("fastroute", "fastroute"), ("edge", "edge-fastroute")])
+def test_an_installation_may_watch_its_own_namespace(release, name):
+    """Two Roles are there (`chart` refuses two of the same name), and no further rule for its Service is needed."""
+    objects = chart("--set=watchNamespaces={fastroute,red}", release=release)
+    role = objects[Name("Role", "fastroute", name)]
     assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"leases"}
+    [local] = [one for one in objects if one.kind == "Role" and one.namespace == "fastroute" and one.name != name]
+    assert objects[local]["rules"] == objects[local._replace(namespace="red")]["rules"]
 
 
 def test_services_may_be_written_only_for_infrastructure():

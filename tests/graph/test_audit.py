@@ -1,5 +1,6 @@
 """Which changes of grants are reported besides the grant itself, and in which words."""
 
+import msgspec
 import pytest
 from graph.world import gateway, https, listener_set, make, ref, removed, replaced, route, world
 
@@ -69,6 +70,14 @@ def test_references_to_certificates_are_told_too(referrer, kind):
     granted = make(ReferenceGrant, "bananas", "allow", {"from": [opened], "to": [{"group": "", "kind": "Secret"}]})
     assert told(refused, replaced(refused, granted)) == [("allow", referrer, True)]
     assert told(replaced(refused, granted), refused) == [("allow", referrer, False)]
+
+
+def test_a_grant_that_was_there_when_its_namespace_was_first_read_is_no_change():
+    key = Key("bananas", "allow")
+    found = msgspec.structs.replace(GRANTED, found_grants=frozenset([key]))
+    assert changes(REFUSED, found) == []
+    [change] = changes(found, REFUSED)
+    assert change.note.startswith("It was deleted.")
 
 
 def test_a_reference_that_its_route_dropped_is_no_news_of_the_grant():

@@ -84,7 +84,7 @@ def route(name: str) -> str:
 def contents(followed: Directory) -> tuple:
     """Its objects, problems and warnings; without line numbers, which are not updated for documents that only moved."""
     resources = followed.store.snapshot()
-    kinds = [getattr(resources, field) for field in resources.__struct_fields__]
+    kinds = list(resources.kinds)
     held = [
         (key, item.origin and item.origin.file, getattr(item, "spec", None))
         for kind in kinds

@@ -22,6 +22,10 @@ class Life(NamedTuple):
     watch: Watch
     namespace: str  # "": all, or that of an object that is followed by its name
 
+    @property
+    def type(self) -> type[Resource]:
+        return self.collection.row.type
+
 
 class Lives(dict[str, Life]):
     """By the name of the watch: "HTTPRoute", "HTTPRoute in team-a", "Secret team-a/web"."""
@@ -56,6 +60,38 @@ class Lives(dict[str, Life]):
         """Whether everything that is needed of a namespace was listed."""
         needed = [one.collection for one in self.values() if one.namespace == namespace and one.collection.row.needed]
         return bool(needed) and all(one.is_listed for one in needed)
+
+    def refuse(self, name: str, now: float) -> None:
+        """Something that is needed may not be read. Its namespace is closed until everything that is needed of it was
+        listed anew: without a new list of policies, new routes and Services would be served without them."""
+        if (life := self.get(name)) is None:
+            return
+        if self._doors.is_open(life.namespace):
+            here = [one for one in self.values() if one.namespace == life.namespace]
+            self._doors.close(life.namespace, ((one.type, key) for one in here for key in one.collection.held))
+            stale = [one for one in here if one.collection.row.needed]
+        else:
+            stale = [life] if self._doors.is_closed(life.namespace) else []
+        for one in stale:
+            one.collection.is_listed = False
+            one.watch.renew()
+        self._doors.refuse(life.namespace, now)
+
+    def with_status(self, namespace: str) -> list[tuple[str, Key]]:
+        """The kind and key of each object of a closed namespace that is served and has a status."""
+        served = self._doors.served(namespace)
+        return [
+            (one.collection.row.kind, key)
+            for one in self.values()
+            if one.namespace == namespace and one.collection.row.has_status
+            for key in one.collection.held
+            if (one.type, key) in served
+        ]
+
+    def has(self, name: str, collection: Collection) -> bool:
+        """Whether this collection is watched now under this name."""
+        life = self.get(name)
+        return life is not None and life.collection is collection
 
     def hold(self, kind: type[Resource], key: Key) -> bool:
         """Whether any of them holds an object."""

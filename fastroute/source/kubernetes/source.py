@@ -253,11 +253,11 @@ class KubernetesSource:
         name = part.name
 
         def refused(error: ApiError) -> None:
+            if row.needed and error.status in (403, 404):
+                self._lives.refuse(name, trio.current_time())
             if error.status == 404:
                 self._stale.set()
                 return
-            if row.needed:
-                self._doors.refuse(part.namespace, trio.current_time())
             if (key := key_of(row.kind, name)) is not None and (life := self._lives.get(name)) is not None:
                 self._apply(life.collection.refuse(key, error))
                 self._note_read(row.kind, key)
@@ -268,21 +268,24 @@ class KubernetesSource:
                     self._forbidden[row.kind] = why_refused(row, error)
                     self._stale.set()
                 if not is_known:
-                    _log.error(
-                        "%s", self._scope.refusal(part, row, error, closed=self._doors.is_closed(part.namespace))
-                    )
+                    effect = self._doors.effect(part.namespace)
+                    _log.error("%s", self._scope.refusal(part, row, error, effect))
             self._advance()
 
         return refused
 
     def _admit(self, namespace: str, events: Iterable[Apply | Delete]) -> None:
         """Applies events, unless their namespace is closed."""
-        self._apply(self._doors.passing(namespace, events))
+        self._apply(self._doors.passing(namespace, events, self._is_gone))
         if self._doors.is_closed(namespace) and self._lives.has_read(namespace):
+            unwritten = self._lives.with_status(namespace)  # while it was closed, their statuses were not written
+            self.store.found_grants |= self._doors.found(namespace)
             self._apply(self._doors.open(namespace))
+            for kind, key in unwritten:
+                self._restated(kind, key)
 
     def _take(self, name: str, followed: Collection, notices: list[Notice]) -> None:
-        if not self._is_followed(name, followed):
+        if not self._lives.has(name, followed):
             return  # sent by a watch that has just ended
         if name in self._refused:
             self._refused.discard(name)
@@ -298,10 +301,6 @@ class KubernetesSource:
             if (key := key_of("ConfigMap", name)) is not None:
                 self._note_read("ConfigMap", key)
             self._advance()
-
-    def _is_followed(self, name: str, collection: Collection) -> bool:
-        life = self._lives.get(name)
-        return life is not None and life.collection is collection
 
     def _apply(self, events: Iterable[Apply | Delete]) -> None:
         """Applies events to the Store, except deletions of objects that another watch still holds."""
@@ -331,12 +330,16 @@ class KubernetesSource:
                 yield from self._unread.expect(unread)
             if kind not in BY_NAME or isinstance(event, Delete):  # what changed is watched as before
                 touched.add(kind)
-            if isinstance(event, Delete):
-                if self._is_held(kind, event.key):
-                    continue
-                if (room := self._rooms.get(kind)) is not None:
-                    room.drop(event.key)
-            yield event
+            if not isinstance(event, Delete) or self._is_gone(event):
+                yield event
+
+    def _is_gone(self, event: Delete) -> bool:
+        """Whether no watch holds an object that one of them no longer has."""
+        if self._is_held(event.kind, event.key):
+            return False
+        if (room := self._rooms.get(event.kind)) is not None:
+            room.drop(event.key)
+        return True
 
     def _note_read(self, kind: str, key: Key) -> None:
         """An object that is followed by name was read for the first time."""

@@ -5,19 +5,18 @@ from pathlib import Path
 import pytest
 import trio
 from apiserver.standin import GROUP, ApiServer
-from source.kubernetes.followed import CERTIFICATE, SECRETS, SERVICES, following, starting, until
+from source.kubernetes.followed import CERTIFICATE, GRANTS, SECRETS, SERVICES, Followed, following, starting, until
 
 from fastroute.apiserver.kinds import BY_KIND, FOLLOWED
-from fastroute.resources.core import Namespace
-from fastroute.resources.meta import Key
+from fastroute.resources.core import Service, ServicePort, ServiceSpec
+from fastroute.resources.meta import Key, Metadata
 from fastroute.source.kubernetes import scope
 from fastroute.source.kubernetes.scope import Doors, Part, Scope
-from fastroute.source.store import Delete
+from fastroute.source.store import Apply, Delete
 
 NAMESPACES = "/api/v1/namespaces"
 ROUTES = f"/apis/{GROUP}/v1/httproutes"
 TWO = Scope(["red", "blue"], ["service/edge/gate", "192.0.2.1", "service/red/gate"])
-GONE = Delete(Namespace, Key("", "red"))
 
 
 def local(plural: str, namespace: str) -> str:
@@ -59,14 +58,50 @@ def test_the_watches_of_a_kind(kind: str, parts: list[Part]) -> None:
     assert Scope().parts(BY_KIND[kind]) == (Part(kind, "", BY_KIND[kind].selector),)
 
 
+def service(name: str = "web", port: int = 80) -> Apply:
+    meta = Metadata(name=name, namespace="red")
+    return Apply(Service(metadata=meta, api_version="v1", spec=ServiceSpec(ports=(ServicePort(port=port),))))
+
+
+def deletion(name: str = "web") -> Delete:
+    return Delete(Service, Key("red", name))
+
+
+def pass_all(doors: Doors, namespace: str, *events: Apply | Delete) -> list[Apply | Delete]:
+    return list(doors.passing(namespace, events, lambda event: True))
+
+
 def test_a_closed_namespace_holds_everything_back_until_it_is_open() -> None:
     doors = Doors(["red", "blue"])
-    assert list(doors.passing("red", [GONE])) == []
-    assert list(doors.passing("green", [GONE])) == [GONE]
+    assert pass_all(doors, "red", service()) == []
+    assert pass_all(doors, "green", service()) == [service()]
     assert doors.is_closed("red")
-    assert doors.open("red") == [GONE]
+    assert doors.open("red") == [service()]
     assert not doors.is_closed("red")
-    assert list(doors.passing("red", [GONE])) == [GONE]
+    assert pass_all(doors, "red", service()) == [service()]
+
+
+def test_a_closed_namespace_holds_back_one_event_of_each_object() -> None:
+    doors = Doors(["red"])
+    for port in range(1, 1000):
+        pass_all(doors, "red", service(port=port), service("more", port), service(f"gone-{port}"))
+        pass_all(doors, "red", deletion(f"gone-{port}"))
+    assert doors.open("red") == [service(port=999), service("more", 999)]
+
+
+def test_a_namespace_that_closes_again_holds_back_deletions_of_what_is_served() -> None:
+    doors = Doors(["red"])
+    doors.open("red")
+    doors.close("red", [(Service, Key("red", "web")), (Service, Key("red", "kept"))])
+    pass_all(doors, "red", deletion(), service("new"), deletion("new"), deletion("kept"), service("kept"))
+    assert doors.open("red") == [deletion(), service("kept")]
+
+
+def test_a_deletion_of_an_object_that_another_watch_holds_is_none() -> None:
+    doors = Doors(["red"])
+    pass_all(doors, "red", service())
+    list(doors.passing("red", [deletion()], lambda event: False))
+    assert doors.open("red") == [service()]
 
 
 def test_the_start_waits_a_while_for_a_namespace_that_is_refused_and_for_all_of_them_without_end() -> None:
@@ -142,6 +177,104 @@ async def test_a_namespace_that_may_not_be_read_does_not_stop_the_others(
         await until(lambda: len(seen.source.store.snapshot().http_routes) == 2)
         assert len(seen.source.store.snapshot().services) == 2
         assert sorted(seen.source.all_held("HTTPRoute")) == [Key("blue", "r"), Key("red", "r")]
+
+
+def put_both(api: ApiServer, name: str) -> None:
+    """A Service, then a route: when the route is known, so is the Service."""
+    api.put(SERVICES, name, "red", spec={"ports": [{"port": 80}]})
+    api.put(ROUTES, name, "red", spec={"rules": [{}]})
+
+
+def known(seen: Followed) -> set[tuple[str, str]]:
+    resources = seen.source.store.snapshot()
+    return {("route", key.name) for key in resources.http_routes} | {
+        ("service", key.name) for key in resources.services
+    }
+
+
+OLD = {("route", "old"), ("service", "old")}
+NEW = {("route", "new"), ("service", "new")}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_namespace_that_may_no_longer_be_read_stays_as_it_is_until_all_is_listed_anew(
+    api: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """As if it was deleted and created again, or its Role has lost a kind: what is new might need TLS."""
+    put_both(api, "old")
+    policies = local("backendtlspolicies", "red")
+    async with following(api, tmp_path, Scope(["red"])) as seen:
+        assert known(seen) == OLD
+        api.refusals[policies] = status
+        api.cut()
+        await until(lambda: seen.source.held("HTTPRoute", Key("red", "old")) is None)  # its status is not written
+        put_both(api, "new")
+        await until(lambda: Key("red", "new") in seen.restated)
+        assert known(seen) == OLD
+        if status == 403:
+            assert "changes in this namespace have no effect" in caplog.text
+        api.delete(ROUTES, "old", "red")
+        seen.restated.clear()
+        del api.refusals[policies]
+        await until(lambda: known(seen) == NEW | {("service", "old")})
+        assert seen.source.held("HTTPRoute", Key("red", "new")) is not None
+    for plural in ("backendtlspolicies", "services", "httproutes", "referencegrants"):
+        lists = [
+            query for path, query in api.requests if path == local(plural, "red") and "resourceVersion" not in query
+        ]
+        assert len(lists) >= 2, plural
+
+
+async def test_statuses_that_were_not_written_while_a_namespace_was_closed_are_checked(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    put_both(api, "old")
+    policies = local("backendtlspolicies", "red")
+    async with following(api, tmp_path, Scope(["red"])) as seen:
+        api.refusals[policies] = 403
+        api.cut()
+        await until(lambda: seen.source.held("HTTPRoute", Key("red", "old")) is None)
+        seen.restated.clear()
+        del api.refusals[policies]
+        await until(lambda: seen.source.held("HTTPRoute", Key("red", "old")) is not None)
+        assert seen.restated == [Key("red", "old")]
+
+
+async def test_grants_are_found_when_their_namespace_is_first_read_and_new_afterwards(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scope, "PATIENCE", 0.0)
+    policies = local("backendtlspolicies", "red")
+    spec = {
+        "from": [{"group": GROUP, "kind": "HTTPRoute", "namespace": "blue"}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    api.refusals[policies] = 403
+    api.put(GRANTS, "there", "red", spec=spec)
+    found = {Key("red", "there")}
+    async with following(api, tmp_path, Scope(["red", "blue"])) as seen:
+        store = seen.source.store
+        assert not store.snapshot().reference_grants
+        del api.refusals[policies]
+        await until(lambda: store.snapshot().reference_grants.keys() == found)
+        assert store.snapshot().found_grants == found
+        api.put(GRANTS, "new", "red", spec=spec)
+        await until(lambda: len(store.snapshot().reference_grants) == 2)
+        assert store.snapshot().found_grants == found
+        api.delete(GRANTS, "there", "red")
+        await until(lambda: store.snapshot().reference_grants.keys() == {Key("red", "new")})
+        assert not store.snapshot().found_grants
+
+
+async def test_a_namespace_is_served_without_a_kind_whose_crd_was_deleted(api: ApiServer, tmp_path: Path) -> None:
+    put_both(api, "old")
+    async with following(api, tmp_path, Scope(["red"])) as seen:
+        del api.served["backendtlspolicies"]
+        api.cut()
+        api.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", f"backendtlspolicies.{GROUP}", "")
+        await until(lambda: "BackendTLSPolicy" in seen.source.store.missing)
+        put_both(api, "new")
+        await until(lambda: known(seen) == OLD | NEW)
 
 
 async def test_if_no_namespace_may_be_read_the_start_waits(
