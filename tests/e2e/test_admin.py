@@ -149,7 +149,8 @@ async def test_the_commands_of_the_pages_work(tmp_path: Path, page: str) -> None
 async def test_watching_a_canary_that_goes_bad(tmp_path: Path) -> None:
     """Ctrl-C ends it with 0. The refused backend has 70 of 100 requests."""
     async with serving(tmp_path) as served, Client("127.0.0.1", served.port) as client:
-        command = [sys.executable, "-m", "fastroute", "status", "--watch", "-o", "json"]
+        command = ["env", "--default-signal=INT"]  # a shell makes its background jobs ignore it, and so these tests
+        command += [sys.executable, "-m", "fastroute", "status", "--watch", "-o", "json"]
         command += ["--admin", f"127.0.0.1:{served.admin_port}"]
         async with trio.open_nursery() as nursery:
             watching = await nursery.start(partial(trio.run_process, command, stdout=subprocess.PIPE, env=ENVIRONMENT))

@@ -111,7 +111,7 @@ async def test_shares_follow_weights_and_grants(tmp_path: Path) -> None:
         ("UDP", "infra/edge", "udp", "dns/r", "UDPRoute")
     }
     assert {line["backend"] for line in lines} == {"dns/own:53", "other/other:53"}
-    labels = 'backend="dns/own:53",gateway="infra/edge",listener="udp",route="dns/r"'
+    labels = 'gateway="infra/edge",listener="udp",route="dns/r",backend="dns/own:53"'
     assert samples[f"fastroute_udp_flows{{{labels}}}"] > 0
     assert samples['fastroute_local_responses_total{reason="reference_refused"}'] >= 2
     assert samples['fastroute_udp_datagrams_total{direction="received"}'] >= 32
