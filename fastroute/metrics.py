@@ -127,7 +127,7 @@ class Exemplars:
         self._last: dict[tuple[str, ...], Exemplar] = {}
 
     def note(self, series: tuple[str, str, str], exemplar: Exemplar) -> None:
-        """`series`: gateway, route, route_kind. A trace id that is none is ignored: workers may write anything."""
+        """`series`: gateway, route, route_kind. An invalid trace id is ignored: workers may write anything."""
         if TRACE_ID.fullmatch(exemplar.trace_id) is None:
             return
         self._last.pop(series, None)  # the newest one is the last

@@ -14,7 +14,8 @@ from fastroute.ext.reactor.reactor cimport Reactor
 from fastroute.ext.routing.endpoint cimport Endpoint
 
 
-# connect(2) to the endpoint. EADDRNOTAVAIL: few local ports are free, see ports_are_scarce; or there is no address for this family.
+# connect(2) to the endpoint: 0, or -1 with errno. EADDRNOTAVAIL: no local port was found, or this machine has no address
+# of the endpoint's family.
 cdef int connect_to_endpoint(Reactor r, int fd, const Endpoint *endpoint) noexcept nogil
 # A search for a local port has taken long.
 cdef void note_scarce_ports(Reactor r) noexcept nogil

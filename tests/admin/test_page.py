@@ -1,4 +1,4 @@
-"""The files of the dashboard, and what the browser is told about them. tests/dashboard opens them in a browser."""
+"""The files of the dashboard and their security headers. tests/dashboard opens them in a browser."""
 
 import hashlib
 import http.client
