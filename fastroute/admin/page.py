@@ -1,7 +1,7 @@
 """The dashboard: a page of few files, which asks the admin API. It is built from dashboard/ (`make dashboard`).
 
-Users choose the names and messages in answers. Therefore the Content-Security-Policy allows only the script of this page,
-requests only to this address, and no markup from a script (Trusted Types).
+Users choose the names and messages in answers. Therefore the Content-Security-Policy allows only the script of this
+page, requests only to this address, and no markup from a script (Trusted Types).
 """
 
 from importlib.resources import files
