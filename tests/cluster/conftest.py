@@ -14,9 +14,9 @@ from cluster.scratch import scratch
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Called before collection if this folder was given on the command line. Also builds what tests/http2 needs, which
-    can be given with it: nothing can be downloaded inside."""
+    can be given with it: nothing can be downloaded inside. The tools are first, because tests/deploy waits for them."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
-        for module in (CLUSTER, ECHO, TOOLS, H2SPEC, INTEROP, suite("v1.6.3")):
+        for module in (TOOLS, CLUSTER, ECHO, H2SPEC, INTEROP, suite("v1.6.3")):
             built(module)
         for version in RELEASES:
             crds(version)

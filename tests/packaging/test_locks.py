@@ -29,7 +29,7 @@ PIPS = {
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
 ENVIRONMENT |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1", "PIP_NO_COMPILE": "1"}
 
-pytestmark = pytest.mark.timeout(600)  # wheels may have to be downloaded
+pytestmark = pytest.mark.timeout(1200)  # wheels may have to be downloaded
 
 
 @pytest.fixture(scope="module")
