@@ -124,6 +124,17 @@ def counts():
     return Counts()
 
 
+async def test_a_collector_gets_the_fields_of_the_variable(counts, monkeypatch):
+    """As docs/deploy.md writes them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20TOKEN,x=y")
+    with collecting() as collector:
+        running = Exporter(collector.url, counts.counted)
+        os.write(running.fd, line())
+        await until(lambda: counts.exported == 2)
+        running.close()
+        assert collector.tokens == ["Bearer TOKEN"]
+
+
 def test_the_function_of_the_sdk_that_sends_bytes_still_exists():
     """It is private. If this fails after an update of the SDK: look for a public one, or change `sending`."""
     send = exporter.sending(OTLPSpanExporter("http://127.0.0.1:1/v1/traces"))
