@@ -6,6 +6,7 @@ Client, engine and backend take turns in one thread, so every run executes nearl
 only what old commits have as well: the Rig of the tests.
 """
 
+import os
 import select
 import socket
 import sys
@@ -29,6 +30,7 @@ class Case(NamedTuple):
     answer: bytes = OK
     closes: bool = False  # each request has a connection of its own
     rules: int = 1
+    sampling: float | None = None  # of traces; None: no tracing
 
 
 CASES = {
@@ -39,13 +41,15 @@ CASES = {
                              + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS),
     "upload of 16 KiB": Case(request=POST + b"Content-Length: 16384\r\n\r\n" + BLOCK),
     "upload in chunks": Case(request=POST + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS),
+    "no trace sampled": Case(sampling=0.0),
+    "all traces sampled": Case(sampling=1.0),
     "one of 500 routes": Case(request=GET.replace(b"/small", b"/r250"), rules=500),
 }  # fmt: skip
 
 
 def send(case: Case, count: int) -> None:
     """Sends `count` requests, and checks that each is answered."""
-    rig = Rig()
+    rig = Rig() if case.sampling is None else _tracing(case.sampling)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         rig.listen()
         paths = [f"/r{number}" for number in range(case.rules)] if case.rules > 1 else ["/small"]
@@ -66,6 +70,12 @@ def send(case: Case, count: int) -> None:
             if case.closes:
                 client.close()
                 client = None
+
+
+def _tracing(sampling: float) -> Rig:
+    from fastroute.ext.reactor.accesslog import AccessLog
+
+    return Rig(spans=AccessLog(os.open(os.devnull, os.O_WRONLY), "traces"), trace_sampling=sampling)
 
 
 def _receive(rig: Rig, sender: socket.socket, least: int) -> bytes:

@@ -31,6 +31,8 @@ CASES = (
     "upload of 16 KiB",
     "upload in chunks",
     "one of 500 routes",
+    "no trace sampled",
+    "all traces sampled",
 )
 SHARED = {"HTTP/2": (640, 1920), "HTTP/2 to HTTP/2": (640, 1920)}  # of bench.streams; requests
 

@@ -16,12 +16,17 @@ import termios
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fastroute.traces.batch import Batches, own_attributes
 from fastroute.traces.record import Traced
 
+if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 PIPE = 1024 * 1024  # bytes that the kernel holds, if it allows as many
 PIECE = 64 * 1024  # bytes of a batch: about 150 requests
 SHARE = 0.2  # of the time of one CPU
@@ -45,6 +50,19 @@ class Counted(NamedTuple):
 def traces_url(url: str) -> str:
     """The URL for traces at a collector: OTLP adds /v1/traces to a base URL."""
     return url if urlsplit(url).path.endswith(PATH) else url.rstrip("/") + PATH
+
+
+def sending(exporter: "OTLPSpanExporter") -> Callable[[bytes], Any]:
+    """The function that sends an encoded batch, with the retries, headers and compression of the SDK.
+
+    It is private: the public `export` takes only spans of the SDK, and encodes them itself (see traces/encoding.py for
+    what this costs). Raises RuntimeError if it does not exist.
+    """
+    try:
+        export: Callable[[bytes], Any] = exporter._client.export
+    except AttributeError:
+        raise RuntimeError(f"{PACKAGE} {version(PACKAGE)} has no `_client.export`: install version 1.45") from None
+    return export
 
 
 class Exporter:
@@ -84,7 +102,7 @@ class Exporter:
 
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(Seldom())
         exporter = OTLPSpanExporter(self._url, timeout=TIMEOUT)
-        send = exporter._client.export  # it has no public function for bytes (traces/encoding.py)
+        send = sending(exporter)
         batches = Batches(Resource.create(dict(own_attributes())).attributes, self._counted.request)
         try:
             while data := self._next():

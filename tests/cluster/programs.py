@@ -80,6 +80,9 @@ INTEROP = Module(
     ),
 )
 
+# OpenTelemetry's collector, made of the few parts that the test needs.
+COLLECTOR = Module("collector", ROOT / "tests/traces/opentelemetry", (Program("collector", "."),))
+
 
 def suite(version: str) -> Module:
     """The official conformance suite of a release, and the CRDs that it requires."""

@@ -47,14 +47,14 @@ def whole() -> Objects:
     return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE)))
 
 
-def with_components(folder: Path, *components: str) -> Objects:
-    """The base with components of deploy/kustomize, from a kustomization in the empty folder `folder`."""
+def with_components(folder: Path, *components: str, patches: str = "") -> Objects:
+    """The base with components of deploy/kustomize and `patches` (YAML), in the empty folder `folder`."""
     (folder / "deploy").symlink_to(KUSTOMIZE)
     kustomization: Mapping[str, list[str]] = {
         "resources": ["deploy/base"],
         "components": [f"deploy/{component}" for component in components],
     }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization) + patches)
     return _objects(_output("kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder)))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ from cluster.programs import ROOT
 from deploy.rendering import Name, RenderError, base, chart, with_components
 
 from deploy import rendering
-from fastroute.log_options import ACCESS_LOG
+from fastroute.log_options import ACCESS_LOG, TRACES
 from fastroute.options import SERVE
 from fastroute.settings import ServeSettings
 
@@ -28,6 +29,10 @@ DEPLOYMENT = Name("Deployment", "fastroute", "fastroute")
 
 def arguments(objects: rendering.Objects, deployment: Name = DEPLOYMENT) -> list[str]:
     return objects[deployment]["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def environment(objects: rendering.Objects) -> list[dict[str, Any]]:
+    return objects[DEPLOYMENT]["spec"]["template"]["spec"]["containers"][0]["env"]
 
 
 def seconds(shown: str) -> float:
@@ -188,6 +193,10 @@ def test_an_autoscaler_takes_the_place_of_a_number():
         ("accessLog.format=nginx", "format"),
         ("accessLog.sample=2", "sample"),
         ("watchNamespaces[0]=Team", "watchNamespaces"),
+        ("tracing.endpoint=collector:4318", "endpoint"),
+        ("tracing.endpoint=http://", "endpoint"),
+        ("tracing.sampling=2", "sampling"),
+        ("tracing.headersSecret.name=token", "endpoint"),  # headers for no collector
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(setting, said):
@@ -208,6 +217,26 @@ def test_the_access_log_is_on_stdout(sample):
         float(sample),
     ]
     assert not any("access-log" in words for words in arguments(chart()))
+
+
+def test_the_patch_for_traces_in_the_guide_is_what_the_chart_gives(tmp_path):
+    guide = (ROOT / "docs" / "deploy.md").read_text().partition("### Traces")[2]
+    [patches] = re.findall(r"```yaml\n(patches:.*?)```", guide, re.DOTALL)[:1]
+    values = re.findall(r"--set (tracing\S+)", guide)
+    traced = chart(*(f"--set={value}" for value in values))
+    assert len(values) == 2
+    assert sorted_arguments(traced) == sorted_arguments(with_components(tmp_path, patches=patches))
+    [variable] = environment(traced)[1:]
+    assert variable["valueFrom"] == {"secretKeyRef": {"name": "collector", "key": "headers"}}
+    assert environment(chart("--set=tracing.endpoint=http://collector:4318")) == environment(base())
+
+
+@pytest.mark.parametrize("sampling", ["0", "0.25", "0.00001", "1"])
+def test_traces_are_options_of_serve(sampling):
+    objects = chart("--set=tracing.endpoint=http://[fd00::1]:4318/otlp", f"--set-json=tracing.sampling={sampling}")
+    chosen = dict(words.split("=", 1) for words in arguments(objects) if words.startswith(("--otlp", "--trace")))
+    assert [one.read(chosen[one.name]) for one in TRACES] == ["http://[fd00::1]:4318/otlp", float(sampling)]
+    assert not any("trac" in words or "otlp" in words for words in arguments(chart()))
 
 
 def test_every_value_has_a_schema_and_a_line_that_explains_it():
@@ -241,6 +270,7 @@ def test_the_pods_arguments_are_options_of_serve():
         "--set=portOffset=1",
         "--set=gateways[0]=a/b",
         "--set=watchNamespaces[0]=a",
+        "--set=tracing.endpoint=http://a:4318",
     )
     given = {one.split("=")[0] for one in arguments(chart(*everything)) if one.startswith("--")}
     assert given - {option.name for option in SERVE} == set()

@@ -14,6 +14,7 @@ class Collector:
         self.spans: list[Any] = []
         self.resources: list[dict[str, Any]] = []
         self.paths: list[str] = []
+        self.tokens: list[str | None] = []  # of the field Authorization
         self.answer = 200
         self.hold = threading.Event()  # answers wait for it
         self.hold.set()
@@ -39,6 +40,7 @@ def collecting() -> Iterator[Collector]:
             message.ParseFromString(self.rfile.read(int(self.headers["Content-Length"])))
             collector.hold.wait(60)
             collector.paths.append(self.path)
+            collector.tokens.append(self.headers["Authorization"])
             if collector.answer == 200:
                 for each in message.resource_spans:
                     collector.resources.append(attributes(each.resource))

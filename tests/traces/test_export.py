@@ -1,16 +1,20 @@
 """`fastroute serve --otlp` with a collector that decodes what it gets."""
 
+import inspect
 import json
 import os
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import trio
 from e2e.serving import serving
 from load import Load, loaded, until
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from traces.collector import attributes, collecting
 
 from fastroute.demo.client import Client
@@ -118,6 +122,36 @@ class Counts:
 @pytest.fixture
 def counts():
     return Counts()
+
+
+async def test_a_collector_gets_the_fields_of_the_variable(counts, monkeypatch):
+    """As docs/deploy.md writes them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20TOKEN,x=y")
+    with collecting() as collector:
+        running = Exporter(collector.url, counts.counted)
+        os.write(running.fd, line())
+        await until(lambda: counts.exported == 2)
+        running.close()
+        assert collector.tokens == ["Bearer TOKEN"]
+
+
+def test_the_function_of_the_sdk_that_sends_bytes_still_exists():
+    """It is private. If this fails after an update of the SDK: look for a public one, or change `sending`."""
+    send = exporter.sending(OTLPSpanExporter("http://127.0.0.1:1/v1/traces"))
+    assert list(inspect.signature(send).parameters) == ["data"]
+    assert "success" in get_type_hints(get_type_hints(send)["return"])
+
+
+async def test_an_sdk_without_this_function_is_named(counts, caplog, monkeypatch):
+    class Changed:
+        def __init__(self, *_, **__):
+            pass
+
+    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Changed)
+    running = Exporter("http://127.0.0.1:1", counts.counted)
+    await until(lambda: "_client.export" in caplog.text)
+    running.close()
+    assert "opentelemetry-exporter-otlp-proto-http 1." in caplog.text
 
 
 async def test_a_collector_that_refuses_is_counted_and_named_once(counts, caplog):
