@@ -167,6 +167,7 @@ ext/tls/tls.pyx IDLE_MOST READS_MOST
 fastroute/apiserver/client.py LONGEST_LINE
 fastroute/apiserver/objects.py MOST_ASKED
 fastroute/explain/considered.py AT_MOST
+fastroute/explain/otherhost.py AT_MOST
 fastroute/graph/automaton.py MOST_MEMORY
 fastroute/graph/fix.py LONGEST_NAME
 fastroute/graph/grpcroute.py MOST_SHOWN

@@ -8,10 +8,20 @@ import pytest
 from dashboard.browser import WITHIN, Page
 from dashboard.shop import ALLOWED, shop
 from dashboard.site import showing
+from worlds import route
 
 pytestmark = pytest.mark.timeout(2 * WITHIN)
 Opened = Callable[[str], Page]
 RED = "rgb(179, 23, 43)"
+PART_REFUSED = route(
+    "shop/part",
+    """
+  - backendRefs:
+    - {name: catalogue, port: 80, weight: 7}
+    - {name: invoices, namespace: billing, port: 80, weight: 3}
+""",
+    '["part.example.com"]',
+)
 
 
 def unfixed(path: str, body: bytes) -> bytes:
@@ -64,6 +74,14 @@ def test_a_question_gets_the_path_and_the_near_misses(opened: Opened) -> None:
         assert "90 %" in tables
         assert "shop/catalogue" in tables.partition("Near misses")[2]
         assert page.script("location.hash").startswith("#/explain?method=POST&url=http")
+
+
+def test_a_part_that_is_refused_is_in_the_verdict(opened: Opened) -> None:
+    with showing(shop(PART_REFUSED)) as shown:
+        page = opened(f"{shown.url}{question(url='http://part.example.com/')}")
+        page.wait_text("but 30 % of requests get 500 (reference_refused)", ".verdict")
+        assert page.script("document.querySelector('.verdict .badge').className") == "badge bad"
+        assert page.script("getComputedStyle(document.querySelector('.verdict b')).color") == RED
 
 
 def test_values_of_credentials_are_asked_but_not_in_the_url(opened: Opened) -> None:
