@@ -12,7 +12,7 @@ import msgspec
 from fastroute.check import Report, Said
 from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
-from fastroute.explain.share import Share, refused_parts, refuses
+from fastroute.explain.share import Share, percent, refused_parts, refuses
 from fastroute.graph.entries import entries_by_object, full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
 
@@ -173,23 +173,12 @@ def _decision(told: Explanation) -> str:
     if not parts:
         return said
     texts = [
-        f"{_percent(part)} of requests get {status}" if status else f"{_percent(part)} is refused"
+        f"{percent(part)} of requests get {status}" if status else f"{percent(part)} is refused"
         for part, status, _ in parts
     ]
     return f"{said}, but " + " and ".join(
         f"{text} ({reason})" for text, (_, _, reason) in zip(texts, parts, strict=True)
     )
-
-
-def _percent(part: float) -> str:
-    """What is not nothing, or not everything, is not shown as such.
-
-    >>> _percent(0.3), _percent(1 / 3), _percent(0.000001), _percent(0.999999)
-    ('30 %', '33.33 %', '<0.01 %', '>99.99 %')
-    """
-    if part < 0.0001:
-        return "<0.01 %"
-    return ">99.99 %" if part > 0.9999 else f"{round(100 * part, 2):g} %"
 
 
 def _style(told: Explanation) -> str:

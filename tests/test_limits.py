@@ -179,6 +179,7 @@ fastroute/lint/l4.py MOST_NAMED
 fastroute/listed.py LONGEST_TEXT
 fastroute/resources/route_shapes.py ORIGIN_MOST
 fastroute/writing/event.py LONGEST_NAME LONGEST_REPORTER
+fastroute/view/failing.py MOST
 """
 
 

@@ -70,7 +70,7 @@ function Listener({ name, gateway, protocol, port, hostname, binds, routes, rate
   );
 }
 
-function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: errors, latency, refused, rules }) {
+function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: errors, latency, refused, failing, rules }) {
   return (
     <>
       <Title kind={kind}>{name}</Title>
@@ -86,6 +86,11 @@ function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: error
           ],
         ]}
       />
+      {failing.map((text) => (
+        <p key={text}>
+          <Badge tone="bad">fails</Badge> {text}
+        </p>
+      ))}
       {refused.map((one) => (
         <Refused key={one.field} one={one} />
       ))}

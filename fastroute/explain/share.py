@@ -60,6 +60,17 @@ def refused_parts(shares: Iterable[Share]) -> list[tuple[float, int | None, str 
     return [(float(part), *answer) for answer, part in sorted(parts.items(), key=lambda one: -one[1])]
 
 
+def percent(part: float) -> str:
+    """What is not nothing, or not everything, is not shown as such.
+
+    >>> percent(0.3), percent(1 / 3), percent(0.000001), percent(0.999999), percent(1)
+    ('30 %', '33.33 %', '<0.01 %', '>99.99 %', '100 %')
+    """
+    if part < 0.0001:
+        return "<0.01 %"
+    return ">99.99 %" if 0.9999 < part < 1 else f"{round(100 * part, 2):g} %"
+
+
 def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, port: int) -> tuple[Share, ...]:
     """For the rule that was found; `request`: as changed by the rule's own filters; `port`: of the listener."""
     backends = found.rule.backends
