@@ -129,7 +129,7 @@ function Rule({ name, matches, backends, route }) {
   );
 }
 
-function Backend({ backend, weight, wanted, seen, reason, message, route, known }) {
+function Backend({ backend, weight, wanted, seen, error_ratio: errors, reason, message, route, known }) {
   return (
     <>
       <Title kind="Backend">{backend}</Title>
@@ -139,6 +139,7 @@ function Backend({ backend, weight, wanted, seen, reason, message, route, known 
           ["Weight", weight],
           ["Share wanted", percent(wanted)],
           ["Share seen", percent(seen)],
+          ["Errors", percent(errors)],
           ["Protocol", known.map((one) => one.protocol).join(", ")],
           [
             "TLS policy",

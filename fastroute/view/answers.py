@@ -144,6 +144,7 @@ class BackendShare(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     wanted: float  # the part of the requests of the rule that its weight asks for: 0 to 1
     seen: float | None  # the part that it got; null: the rule got none, or they are not counted (UDP)
+    error_ratio: float | None  # of its part, as that of a route; null: it got none, or connections of L4 routes
     reason: str | None  # why its part is refused: as in the condition, or in the access log
     message: str | None
 

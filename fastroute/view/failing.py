@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from fastroute.explain.share import percent
 from fastroute.snapshot import Filter, Redirect, Rule, Snapshot, WeightedBackend
 from fastroute.view.state import State
-from fastroute.view.traffic import RouteName
+from fastroute.view.traffic import RouteName, Traffic
 
 HIGH = 0.01  # error ratio
 MOST = 10  # texts about a route
@@ -36,9 +36,29 @@ def _first(texts: Mapping[str, None]) -> tuple[str, ...]:
 
 
 def _answered(state: State) -> Iterator[tuple[RouteName, str]]:
+    by_backend = _by_backend(state.traffic)
     for name, flow in state.traffic.routes.items():
         if flow.total and flow.failed / flow.total > HIGH:
-            yield name, f"{percent(flow.failed / flow.total)} of the responses are errors"
+            yield name, f"{percent(flow.failed / flow.total)} of the responses are errors{by_backend.get(name, '')}"
+
+
+def _by_backend(traffic: Traffic) -> Mapping[RouteName, str]:
+    """The backends of which more than HIGH of the responses are errors."""
+    texts: dict[RouteName, str] = {}
+    for (kind, route, rule), failed in traffic.failures.items():
+        for backend in sorted(failed)[:MOST]:
+            ratio = error_ratio(failed, traffic.shares.get((kind, route, rule), {}), backend)
+            if backend and ratio is not None and ratio > HIGH:
+                before = texts.get((kind, route))
+                text = f"{percent(ratio)} of those of {backend} (rule {rule})"
+                texts[kind, route] = f"{before}, {text}" if before else f": {text}"
+    return texts
+
+
+def error_ratio(failed: Mapping[str, int], counts: Mapping[str, int], backend: str) -> float | None:
+    """Of the part of a rule that a backend got; at most 1."""
+    total = counts.get(backend, 0)
+    return min(1.0, failed.get(backend, 0) / total) if total else None
 
 
 def _refused(snapshot: Snapshot) -> Iterator[tuple[RouteName, str]]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from fastroute.graph.backend_id import parts_of
 from fastroute.graph.entries import named_parents
 from fastroute.graph.node import BackendRefNode, Graph, RouteId, RouteNode, RuleNode
@@ -12,7 +14,7 @@ from fastroute.resources.meta import Key
 from fastroute.snapshot import backend_label
 from fastroute.view.answers import BackendShare, Latency, Parent, Route, Routes, Rule
 from fastroute.view.conditions import conditions_of
-from fastroute.view.failing import Failing
+from fastroute.view.failing import Failing, error_ratio
 from fastroute.view.paging import Window, cut
 from fastroute.view.referring import refused_references
 from fastroute.view.selection import chosen_routes, has_problem
@@ -96,8 +98,12 @@ def _parents(state: State, node: RouteNode, status: Mapping[str, Any]) -> Iterat
 def _rule(state: State, traffic: Traffic, node: RouteNode, rule: RuleNode) -> Rule:
     matches = tuple(map(_match, node.http_rules[rule.index].matches)) if node.http_rules else ()
     own = (node.http_rules or node.l4_rules)[rule.index].name or str(rule.index)
-    counts = traffic.shares.get((node.kind, str(node.key), own), {})
-    return Rule(name=own, matches=matches, backends=tuple(_shares(state.graph, node, rule, counts)))
+    name = (node.kind, str(node.key), own)
+    counts, failed = traffic.shares.get(name, {}), traffic.failures.get(name, {})
+    shares = _shares(state.graph, node, rule, counts)
+    if not node.l4_rules:
+        shares = (replace(one, error_ratio=error_ratio(failed, counts, one.backend)) for one in shares)
+    return Rule(name=own, matches=matches, backends=tuple(shares))
 
 
 def _match(match: HTTPMatch) -> str:
@@ -121,6 +127,7 @@ def _shares(graph: Graph, node: RouteNode, rule: RuleNode, counts: Mapping[str, 
             weight=weight,
             wanted=weight / whole if whole else 0.0,
             seen=counts.get(label, 0) / seen if seen else None,
+            error_ratio=None,
             reason=refused.reason if refused else NO_ENDPOINT if absent else None,
             message=refused.message if refused else "None of its endpoints is ready." if absent else None,
         )

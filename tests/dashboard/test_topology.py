@@ -151,11 +151,13 @@ def test_problems_alone(opened: Opened) -> None:
 
 def test_routes_that_fail_now_are_problems(opened: Opened) -> None:
     """They have no wrong condition."""
-    with showing(shop(ALLOWED)._replace(traffic=traffic(failed=593))) as shown:
+    canary = {"shop/checkout-canary:80": 512}
+    failed = traffic(failed=593)._replace(failures={("HTTPRoute", "shop/checkout", "pay"): canary})
+    with showing(shop(ALLOWED)._replace(traffic=failed)) as shown:
         page = opened(f"{shown.url}#/topology?problems=true")
         page.wait_text("fails", row(page, "shop/checkout"))
         page.click(row(page, "shop/checkout"))
-        page.wait_text("10 % of the responses are errors", ".detail")
+        page.wait_text("10 % of the responses are errors: 100 % of those of shop/checkout-canary:80", ".detail")
         shown.state = shop(ALLOWED)._replace(traffic=traffic(failed=0))
         page.wait("document.querySelectorAll('.body .row').length === 1")
         assert names(page) == ["shop/search"]

@@ -6,15 +6,17 @@ from view.seen import seen
 from view.test_views import HTTPS, secret
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service, world
 
+from fastroute.overview import overview_page
 from fastroute.snapshot import Failed
-from fastroute.view.answers import PROBLEMS, Problems
+from fastroute.text import Line, Table
+from fastroute.view.answers import PROBLEMS, Overview, Problems
 from fastroute.view.choice import Choice, words_of
 from fastroute.view.paging import Window
 from fastroute.view.problems import problems
 from fastroute.view.routes import routes
 from fastroute.view.state import State
 from fastroute.view.summary import status
-from fastroute.view.traffic import Flow, Traffic
+from fastroute.view.traffic import Flow, Reading, Traffic, traffic_between
 
 ALL = Window()
 GRANTS = grant("apples", "infra"), grant("bananas", "infra")
@@ -92,6 +94,41 @@ def test_errors_of_backends_make_a_route_fail() -> None:
     expected = {10: (), 11: ("1.1 % of the responses are errors",), 1_000: ("100 % of the responses are errors",)}
     for failed, texts in expected.items():
         assert failing(seen(resources, traffic=answering(failed)), "infra/fruits") == texts
+
+
+def canary() -> State:
+    """Workers counted 90 responses of one backend and 10 of another one, all of these with an error."""
+    labels = ("infra/web", "proxy", "infra/fruits", "HTTPRoute", "0")
+    series = {1: (*labels, "apples/apple-echo:80"), 2: (*labels, "bananas/banana-echo:80")}
+    old = Reading(0.0, {(1, 200): 5}, {}, {}, {})
+    new = Reading(5.0, {(1, 200): 94, (1, 500): 1, (2, 503): 10}, {}, {}, {})
+    traffic = traffic_between(old, new, series, {}, ())._replace(counted=None)
+    return seen(world(GATEWAY, FRUITS, APPLES, BANANAS, *GRANTS), traffic=traffic)
+
+
+def test_the_backend_that_fails_is_named() -> None:
+    state = canary()
+    [text] = failing(state, "infra/fruits")
+    assert text == (
+        "11 % of the responses are errors: 1.11 % of those of apples/apple-echo:80 (rule 0), "
+        "100 % of those of bananas/banana-echo:80 (rule 0)"
+    )
+    [rule] = routes(state, ALL).items[0].rules
+    ratios = {one.backend: one.error_ratio for one in rule.backends}
+    assert ratios == {"apples/apple-echo:80": 1 / 90, "bananas/banana-echo:80": 1.0}
+
+
+def test_the_status_names_the_backend_that_fails() -> None:
+    state = canary()
+    found = Overview(
+        status=status(state, ALL), gateways=(), routes=routes(state, ALL).items, endpoints=(), certificates=()
+    )
+    blocks = list(overview_page(found))
+    lines = [one.text for one in blocks if isinstance(one, Line) and one.style == "red"]
+    assert [one for one in lines if "HTTPRoute infra/fruits fails: 11 %" in one and "100 % of those of banana" in one]
+    [table] = [one for one in blocks if isinstance(one, Table) and one.headings[0] == "ROUTE"]
+    assert table.styles == ("red",)
+    assert "bananas/banana-echo:80 70.0% (10.0%) errors 100.0%" in table.rows[0][-1]
 
 
 def test_parts_that_the_gateway_answers_with_an_error_make_a_route_fail() -> None:
