@@ -46,7 +46,7 @@ def _by_backend(traffic: Traffic) -> Mapping[RouteName, str]:
     """The backends of which more than HIGH of the responses are errors."""
     texts: dict[RouteName, str] = {}
     for (kind, route, rule), failed in traffic.failures.items():
-        for backend in sorted(failed)[:MOST]:
+        for backend in sorted(failed):
             ratio = error_ratio(failed, traffic.shares.get((kind, route, rule), {}), backend)
             if backend and ratio is not None and ratio > HIGH:
                 before = texts.get((kind, route))
