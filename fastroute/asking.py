@@ -9,6 +9,7 @@ import urllib3
 
 from fastroute.errors import FastrouteError, SettingError
 from fastroute.explain.explanation import Explanation
+from fastroute.secrecy import shown_url
 from fastroute.view.answers import (
     Backends,
     Certificates,
@@ -42,10 +43,12 @@ def admin_url(text: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise SettingError(f"{text!r} is not a URL: {error}") from error
+    except ValueError:
+        raise SettingError(f"{shown_url(text)!r} is not a URL: its host or port is malformed") from None
+    if parts.username is not None:
+        raise SettingError(f"{shown_url(text)!r} has a user name, but the admin API has no authentication: omit it")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise SettingError(f"{text!r} is not the URL of an admin API: write it as {USUAL}")
+        raise SettingError(f"{shown_url(text)!r} is not the URL of an admin API: write it as {USUAL}")
     host = {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(parts.hostname, parts.hostname)  # noqa: S104 (not bound)
     number = "" if port is None else f":{port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{number}"

@@ -230,7 +230,7 @@ def _explained_by(
 
     method, url = asked if asked[1] is not None else (None, asked[0])
     assert url is not None
-    return Asker(admin_url(admin)).explanation(method, url, map(notation.header, headers), gateways)
+    return Asker(admin_url(admin)).explanation(method, url, notation.headers(headers), gateways)
 
 
 def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question":
@@ -238,7 +238,7 @@ def _question(method: str, url: str | None, headers: Iterable[str]) -> "Question
     from fastroute.explain.connection import is_target
     from fastroute.explain.question import parse_question
 
-    fields = list(map(notation.header, headers))
+    fields = notation.headers(headers)
     if url is None and is_target(method):
         return parse_question(None, method, fields)
     if url is None:

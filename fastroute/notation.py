@@ -5,10 +5,11 @@ Each function takes the text of one value and returns the value, or raises Setti
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from fastroute.errors import SettingError
+from fastroute.secrecy import shown_url
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -79,7 +80,9 @@ def collector(text: str) -> str:
         except ValueError:
             sound = False
         if not sound or found.query or found.fragment:
-            raise SettingError(f"{text!r} is not a URL of a collector, such as http://127.0.0.1:4318, or off")
+            raise SettingError(
+                f"{shown_url(text)!r} is not a URL of a collector, such as http://127.0.0.1:4318, or off"
+            )
     return text
 
 
@@ -190,12 +193,16 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def header(text: str) -> tuple[str, str]:
-    """`Name: value`, in the form that curl accepts."""
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise SettingError(f"{text!r} is not a header: write it as 'Name: value'")
-    return name.strip(), value.strip()
+def headers(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Each is `Name: value`, as curl accepts it. An error does not repeat the text: all of it may be a value."""
+    found = []
+    for number, text in enumerate(texts, 1):
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            part = "name" if colon else "colon"
+            raise SettingError(f"header {number} has no {part}: write it as 'Name: value'")
+        found.append((name.strip(), value.strip()))
+    return found
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

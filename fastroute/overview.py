@@ -31,6 +31,7 @@ Item = TypeVar("Item")
 
 def overview_page(found: Overview) -> Iterator[Block]:
     yield from _summary(found.status)
+    yield from _failing(found.routes)
     invalid = [one for one in found.certificates if one.state != "valid"]
     if invalid:
         texts = ", ".join(f"{one.secret} {one.state}" for one in invalid)
@@ -73,6 +74,12 @@ def _summary(status: Status) -> Iterator[Block]:
     if status.problems:
         refused = f" (refused references: {status.refused_references})" if status.refused_references else ""
         yield Line(f"problems: {status.problems}{refused}; `fastroute check` lists them, and warnings", "red")
+
+
+def _failing(routes: Iterable[Route]) -> Iterator[Block]:
+    texts = [f"{one.kind} {one.name} fails: {'; '.join(one.failing)}" for one in routes if one.failing]
+    yield from (Line(text, "red") for text in texts[:MOST])
+    yield from _more(len(texts), "routes that fail")
 
 
 def _workers(status: Status) -> Table:
@@ -132,12 +139,13 @@ def _route(one: Route) -> Row:
         *("-" if value is None else _seconds(value) for value in latency),
         "; ".join((*bad, *rules)),
     )
-    return bool(bad) or failing, "red" if bad else "yellow" if failing else "", cells
+    return bool(bad) or failing, "red" if bad or one.failing else "yellow" if failing else "", cells
 
 
 def _share(one: BackendShare) -> str:
     seen = "-" if one.seen is None else f"{one.seen:.1%}"
-    return f"{one.backend} {one.wanted:.1%} ({seen})" + (f" {one.reason}" if one.reason else "")
+    errors = f" errors {one.error_ratio:.1%}" if one.error_ratio else ""
+    return f"{one.backend} {one.wanted:.1%} ({seen}){errors}" + (f" {one.reason}" if one.reason else "")
 
 
 def _backend(one: Backend) -> Row:

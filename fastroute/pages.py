@@ -12,7 +12,7 @@ import msgspec
 from fastroute.check import Report, Said
 from fastroute.explain.considered import Considered
 from fastroute.explain.explanation import Explanation
-from fastroute.explain.share import Share
+from fastroute.explain.share import Share, percent, refused_parts, refuses
 from fastroute.graph.entries import entries_by_object, full_conditions, named_parents
 from fastroute.text import Block, Line, Table, Yaml
 
@@ -149,7 +149,7 @@ CLIENT_CERTIFICATE = {
 def explain_page(asked: str, told: Explanation, assumed: str | None = None) -> Iterator[Block]:
     """`asked`: what is explained."""
     yield Line(asked, "bold")
-    yield Line(_decision(told), "green" if told.decision == "forward" else "yellow")
+    yield Line(_decision(told), _style(told))
     if told.gateway is not None:
         yield Table(("PART", "WHICH"), tuple(_parts(told)))
     if told.filters:
@@ -158,7 +158,7 @@ def explain_page(asked: str, told: Explanation, assumed: str | None = None) -> I
         yield Table(
             ("BACKEND", "WEIGHT", "SHARE", "GOES TO"),
             tuple(map(_share_row, told.backends)),
-            tuple("" if share.reason is None else "red" for share in told.backends),
+            tuple("red" if refuses(share) else "" for share in told.backends),
         )
     if assumed:
         yield Line(assumed)
@@ -168,7 +168,24 @@ def explain_page(asked: str, told: Explanation, assumed: str | None = None) -> I
 
 def _decision(told: Explanation) -> str:
     answer = " ".join(str(part) for part in (told.status, told.reason) if part is not None)
-    return f"{told.decision}: {answer}" if answer else told.decision
+    said = f"{told.decision}: {answer}" if answer else told.decision
+    parts = refused_parts(told.backends or ()) if told.decision == "forward" else ()
+    if not parts:
+        return said
+    texts = [
+        f"{percent(part)} of requests get {status}" if status else f"{percent(part)} is refused"
+        for part, status, _ in parts
+    ]
+    return f"{said}, but " + " and ".join(
+        f"{text} ({reason})" for text, (_, _, reason) in zip(texts, parts, strict=True)
+    )
+
+
+def _style(told: Explanation) -> str:
+    """Red, if something gets an error of the gateway."""
+    if any(share.weight and refuses(share) for share in told.backends or ()) or (told.status or 0) >= 500:
+        return "red"
+    return "green" if told.decision == "forward" else "yellow"
 
 
 def _parts(told: Explanation) -> Iterator[tuple[str, str]]:

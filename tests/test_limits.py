@@ -167,6 +167,7 @@ ext/tls/tls.pyx IDLE_MOST READS_MOST
 fastroute/apiserver/client.py LONGEST_LINE
 fastroute/apiserver/objects.py MOST_ASKED
 fastroute/explain/considered.py AT_MOST
+fastroute/explain/otherhost.py AT_MOST
 fastroute/graph/automaton.py MOST_MEMORY
 fastroute/graph/fix.py LONGEST_NAME
 fastroute/graph/grpcroute.py MOST_SHOWN
@@ -178,6 +179,7 @@ fastroute/lint/l4.py MOST_NAMED
 fastroute/listed.py LONGEST_TEXT
 fastroute/resources/route_shapes.py ORIGIN_MOST
 fastroute/writing/event.py LONGEST_NAME LONGEST_REPORTER
+fastroute/view/failing.py MOST
 """
 
 

@@ -69,14 +69,14 @@ def test_a_missing_grant_is_red_and_can_be_copied() -> None:
     assert rows(blocks, "WORKER")[1] == (("1 missing", *[""] * 8), "red")
 
 
-def test_a_backend_that_fails_is_yellow_and_comes_first() -> None:
+def test_a_route_that_fails_is_red_and_comes_first() -> None:
     routes_ = [FRUITS.replace("name: fruits", f"name: r{number}") for number in range(3)]
     flows = {("HTTPRoute", f"infra/r{number}"): Flow(10, 5 * (number == 2), ()) for number in range(3)}
     allowed = grant("apples", "infra"), grant("bananas", "infra")
     traffic = Traffic(10.0, (), flows, {}, {})
     found = rows(page(seen(world(GATEWAY, *routes_, APPLES, BANANAS, *allowed), traffic=traffic)), "ROUTE")
     assert [(cells[0], cells[2], style) for cells, style in found] == [
-        ("HTTPRoute infra/r2", "50.00%", "yellow"),
+        ("HTTPRoute infra/r2", "50.00%", "red"),
         ("HTTPRoute infra/r0", "0.00%", ""),
         ("HTTPRoute infra/r1", "0.00%", ""),
     ]

@@ -56,16 +56,18 @@ function total(listeners) {
   return known.length ? known.reduce((sum, one) => sum + one, 0) : null;
 }
 
+const ratio = (errors) => (errors ? <b class="bad-text">{percent(errors)}</b> : percent(errors));
+
 /** The texts of the columns with numbers: rate, errors, the median and the 99th percentile, shares. */
 export function numbers({ kind, data }) {
   if (kind === "gateway") return { rate: rate(total(data.listeners)) };
   if (kind === "listener") return { rate: rate(data.rate) };
-  if (kind === "backend") return { share: <Share {...data} /> };
+  if (kind === "backend") return { errors: ratio(data.error_ratio), share: <Share {...data} /> };
   if (kind !== "route") return {};
   const { error_ratio: errors, latency } = data;
   return {
     rate: rate(data.rate),
-    errors: errors ? <b class="bad-text">{percent(errors)}</b> : percent(errors),
+    errors: ratio(errors),
     p50: seconds(latency?.p50),
     p99: seconds(latency?.p99),
   };

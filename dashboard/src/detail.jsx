@@ -70,7 +70,7 @@ function Listener({ name, gateway, protocol, port, hostname, binds, routes, rate
   );
 }
 
-function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: errors, latency, refused, rules }) {
+function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: errors, latency, refused, failing, rules }) {
   return (
     <>
       <Title kind={kind}>{name}</Title>
@@ -86,6 +86,11 @@ function Route({ kind, name, hostnames, parents, rate: speed, error_ratio: error
           ],
         ]}
       />
+      {failing.map((text) => (
+        <p key={text}>
+          <Badge tone="bad">fails</Badge> {text}
+        </p>
+      ))}
       {refused.map((one) => (
         <Refused key={one.field} one={one} />
       ))}
@@ -124,7 +129,7 @@ function Rule({ name, matches, backends, route }) {
   );
 }
 
-function Backend({ backend, weight, wanted, seen, reason, message, route, known }) {
+function Backend({ backend, weight, wanted, seen, error_ratio: errors, reason, message, route, known }) {
   return (
     <>
       <Title kind="Backend">{backend}</Title>
@@ -134,6 +139,7 @@ function Backend({ backend, weight, wanted, seen, reason, message, route, known 
           ["Weight", weight],
           ["Share wanted", percent(wanted)],
           ["Share seen", percent(seen)],
+          ["Errors", percent(errors)],
           ["Protocol", known.map((one) => one.protocol).join(", ")],
           [
             "TLS policy",

@@ -15,12 +15,17 @@ const SAID = {
 };
 
 export function Explanation(told) {
+  const refused = refusedParts(told.backends ?? []);
+  const tone = refused.length || told.status >= 500 ? "bad" : TONES[told.decision];
   return (
     <>
       <p class="verdict">
-        <Badge tone={TONES[told.decision]}>{told.decision}</Badge> {SAID[told.decision]}
+        <Badge tone={tone}>{told.decision}</Badge> {SAID[told.decision]}
         {told.status && ` with status ${told.status}`}
         {told.reason && ` (${told.reason})`}
+        {told.decision === "forward" && refused.length > 0 && (
+          <b class="bad-text">, but {refused.map(partText).join(" and ")}</b>
+        )}
         {told.client_certificate && `; a certificate of the client is ${told.client_certificate}`}
       </p>
       <Path {...told} />
@@ -31,6 +36,22 @@ export function Explanation(told) {
     </>
   );
 }
+
+/** Whether the gateway answers a share with an error, or ends its connections. */
+const refuses = ({ status, reason }) => reason !== null && (status === null || status >= 500);
+
+/** The part of the requests that gets each error, the greatest first. */
+function refusedParts(backends) {
+  const parts = new Map();
+  for (const { share, status, reason } of backends.filter((one) => one.weight && refuses(one))) {
+    const key = `${status} ${reason}`;
+    parts.set(key, { status, reason, share: share + (parts.get(key)?.share ?? 0) });
+  }
+  return [...parts.values()].sort((one, other) => other.share - one.share);
+}
+
+const partText = ({ share, status, reason }) =>
+  `${percent(share)} ${status ? `of requests get ${status}` : "is refused"} (${reason})`;
 
 function Path({ gateway, listener, route, rule, backends }) {
   const steps = [
@@ -109,7 +130,7 @@ function answer(share) {
   if (share.status == null && !share.reason) return <Badge tone="good">of the backend</Badge>;
   return (
     <>
-      <Badge tone="bad">
+      <Badge tone={refuses(share) ? "bad" : "neutral"}>
         {share.status} {share.reason}
       </Badge>{" "}
       {share.message}

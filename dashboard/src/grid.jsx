@@ -20,7 +20,7 @@ const COLUMNS = [
  * `go` makes a row the active one, `choose` shows its details too.
  * `seen` is called with the rows in the document, after each drawing.
  */
-export function Grid({ rows, active, go, choose, close, toggle, seen }) {
+export function Grid({ rows, active, go, choose, close, toggle, expand, seen }) {
   const box = useRef(null);
   const [view, look] = useState({ top: 0, height: 800 });
   const measure = () => look({ top: box.current.scrollTop, height: box.current.clientHeight });
@@ -60,6 +60,7 @@ export function Grid({ rows, active, go, choose, close, toggle, seen }) {
     else if (event.key === "ArrowLeft" && row?.open) toggle(row);
     else if (event.key === "ArrowLeft" && row?.parent) move(rows.findIndex((one) => one.key === row.parent));
     else if (event.key === " " && row?.open !== undefined) toggle(row);
+    else if (event.key === "*" && row?.open !== undefined) expand(row);
     else if (event.key === "Enter" && row) choose(row);
     else if (event.key === "Escape") close();
     else return;

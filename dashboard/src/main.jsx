@@ -1,12 +1,17 @@
 // The page: its head, the state of the gateway in short, and one of the views.
 
 import { render } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { ask } from "./api.js";
 import { count, plural, rate } from "./format.js";
 import { useLive } from "./live.js";
 import { Badge } from "./parts.jsx";
 import { link, usePlace } from "./place.js";
+import { TYPES, named } from "./problems.jsx";
 import { Theme, applyTheme } from "./theme.jsx";
 import { VIEWS } from "./views.js";
+
+const SELDOM = 30_000; // milliseconds between two questions for warnings
 
 function Page() {
   const { name, query } = usePlace();
@@ -68,19 +73,50 @@ function Known(status) {
       <span>
         <b>{status.window_seconds ? rate(status.rate) : "–"}</b>
       </span>
-      {status.problems > 0 && (
-        <a class="badge bad" href={link("topology", [["problems", "true"]])}>
-          {plural(status.problems, "problem")}
-        </a>
-      )}
-      {status.refused_references > 0 && (
-        <a class="badge bad" href={link("refused")}>
-          {plural(status.refused_references, "refused reference")}
-        </a>
-      )}
+      <Wrong {...status} />
       <span class="dim release">fastroute {status.fastroute}</span>
     </>
   );
+}
+
+/** Each type of problem by itself; each leads to its list. */
+function Wrong({ target, ...status }) {
+  const warnings = useWarnings(target);
+  const counts = {
+    failing: status.failing_routes,
+    refused: status.refused_references,
+    condition: status.problems - status.refused_references,
+    not_bound: status.not_bound,
+    certificate: status.certificates_ending,
+    warning: warnings,
+  };
+  return Object.keys(TYPES)
+    .filter((type) => counts[type] > 0)
+    .map((type) => (
+      <a key={type} class={`badge ${TYPES[type][1]}`} href={link("problems", [["type", type]])}>
+        {named(type, counts[type])}
+      </a>
+    ));
+}
+
+/** Warnings take long to find with many routes: asked for when the configuration changed, not in each round. */
+function useWarnings(version) {
+  const [found, know] = useState(0);
+  const asked = useRef(null); // {version, time}
+  const { status } = useLive();
+  useEffect(() => {
+    const now = Date.now();
+    if (asked.current && (asked.current.version === version || now - asked.current.time < SELDOM)) return;
+    asked.current = { version, time: now };
+    ask("problems", [
+      ["type", "warning"],
+      ["limit", 1],
+    ]).then(
+      (answer) => know(answer.counts.warning),
+      () => (asked.current = null),
+    );
+  }, [status]);
+  return found;
 }
 
 applyTheme();

@@ -10,6 +10,7 @@ export class Pages {
     this.parameters = parameters;
     this.pages = []; // {after, items, next}, in order
     this.total = null; // null: nothing is known yet
+    this.last = null; // the last answer
     this.loading = false;
   }
 
@@ -54,6 +55,7 @@ export class Pages {
     if (known && known.after !== answer.next) this.pages.length = number + 1;
     this.pages[number] = { after, items: answer.items, next: answer.next };
     this.total = answer.total;
+    this.last = answer;
   }
 
   /** All pages, for lists that are not long. */

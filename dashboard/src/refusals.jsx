@@ -21,7 +21,7 @@ export function Refusals() {
       {status.refused_references > status.refused.length && (
         <p>
           The first {status.refused.length} of {plural(status.refused_references, "reference")} are here.{" "}
-          <a href={link("topology", [["problems", "true"]])}>All routes with problems</a>
+          <a href={link("problems", [["type", "refused"]])}>All of them</a>
         </p>
       )}
       {status.refused.map((one) => (

@@ -2,10 +2,11 @@
 
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import { Detail } from "./detail.jsx";
+import { plural } from "./format.js";
 import { Grid } from "./grid.jsx";
 import { live, useLive } from "./live.js";
 import { link } from "./place.js";
-import { Tree } from "./tree.js";
+import { Tree, routesBelow } from "./tree.js";
 
 const TYPING = 250; // milliseconds after a key until the search starts
 
@@ -15,6 +16,7 @@ export function Topology({ query }) {
   const tree = useRef(null);
   const [active, go] = useState(null); // the key of a row
   const [detailed, detail] = useState(false);
+  const [said, say] = useState("");
   const [, draw] = useReducer((times) => times + 1, 0);
   if (tree.current?.search !== search || tree.current?.problems !== problems) tree.current = new Tree(search, problems);
   const shown = useRef([]);
@@ -37,6 +39,13 @@ export function Topology({ query }) {
   };
   const collapse = () => {
     tree.current.collapse();
+    say("");
+    draw();
+  };
+  const expand = (row) => {
+    const routes = row ? routesBelow(row) : (tree.current.found?.total ?? live.status?.routes ?? 0);
+    const all = tree.current.expand(row, routes);
+    say(all ? "" : `There are ${plural(routes, "route")}: only Gateways and listeners were opened.`);
     draw();
   };
   const choose = (row) => {
@@ -47,7 +56,10 @@ export function Topology({ query }) {
   const none = !rows.length;
   return (
     <div class="topology">
-      <Search search={search} problems={problems} collapse={collapse} />
+      <Search search={search} problems={problems} collapse={collapse} expand={() => expand(null)} />
+      <p class="said" role="status">
+        {said}
+      </p>
       <div class={`split ${row ? "detailed" : ""}`}>
         <Grid
           key={`${search} ${problems}`}
@@ -57,6 +69,7 @@ export function Topology({ query }) {
           choose={choose}
           close={() => detail(false)}
           toggle={toggle}
+          expand={expand}
           seen={seen}
         />
         {row && <Detail row={row} close={() => detail(false)} />}
@@ -66,7 +79,7 @@ export function Topology({ query }) {
   );
 }
 
-function Search({ search, problems, collapse }) {
+function Search({ search, problems, collapse, expand }) {
   const field = useRef(null);
   const timer = useRef(null);
   const go = (words, only) => {
@@ -117,6 +130,9 @@ function Search({ search, problems, collapse }) {
         <input type="checkbox" checked={problems} onChange={chosen} />
         <span>Only problems</span>
       </label>
+      <button type="button" onClick={expand}>
+        Expand all
+      </button>
       <button type="button" onClick={collapse}>
         Collapse all
       </button>

@@ -5,6 +5,7 @@ import { ask } from "./api.js";
 import { isWrong } from "./parts.jsx";
 import { Pages } from "./pages.js";
 
+const MOST = 5_000; // routes: if there are more, only Gateways and listeners are opened together
 const FEW = 3; // listeners: if there are no more, all are open at first
 
 export class Tree {
@@ -20,12 +21,28 @@ export class Tree {
     this.routes = new Map(); // Pages by key of a listener's row
     this.endpoints = new Map(); // Backends by "ns/name:port"
     this.few = null; // whether there are few listeners; null: not known yet
+    this.whole = new Map(); // by key ("": the tree): whether all below is open, or only Gateways and listeners
     this.toggled = new Map(); // whether a row is open, by its key, if the operator decided
   }
 
   isOpen(kind, key) {
     const first = kind === "gateway" || kind === "rule" || (kind === "listener" && this.#few());
-    return this.toggled.get(key) ?? (first && !this.found);
+    return this.toggled.get(key) ?? this.#isWithin(kind, key) ?? (first && !this.found);
+  }
+
+  /** True if it is below a row that was opened with everything below it. */
+  #isWithin(kind, key) {
+    for (const [above, routes] of this.whole)
+      if (isBelow(key, above) && (routes || kind === "gateway" || kind === "listener")) return true;
+  }
+
+  /** Opens a row and all below it; without a row, everything. Returns whether all was opened. */
+  expand(row, routes) {
+    const above = row?.key ?? "";
+    const few = routes <= MOST;
+    for (const key of [...this.toggled.keys()]) if (isBelow(key, above)) this.toggled.delete(key);
+    this.whole.set(above, few);
+    return few;
   }
 
   /** As it was at first: a listener that is added later closes nothing. */
@@ -41,6 +58,7 @@ export class Tree {
 
   /** Closes everything. */
   collapse() {
+    this.whole.clear();
     for (const row of this.rows()) if (row.open) this.toggled.set(row.key, false);
   }
 
@@ -171,13 +189,24 @@ export class Tree {
   }
 }
 
+const isBelow = (key, above) => !above || key === above || key.startsWith(`${above}/`) || key.startsWith(`${above}|`);
+
+/** How many routes are below a row: there may be more than are known. */
+export function routesBelow({ kind, data }) {
+  if (kind === "gateway") return data.listeners.reduce((sum, one) => sum + one.routes, 0);
+  return kind === "listener" ? data.routes : 1;
+}
+
 /** What is wrong with the object of a row, in a word, or null. */
 export function trouble(row) {
   const { kind, data } = row;
   if (kind === "gateway") return data.refused.length ? "refused" : isWrong(data.conditions) ? "problem" : null;
   if (kind === "listener")
     return data.binds.some((one) => one.error) ? "not bound" : isWrong(data.conditions) ? "problem" : null;
-  if (kind === "route") return data.refused.length ? "refused" : data.problem ? "problem" : null;
+  if (kind === "route") {
+    if (data.refused.length) return "refused";
+    return data.problem ? "problem" : data.failing.length ? "fails" : null;
+  }
   if (kind === "rule") return data.backends.some((one) => one.reason) ? "refused share" : null;
   if (kind === "backend") return data.reason;
   return null;

@@ -122,7 +122,7 @@ def _state(see: See) -> State:
 def _explained(state: State, request: Request) -> Any:
     asked = request.query_params
     try:
-        headers = [notation.header(text) for text in asked.getlist("header")]
+        headers = notation.headers(asked.getlist("header"))
         gateways = [notation.object_name(text) for text in asked.getlist("gateway")]
         question = parse_question(asked.get("method") or None, asked.get("url", ""), headers)
     except SettingError as error:

@@ -3,6 +3,7 @@
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 
+from fastroute.view.answers import PROBLEMS
 from fastroute.view.choice import MOST_BACKENDS, Choice, words_of
 from fastroute.view.openapi import Resource
 from fastroute.view.paging import MOST, USUAL, Window
@@ -20,6 +21,8 @@ def window_of(parameters: QueryParams, resource: Resource) -> Window:
 def _choice(given: QueryParams) -> Choice:
     if given.get("problems", "false") not in ("true", "false"):
         raise HTTPException(400, "problems is neither true nor false")
+    if given.get("type", "") not in ("", *PROBLEMS):
+        raise HTTPException(400, f"type is none of {', '.join(PROBLEMS)}")
     if "listener" in given and "gateway" not in given:
         raise HTTPException(400, "listener needs gateway: a name of a listener alone is not unique")
     if len(backends := given.getlist("backend")) > MOST_BACKENDS:
@@ -29,5 +32,6 @@ def _choice(given: QueryParams) -> Choice:
         gateway=given.get("gateway", ""),
         listener=given.get("listener", ""),
         problems=given.get("problems") == "true",
+        type=given.get("type", ""),
         backend=tuple(backends),
     )

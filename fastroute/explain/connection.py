@@ -24,11 +24,13 @@ from fastroute.explain.considered import (
 )
 from fastroute.explain.explanation import Explanation
 from fastroute.explain.matching import best_hostname, find_listener, specificity
+from fastroute.explain.otherhost import other_server_names
 from fastroute.explain.share import Share, l4_shares_of
 from fastroute.graph.node import Graph, ListenerNode, ParentNode
 from fastroute.graph.rival import rivals_of
 from fastroute.place import Transport
 from fastroute.resources.route_kinds import ROUTES
+from fastroute.secrecy import shown_url
 from fastroute.snapshot import Listener, Mode, Rule, Snapshot
 
 SCHEMES = ("tcp", "tls", "udp")
@@ -62,12 +64,12 @@ def parse_target(url: str) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise SettingError(f"{url!r} is not a URL: {error}") from error
+    except ValueError:
+        raise SettingError(f"{shown_url(url)!r} is not a URL: its host or port is malformed") from None
     host = (parts.hostname or "").removesuffix(".")
     port = port or (TLS_PORT if parts.scheme == "tls" and port is None else None)
     if not port or not host or parts.path.strip("/") or parts.query or parts.username:
-        raise SettingError(f"{url!r} is not a URL as {wanted}")
+        raise SettingError(f"{shown_url(url)!r} is not a URL as {wanted}")
     if _is_address(host):
         return Target(scheme=parts.scheme, address=host, port=port)
     return Target(scheme=parts.scheme, name=host if parts.scheme == "tls" else "", port=port)
@@ -93,7 +95,8 @@ def explain_connection(snapshot: Snapshot, graph: Graph, target: Target, gateway
         return Explanation(decision=decision, status=None, reason="not_listening", considered=near[:AT_MOST])
     listener = _taking(snapshot, here, target)
     if listener is None:
-        near = (*passed_over(here, f"does not match {_named(target)}"), *near)
+        names = other_server_names(snapshot, here, target.name)
+        near = (*names, *passed_over(here, f"does not match {_named(target)}"), *near)
         return Explanation(decision=refused, status=None, reason="no_listener", considered=near[:AT_MOST])
     if listener.scheme == "https":
         what = (

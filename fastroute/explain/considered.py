@@ -1,7 +1,8 @@
 """Near misses: which matches could have got a request, and the reason why each did not.
 
-There are three types, in this order: matches that apply, but with lower precedence than the winner; routes that would
-match if they were served; matches of the same listener with a condition that the request does not meet.
+There are four types, in this order: matches that apply, but with lower precedence than the winner; routes that would
+match if they were served; if nothing matches, routes that would match another host (otherhost.py); matches of the same
+listener with a condition that the request does not meet.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -47,13 +48,20 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def near_misses(
-    snapshot: Snapshot, graph: Graph, listener: Listener, request: Request, winner: Found | None
+    snapshot: Snapshot,
+    graph: Graph,
+    listener: Listener,
+    request: Request,
+    winner: Found | None,
+    *,
+    elsewhere: Collection[Considered] = (),
 ) -> tuple[Considered, ...]:
-    """At most AT_MOST near misses, the nearest first."""
+    """At most AT_MOST near misses, the nearest first. `elsewhere`: routes that would match another host."""
     near = [
         *_outranked(snapshot, listener, request, winner),
         *_not_served(snapshot, graph, listener, request),
-        *_not_matching(snapshot, listener, request),
+        *elsewhere,
+        *_not_matching(snapshot, listener, request, winner),
     ]
     return tuple(near[:AT_MOST])
 
@@ -86,8 +94,11 @@ def _path_first(winner: Found, loser: Found) -> str:
     return f"the path prefix {ours.value} is longer than {theirs.value or '/'}"
 
 
-def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> Iterator[Considered]:
-    """Sorted by the number of unmet conditions."""
+def _not_matching(
+    snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None
+) -> Iterator[Considered]:
+    """Sorted by the number of unmet conditions. Without a winner, the caller knows those that only the host does not
+    meet."""
     near: list[tuple[int, Considered]] = []
     for rule in snapshot.rules.values():
         if rule.listener != listener.id:
@@ -96,7 +107,7 @@ def _not_matching(snapshot: Snapshot, listener: Listener, request: Request) -> I
         wrong_host = [] if hostname is not None else [_wrong_host(rule.hostnames, request)]
         for index, match in enumerate(rule.matches):
             missing = [*wrong_host, *misses(match, request, rule.calls)]
-            if missing:
+            if missing and (winner is not None or missing != wrong_host):
                 near.append((len(missing), considered_rule(rule, "; ".join(missing), index)))
     near.sort(key=lambda pair: pair[0])
     return (considered for _, considered in near[:AT_MOST])

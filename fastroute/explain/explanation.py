@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 
 from fastroute.explain.arrival import Arrival, arrive, gets_tls, greeting, is_meant, listening, usual_port
-from fastroute.explain.considered import Considered, near_misses, passed_over, unserved_listeners
+from fastroute.explain.considered import AT_MOST, Considered, near_misses, passed_over, unserved_listeners
 from fastroute.explain.filtering import Answered, Preflighted, Redirected, filter_request
 from fastroute.explain.matching import Found
+from fastroute.explain.otherhost import other_hosts
 from fastroute.explain.request import Request
 from fastroute.explain.share import Share, covered, shares_of
 from fastroute.explain.shown import Effect, filters_shown, match_shown, retry_shown, session_shown
@@ -57,18 +58,20 @@ def explain(
             passing = [one for one in greeting(snapshot, here, request.asked or "") if one.scheme != request.scheme]
             near = (
                 *passed_over(passing, "takes the connection by its server name, whatever is in it"),
+                *other_hosts(snapshot, here, request),
                 *passed_over(here, f"does not match the host {request.host}"),
                 *near,
             )
             status = 404 if gets_tls(snapshot, here, request) else None
-            return Explanation(decision="respond", status=status, reason="no_listener", considered=near)
+            return Explanation(decision="respond", status=status, reason="no_listener", considered=near[:AT_MOST])
         others = [listener for listener in snapshot.listeners.values() if is_meant(listener.gateway, gateways)]
         near = (*near, *passed_over(others, f"does not accept {request.scheme} on port {port}"))
-        return Explanation(decision="respond", status=None, reason="not_listening", considered=near)
+        return Explanation(decision="respond", status=None, reason="not_listening", considered=near[:AT_MOST])
     if request.refused is not None:
         return _refused(request)
     told = _told(snapshot, graph, arrival, request)
-    near = near_misses(snapshot, graph, arrival.listener, request, arrival.found)
+    elsewhere = other_hosts(snapshot, here, request) if arrival.found is None and not arrival.misdirected else ()
+    near = near_misses(snapshot, graph, arrival.listener, request, arrival.found, elsewhere=elsewhere)
     return msgspec.structs.replace(told, considered=near, client_certificate=_asked_of_client(arrival.listener))
 
 

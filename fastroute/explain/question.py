@@ -9,6 +9,7 @@ from fastroute.explain.connection import Target, explain_connection, is_target, 
 from fastroute.explain.explanation import Explanation, explain
 from fastroute.explain.request import Request, parse_url
 from fastroute.graph.node import Graph
+from fastroute.secrecy import shown_query, shown_url
 from fastroute.snapshot import Snapshot
 
 
@@ -24,7 +25,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         if self.target is not None:
             return self.target.shown
         assert self.request is not None
-        query = "" if self.request.query is None else f"?{self.request.query}"
+        query = "" if self.request.query is None else f"?{shown_query(self.request.query)}"
         return f"{self.request.method} {self.request.scheme}://{self.request.authority}{self.request.path}{query}"
 
     def answer(self, snapshot: Snapshot, graph: Graph, gateways: Collection[str] = ()) -> Explanation:
@@ -40,7 +41,7 @@ def parse_question(method: str | None, url: str, headers: Iterable[tuple[str, st
     fields = tuple(headers)
     if is_target(url):
         if method is not None:
-            raise SettingError(f"{url} has no method: only a URL of http or https has one")
+            raise SettingError(f"{shown_url(url)} has no method: only a URL of http or https has one")
         if fields:
             raise SettingError("only a request has header fields")
         return Question(target=parse_target(url))

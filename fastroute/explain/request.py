@@ -13,6 +13,7 @@ import msgspec
 from fastroute.errors import SettingError
 from fastroute.ext.http1.http1 import RequestHead, read_request
 from fastroute.ext.message.fieldname import CLAIM_PREFIXES, CLAIMS
+from fastroute.secrecy import shown_url
 
 WELL_KNOWN_PORTS = {"http": 80, "https": 443}
 
@@ -126,10 +127,10 @@ def parse_url(method: str, url: str, headers: tuple[tuple[str, str], ...] = ()) 
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
-    except ValueError as error:
-        raise SettingError(f"{url!r} is not a URL: {error}") from error
+    except ValueError:
+        raise SettingError(f"{shown_url(url)!r} is not a URL: its host or port is malformed") from None
     if parts.scheme not in WELL_KNOWN_PORTS or not parts.hostname:
-        raise SettingError(f"{url!r} is not a URL as http://host[:port]/path[?query]")
+        raise SettingError(f"{shown_url(url)!r} is not a URL as http://host[:port]/path[?query]")
     asked = host_of(parts.hostname) if parts.scheme == "https" else None
     return _read(method, parts, headers, has_query="?" in url.partition("#")[0], asked=asked), port
 

@@ -3,7 +3,8 @@
 Shares are exact: weight / sum of weights, whether the reference resolves or is refused (HTTPBackendRef.weight).
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -43,6 +44,31 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None  # if it or some endpoints are refused: as in the status; if withheld: the reason
     fix: str | None = None  # YAML that fixes the problem
     filters: tuple[dict[str, Any], ...] = ()
+
+
+def refuses(share: Share) -> bool:
+    """Whether the gateway answers the share with an error, or ends its connections."""
+    return share.reason is not None and (share.status is None or share.status >= 500)
+
+
+def refused_parts(shares: Iterable[Share]) -> list[tuple[float, int | None, str | None]]:
+    """The part of the requests that gets each error: (0 to 1, status, reason), the greatest first."""
+    parts: defaultdict[tuple[int | None, str | None], Fraction] = defaultdict(Fraction)
+    for share in shares:
+        if share.weight and refuses(share):
+            parts[share.status, share.reason] += Fraction(share.fraction)
+    return [(float(part), *answer) for answer, part in sorted(parts.items(), key=lambda one: -one[1])]
+
+
+def percent(part: float) -> str:
+    """What is not nothing, or not everything, is not shown as such.
+
+    >>> percent(0.3), percent(1 / 3), percent(0.000001), percent(0.999999), percent(1)
+    ('30 %', '33.33 %', '<0.01 %', '>99.99 %', '100 %')
+    """
+    if part < 0.0001:
+        return "<0.01 %"
+    return ">99.99 %" if 0.9999 < part < 1 else f"{round(100 * part, 2):g} %"
 
 
 def shares_of(snapshot: Snapshot, graph: Graph, found: Found, request: Request, port: int) -> tuple[Share, ...]:

@@ -340,7 +340,7 @@ class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
 
 
-class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """All managed objects, connected."""
 
     controller_name: str = CONTROLLER_NAME  # the name under which statuses are written

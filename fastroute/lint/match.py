@@ -14,6 +14,7 @@ from fastroute.lint.rule import rules_of
 from fastroute.resources.http_rule import HTTPMatch
 from fastroute.resources.meta import Resource
 from fastroute.resources.world import Resources
+from fastroute.secrecy import is_credential
 
 _ASTERISK = re.compile(r"(^|/)\*+(/|$)|\*$")  # a whole segment, or at the end
 _ASTERISK_AT_END = re.compile(r"/\*+$")
@@ -156,10 +157,11 @@ def queries_not_sent(resources: Resources, graph: Graph) -> Iterator[Finding]:
             for part, text in (("name", query.name), ("value", query.value)):
                 sent = text if query.type != "Exact" and part == "value" else _as_sent(text, part)
                 if sent != text:
-                    message = f"Query parameters are compared as received, and clients encode {text!r} as {sent}"
-                    message += " (forms: + for a space)." if " " in text else "."
+                    message = f"Query parameters are compared as received, and clients encode the {part} of parameter "
+                    message += f"{query.name!r} differently" + (" (forms: + for a space)." if " " in text else ".")
                     field = f"spec.rules[{index}].matches[{number}].queryParams[{at}].{part}"
-                    fix = f"{part}: {json.dumps(sent)}"
+                    secret = part == "value" and is_credential(query.name)
+                    fix = None if secret else f"{part}: {json.dumps(sent)}"
                     yield warning(route.kind, route.source, "QueryNotSent", message, field, fix=fix)
 
 

@@ -79,7 +79,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     routes: int
     backends: int
     certificates: int
-    problems: int  # of all objects, including refused references
+    problems: int  # that conditions of all objects say, including refused references
+    not_bound: int  # places at which a listener is not bound
+    failing_routes: int  # errors of backends, no ready endpoint, parts of the requests that are refused
+    certificates_ending: int  # that have ended, end within 21 days, or are not valid yet
     refused_references: int
     refused: tuple[RefusedReference, ...]
     window_seconds: float  # rates, ratios and latencies are those of this time; 0: nothing is known yet
@@ -141,6 +144,7 @@ class BackendShare(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     wanted: float  # the part of the requests of the rule that its weight asks for: 0 to 1
     seen: float | None  # the part that it got; null: the rule got none, or they are not counted (UDP)
+    error_ratio: float | None  # of its part, as that of a route; null: it got none, or connections of L4 routes
     reason: str | None  # why its part is refused: as in the condition, or in the access log
     message: str | None
 
@@ -170,6 +174,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency | None  # null: no requests
     refused: tuple[RefusedReference, ...]
     problem: bool  # a condition says so: not accepted by a parent, or a reference is not resolved
+    failing: tuple[str, ...]  # what fails now: errors, parts of the requests that get one; at most the first 10
 
 
 class Routes(Page, frozen=True, kw_only=True):
@@ -217,6 +222,42 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
 class Certificates(Page, frozen=True, kw_only=True):
     items: tuple[Certificate, ...]
+
+
+# --- problems
+
+
+PROBLEMS = ("failing", "refused", "condition", "not_bound", "certificate", "warning")  # their types, in their order
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """`type`: "failing": a route fails now; "refused": a reference that no ReferenceGrant allows; "condition": what
+    another condition says; "not_bound": a listener at a place; "certificate": it ends or is not valid yet; "warning":
+    as `fastroute check` warns."""
+
+    type: str
+    kind: str
+    object: str
+    field: str | None
+    reason: str
+    message: str
+    fix: str | None  # YAML
+
+
+class ProblemCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of all problems, whichever are chosen."""
+
+    failing: int
+    refused: int
+    condition: int
+    not_bound: int
+    certificate: int
+    warning: int
+
+
+class Problems(Page, frozen=True, kw_only=True):
+    items: tuple[Problem, ...]
+    counts: ProblemCounts
 
 
 # --- all of them

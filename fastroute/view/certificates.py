@@ -12,6 +12,7 @@ from fastroute.view.paging import Window, cut
 from fastroute.view.state import State
 
 MOST_USERS = 100
+SOON = 21 * 86_400.0  # seconds before the end
 
 
 def certificates(state: State, window: Window) -> Certificates:
@@ -59,6 +60,14 @@ def _state(node: CertificateNode, now: float) -> str:
     if now > node.not_after:
         return "expired"
     return "not yet valid" if now < node.not_before else "valid"
+
+
+def ending(node: CertificateNode, now: float) -> str | None:
+    """ "expired", "not yet valid", "ends soon", or None. One that is unusable has no dates."""
+    state = _state(node, now)
+    if state == "valid":
+        return "ends soon" if node.not_after - now < SOON else None
+    return None if state == "unusable" else state
 
 
 def moment(seconds: float) -> str:

@@ -14,6 +14,7 @@ class Choice(NamedTuple):
     gateway: str = ""  # "ns/name"
     listener: str = ""  # its name in `gateway`, as answers have it
     problems: bool = False  # only items with a problem
+    type: str = ""  # of a problem
     backend: tuple[str, ...] = ()  # "ns/name:port"
 
     def finds(self, text: Callable[[], Iterable[str]]) -> bool:

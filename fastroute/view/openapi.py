@@ -14,6 +14,7 @@ from fastroute.view.config import config
 from fastroute.view.endpoints import endpoints
 from fastroute.view.gateways import gateways
 from fastroute.view.paging import MOST, USUAL, Window
+from fastroute.view.problems import problems
 from fastroute.view.routes import routes
 from fastroute.view.state import State
 from fastroute.view.summary import status, workers
@@ -47,6 +48,13 @@ RESOURCES = (
     Resource(
         "certificates", "Certificates with their validity", answers.Certificates, certificates, chosen_by=("search",)
     ),
+    Resource(
+        "problems",
+        "Problems of all kinds: routes, Gateways, policies, certificates, grants",
+        answers.Problems,
+        problems,
+        chosen_by=("search", "type"),
+    ),
     Resource("workers", "Worker processes", answers.Workers, workers),
 )
 BY_NAME: Mapping[str, Resource] = {one.name: one for one in RESOURCES}
@@ -70,7 +78,8 @@ CHOSEN = {
     "search": ("Only items with all these words in their names: of the object, hosts, backends", {"type": "string"}),
     "gateway": ("Only routes that are attached to this Gateway: namespace/name", {"type": "string"}),
     "listener": ("Only routes that are attached to this listener of `gateway`", {"type": "string"}),
-    "problems": ("Only routes with a problem", {"type": "string", "enum": ["true", "false"]}),
+    "type": ("Only problems of this type", {"type": "string", "enum": list(answers.PROBLEMS)}),
+    "problems": ("Only routes with a problem, or that fail now", {"type": "string", "enum": ["true", "false"]}),
     "backend": (f"Only this backend: namespace/name:port; repeatable, at most {MOST_BACKENDS}", LIST),
 }
 ASKED = (

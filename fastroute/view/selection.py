@@ -6,6 +6,7 @@ from functools import partial
 from fastroute.graph.node import RouteId, RouteNode
 from fastroute.snapshot import backend_label
 from fastroute.view.choice import Choice
+from fastroute.view.failing import Failing
 from fastroute.view.state import State
 
 
@@ -14,7 +15,8 @@ def chosen_routes(state: State, choice: Choice) -> Iterable[RouteId]:
     if choice.gateway:
         found = _attached(state, choice)
     if choice.problems:
-        found = (id_ for id_ in found if has_problem(state, id_))
+        failing = Failing(state)
+        found = (id_ for id_ in found if has_problem(state, id_) or failing.of((id_[0], str(id_[1]))))
     if choice.search:
         found = (id_ for id_ in found if choice.finds(partial(_texts, state.graph.routes[id_])))
     return found

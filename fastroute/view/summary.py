@@ -5,13 +5,14 @@ from fastroute.graph.finding import find_problems
 from fastroute.view.answers import Status, Worker, Workers
 from fastroute.view.certificates import moment
 from fastroute.view.paging import Window, cut
+from fastroute.view.problems import present_counts
 from fastroute.view.referring import MOST_REFUSED, REFUSED, refused_reference
 from fastroute.view.state import Standing, State
 
 
 def status(state: State, window: Window) -> Status:
     """`window` does not matter: it is one item."""
-    problems = find_problems(state.graph)
+    problems, counts = find_problems(state.graph), present_counts(state)
     refused = [one for one in problems if one.reason == REFUSED]
     traffic, graph = state.traffic, state.graph
     return Status(
@@ -28,6 +29,9 @@ def status(state: State, window: Window) -> Status:
         backends=len(graph.backends),
         certificates=len(graph.certificates),
         problems=len(problems),
+        not_bound=counts["not_bound"],
+        failing_routes=counts["failing"],
+        certificates_ending=counts["certificate"],
         refused_references=len(refused),
         refused=tuple(refused_reference(one.kind, one.key, one) for one in refused[:MOST_REFUSED]),
         window_seconds=traffic.seconds,

@@ -42,6 +42,7 @@ class Traffic(NamedTuple):
     shares: Mapping[RuleName, Mapping[str, int]]  # requests or connections by backend
     listeners: Mapping[tuple[str, str], int]  # by gateway and listener, also of what no rule took
     counted: frozenset[RequestLabels] | None = None  # the series with a slot of their own; None: all
+    failures: Mapping[RuleName, Mapping[str, int]] = {}  # of `shares`; a call of gRPC may count twice
 
 
 NO_TRAFFIC = Traffic(0.0, (), {}, {}, {})
@@ -59,6 +60,7 @@ def traffic_between(
     failed: Counter[RouteName] = Counter()
     listeners: Counter[tuple[str, str]] = Counter()
     shares: defaultdict[RuleName, Counter[str]] = defaultdict(Counter)
+    failures: defaultdict[RuleName, Counter[str]] = defaultdict(Counter)
     for slot, code, count in _counted(old, new):
         if (labels := requests.get(slot)) is None:
             continue
@@ -66,14 +68,19 @@ def traffic_between(
         listeners[gateway, listener] += count
         if route:
             counts[kind, route] += count
-            failed[kind, route] += count if code in SERVER_ERRORS else 0
+            if code in SERVER_ERRORS:
+                failed[kind, route] += count
+                failures[kind, route, rule][backend] += count
             shares[kind, route, rule][backend] += count if backend else 0
     for (slot, code), count in _grown(old.calls, new.calls):
         if (labels := requests.get(slot)) is not None and code in FAILED_CALLS:
-            failed[labels[3], labels[2]] += count
+            _, _, route, kind, rule, backend = labels
+            failed[kind, route] += count
+            failures[kind, route, rule][backend] += count
     buckets = _buckets(old, new, durations)
     routes = {name: Flow(count, min(failed[name], count), buckets.get(name, ())) for name, count in counts.items()}
-    return Traffic(new.time - old.time, bounds, routes, shares, listeners, frozenset(requests.values()))
+    counted = frozenset(requests.values())
+    return Traffic(new.time - old.time, bounds, routes, shares, listeners, counted, failures)
 
 
 def _counted(old: Reading, new: Reading) -> Iterable[tuple[int, int, int]]:

@@ -40,6 +40,7 @@ def take(page: Page, url: str, folder: Path) -> None:
     page.picture(folder / "topology-dark.png")
     page.theme("light")
     for name, place, text in (
+        ("problems", "problems", "ended or end soon"),
         ("refused", "refused", "kind: ReferenceGrant"),
         ("explain", PAY, "Near misses"),
         ("certificates", "certificates", "infra/edge"),

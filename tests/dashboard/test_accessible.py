@@ -20,6 +20,7 @@ PAY = "explain?method=POST&url=http%3A%2F%2Fshop.example.com%2F"
 VIEWS = {  # a text of each view
     "topology": "infra/web",
     "topology?search=shop": "shop/catalogue",
+    "problems": "BackendNotFound",
     "refused": "kind: ReferenceGrant",
     f"{PAY}pay": "Near misses",
     f"{PAY}invoices": "This would allow",

@@ -1,5 +1,6 @@
 """The topology in a browser: the tree, its keys, the search, the details, and what is asked of the gateway."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -112,7 +113,7 @@ def test_everything_can_be_closed(opened: Opened) -> None:
         page = opened(shown.url)
         page.click(f"{row(page, 'http')} .turn")
         row(page, "shop/search")
-        page.click(".tools button")
+        page.click(".tools button:last-child")
         page.wait("document.querySelectorAll('.body .row').length === 2")
         assert names(page) == ["infra/internal", "infra/web"]
 
@@ -148,6 +149,62 @@ def test_problems_alone(opened: Opened) -> None:
         assert names(page) == ["shop/checkout", "shop/search"]
 
 
+def test_routes_that_fail_now_are_problems(opened: Opened) -> None:
+    """They have no wrong condition."""
+    canary = {"shop/checkout-canary:80": 512}
+    failed = traffic(failed=593)._replace(failures={("HTTPRoute", "shop/checkout", "pay"): canary})
+    with showing(shop(ALLOWED)._replace(traffic=failed)) as shown:
+        page = opened(f"{shown.url}#/topology?problems=true")
+        page.wait_text("fails", row(page, "shop/checkout"))
+        page.click(row(page, "shop/checkout"))
+        page.wait_text("10 % of the responses are errors: 100 % of those of shop/checkout-canary:80", ".detail")
+        shown.state = shop(ALLOWED)._replace(traffic=traffic(failed=0))
+        page.wait("document.querySelectorAll('.body .row').length === 1")
+        assert names(page) == ["shop/search"]
+
+
+def test_everything_can_be_opened(opened: Opened) -> None:
+    expanded = "[...document.querySelectorAll('.body .row')].map(one => one.getAttribute('aria-expanded'))"
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        row(page, "http")
+        page.click(".tools button")
+        row(page, "127.0.0.1:18004")
+        page.wait(f"!{expanded}.includes('false')")
+        page.click(".tools button:last-child")
+        page.wait("document.querySelectorAll('.body .row').length === 2")
+        page.script("document.querySelector('.grid').focus()")
+        page.press("Home", "*")  # the row and all below it, with the keyboard
+        row(page, "127.0.0.1:18006")
+        assert "shop/catalogue" not in names(page)
+
+
+def test_too_many_routes_are_not_opened_together(opened: Opened) -> None:
+    def with_many(path: str, body: bytes) -> bytes:
+        if not path.startswith("/api/v1/"):
+            return body
+        answer = json.loads(body)
+        if path.endswith("/status"):
+            answer["routes"] = 5_001
+        for gateway in answer["items"] if path.endswith("/gateways") else ():
+            for listener in gateway["listeners"]:
+                listener["routes"] *= 2_500
+        return json.dumps(answer).encode()
+
+    with showing(shop(), with_many) as shown:
+        page = opened(shown.url)
+        row(page, "http")
+        page.click(".tools button")
+        page.wait_text("There are 5,001 routes: only Gateways and listeners were opened.", "[role=status]")
+        row(page, "shop/catalogue")
+        assert "127.0.0.1:18004" not in names(page)
+        page.click(".tools button:last-child")
+        page.wait("document.querySelectorAll('.body .row').length === 2")
+        page.script("document.querySelector('.grid').focus()")
+        page.press("End", "*")
+        page.wait_text("only Gateways and listeners were opened", "[role=status]")
+
+
 def test_only_what_is_visible_is_drawn_and_asked(opened: Opened) -> None:
     state = seen(world(GATEWAY, *(route(f"infra/r{number:03}", RULES) for number in range(MANY))), ready=True)
     with showing(state) as shown:
@@ -157,7 +214,11 @@ def test_only_what_is_visible_is_drawn_and_asked(opened: Opened) -> None:
         most = page.script("document.querySelectorAll('.body .row').length")
         assert most < 60
         asked = {one.partition("/api/v1/")[2] for one in page.requests()} - {""}
-        assert asked == {"status", "gateways?limit=50", "routes?gateway=infra%2Fweb&listener=proxy&limit=50"}
+        assert asked - {"problems?type=warning&limit=1"} == {
+            "status",
+            "gateways?limit=50",
+            "routes?gateway=infra%2Fweb&listener=proxy&limit=50",
+        }
         page.script("document.querySelector('.grid').focus()")
         while "infra/r299" not in names(page):
             page.press("End")

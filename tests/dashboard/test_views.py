@@ -8,10 +8,42 @@ import pytest
 from dashboard.browser import WITHIN, Page
 from dashboard.shop import ALLOWED, shop
 from dashboard.site import showing
+from msgspec.structs import replace
+from worlds import grant, route
+
+from fastroute.snapshot import Failed
 
 pytestmark = pytest.mark.timeout(2 * WITHIN)
 Opened = Callable[[str], Page]
 RED = "rgb(179, 23, 43)"
+PART_REFUSED = route(
+    "shop/part",
+    """
+  - backendRefs:
+    - {name: catalogue, port: 80, weight: 7}
+    - {name: invoices, namespace: billing, port: 80, weight: 3}
+""",
+    '["part.example.com"]',
+)
+
+
+BROKEN_POLICY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: broken, namespace: shop}
+spec:
+  targetRefs: [{group: '', kind: Service, name: catalogue}]
+  validation: {hostname: a.example, caCertificateRefs: [{group: '', kind: ConfigMap, name: missing}]}
+"""
+USELESS = grant("billing", "nobody")
+COUNTED = {  # a part of the list of each type
+    "3 routes that fail now": "HTTPRoute shop/catalogue",
+    "1 refused reference": "HTTPRoute shop/checkout",
+    "3 wrong conditions": "BackendTLSPolicy shop/broken",
+    "1 listener that is not bound": "Gateway infra/web",
+    "2 certificates that ended or end soon": "Secret infra/old expired",
+    "1 warning": "ReferenceGrant billing/from-nobody-all",
+}
 
 
 def unfixed(path: str, body: bytes) -> bytes:
@@ -33,6 +65,36 @@ def test_nobody_is_told_to_apply_a_grant_if_none_would_help(opened: Opened) -> N
         page = opened(f"{shown.url}#/refused")
         page.wait_text("HTTPRoute shop/checkout", ".refused h2")
         assert "decides" not in page.text(".view > p")
+
+
+def test_each_type_of_problem_is_counted_and_leads_to_its_list(opened: Opened) -> None:
+    with showing(shop(BROKEN_POLICY, USELESS)) as shown:
+        state = shown.state
+        assert state is not None
+        places = {
+            id_: Failed("the port is taken") for id_, one in state.snapshot.listeners.items() if one.name == "http"
+        }
+        shown.state = state._replace(outcome=replace(state.outcome, listeners=state.outcome.listeners | places))
+        page = opened(shown.url)
+        page.wait_text("warning", ".summary")
+        badges = page.script("[...document.querySelectorAll('.summary a.badge')].map(one => one.textContent)")
+        assert badges == list(COUNTED)
+        found = {}
+        for index, text in enumerate(badges):
+            page.script(f"document.querySelectorAll('.summary a.badge')[{index}].click()")
+            page.wait_text(text, ".types [aria-current]")
+            page.wait("document.querySelector('.view .refused') !== null")
+            found[text] = page.script("[...document.querySelectorAll('.refused h2')].map(one => one.innerText)")
+        for text, part in COUNTED.items():
+            assert any(part in one for one in found[text]), (text, found[text])
+        page.open(f"{shown.url}#/problems")
+        page.wait_text("of all types", ".types [aria-current]")
+        page.wait("document.querySelectorAll('.view .refused').length > 6")
+        page.script(
+            "[...document.querySelectorAll('.refused h2 a')].find(one => one.innerText === 'shop/search').click()"
+        )
+        page.wait("document.title === 'Topology – fastroute'")
+        page.wait_text("shop/search", ".grid")
 
 
 def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
@@ -64,6 +126,14 @@ def test_a_question_gets_the_path_and_the_near_misses(opened: Opened) -> None:
         assert "90 %" in tables
         assert "shop/catalogue" in tables.partition("Near misses")[2]
         assert page.script("location.hash").startswith("#/explain?method=POST&url=http")
+
+
+def test_a_part_that_is_refused_is_in_the_verdict(opened: Opened) -> None:
+    with showing(shop(PART_REFUSED)) as shown:
+        page = opened(f"{shown.url}{question(url='http://part.example.com/')}")
+        page.wait_text("but 30 % of requests get 500 (reference_refused)", ".verdict")
+        assert page.script("document.querySelector('.verdict .badge').className") == "badge bad"
+        assert page.script("getComputedStyle(document.querySelector('.verdict b')).color") == RED
 
 
 def test_values_of_credentials_are_asked_but_not_in_the_url(opened: Opened) -> None:

@@ -88,7 +88,7 @@ def test_a_route_has_the_shares_that_are_wanted_and_seen() -> None:
     refused, served = rule.backends
     assert (refused.weight, refused.wanted, refused.seen, refused.reason) == (70, 0.7, 0.75, "RefNotPermitted")
     assert served == BackendShare(
-        backend="apples/apple-echo:80", weight=30, wanted=0.3, seen=0.25, reason=None, message=None
+        backend="apples/apple-echo:80", weight=30, wanted=0.3, seen=0.25, error_ratio=0.0, reason=None, message=None
     )
     [parent] = shown.parents
     assert (parent.kind, parent.name) == ("Gateway", "infra/web")
