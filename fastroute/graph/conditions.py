@@ -17,7 +17,7 @@ from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
 from fastroute.place import Place, Transport
 from fastroute.resources.core import Service, ServicePort
-from fastroute.resources.gateway import GROUP, Listener
+from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.proxy_protocol import ANNOTATION, VERSION
 from fastroute.snapshot import Endpoint
@@ -35,7 +35,7 @@ INSECURE_FRONTEND = "InsecureFrontendValidationMode"  # likewise
 
 def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str | None) -> Problem:
     required = (
-        f"a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
+        f"a ReferenceGrant in that namespace from group {reference.group}, kind {reference.kind}, namespace "
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}'
     )
     return _not_permitted(reference, cause, required, field, fix)

@@ -32,7 +32,7 @@ metadata:
   namespace: {scalar(reference.to_namespace)}
 spec:
   from:
-  - group: {GROUP}
+  - group: {reference.group}
     kind: {reference.kind}
     namespace: {scalar(reference.namespace)}
   to:
@@ -42,10 +42,15 @@ spec:
 """
 
 
+def _plural(kind: str) -> str:
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+
+
 def _free_name(reference: Reference, grants: Grants) -> str:
     """Thousands of grants may have such names, and hundreds of references may need one: it is searched once."""
     space = grants.get(reference.to_namespace, EMPTY)
-    name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"[:LONGEST_NAME]
+    name = f"{reference.namespace}-{_plural(reference.kind)}-to-{reference.to_name}"[:LONGEST_NAME]
     if name not in space.names:
         return name
     if name not in space.free:
