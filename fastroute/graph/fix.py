@@ -4,6 +4,7 @@ The text is built without a YAML library, for speed: a cluster can have thousand
 templates only scalars that YAML would misinterpret need quotes.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import count
 
@@ -43,8 +44,7 @@ spec:
 
 
 def _plural(kind: str) -> str:
-    name = kind.lower()
-    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return re.sub(r"([^aeiou])y$", r"\1ie", kind.lower()) + "s"
 
 
 def _free_name(reference: Reference, grants: Grants) -> str:

@@ -95,6 +95,12 @@ def test_a_collector_needs_a_grant_and_must_exist() -> None:
     assert reasons(follow(graph, resources), "p", "ResolvedRefs") == ["RefNotPermitted"]
 
 
+def test_a_collector_that_speaks_grpc_is_refused_by_name() -> None:
+    otel = service("otel", "infra", ports=[{"port": 4318, "appProtocol": "kubernetes.io/h2c"}])
+    graph = build_graph(world(edge(), policy("p", "edge", to="infra"), otel), SETTINGS)
+    assert reasons(graph, "p", "ResolvedRefs") == ["UnsupportedProtocol"]
+
+
 def test_a_mode_that_has_no_effect_is_refused_by_name() -> None:
     graph = build_graph(world(edge(), policy("p", "edge", to="infra")), SETTINGS)
     assert reasons(graph, "p") == ["UnsupportedValue"]
