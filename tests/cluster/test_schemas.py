@@ -21,13 +21,13 @@ from cluster.cluster import Cluster
 from cluster.programs import RELEASES, crds
 from cluster.scratch import scratch
 from fastroute.resources.document import MalformedError, parse
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shapes import SHAPES, shape_of
 
 HIGHEST = {"int32": 2**31 - 1}  # by format
-READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy")
+READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy", "XTelemetryPolicy")
 OLDER = tuple((kind.name, version) for kind in ROUTES.values() for version in kind.versions if "alpha" in version)
 
 
@@ -85,9 +85,10 @@ def is_asked(case: Case) -> bool:
     except (MalformedError, ValueError):
         return False
     named = isinstance(value, dict) and isinstance(value.get("kind"), str)
-    return named and value["kind"] in READ and str(value.get("apiVersion")) == f"{GROUP}/v1"
+    return named and value["kind"] in READ and str(value.get("apiVersion")) in VERSIONS
 
 
+VERSIONS = (f"{GROUP}/v1", f"{EXPERIMENTAL}/v1alpha1")
 CASES = [case for case in cases() if is_asked(case)]
 
 
@@ -110,7 +111,7 @@ NOT_JUDGED = {
 
 class Judgement(NamedTuple):
     case: Case
-    theirs: str  # "accepted", "refused", "unknown": the release does not have one of the fields
+    theirs: str  # "accepted", "refused", "unknown": the release does not have the kind, or one of the fields
     said: str
 
 
@@ -140,7 +141,7 @@ def judged(api: Api, case: Case) -> Judgement:
     try:
         api.request("POST", path, value)
     except ApiError as error:
-        unknown = "strict decoding error: unknown field" in str(error)
+        unknown = error.status == 404 or "strict decoding error: unknown field" in str(error)
         return Judgement(case, "unknown" if unknown else "refused", str(error))
     return Judgement(case, "accepted", "")
 
