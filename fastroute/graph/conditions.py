@@ -109,8 +109,8 @@ _NO_POLICY = (
 WHY_NOT_SPOKEN = {
     Protocol.TLS: _NO_POLICY,
     Protocol.HTTP2_TLS: _NO_POLICY,
-    Protocol.HTTP2: "which means HTTP/2, as for OTLP over gRPC, but spans are exported over HTTP/1.1 (OTLP/HTTP). Name the "
-    "port for OTLP/HTTP, usually 4318",
+    Protocol.HTTP2: "which means HTTP/2, as for OTLP over gRPC, but spans are exported over HTTP/1.1 (OTLP/HTTP). "
+    "Name the port for OTLP/HTTP, usually 4318",
     Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http; if it speaks gRPC, set "
     "appProtocol: grpc",
 }

@@ -27,7 +27,8 @@ from fastroute.resources.schema import Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shapes import SHAPES, shape_of
 
 HIGHEST = {"int32": 2**31 - 1}  # by format
-READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy", "XTelemetryPolicy")
+READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy")
+TELEMETRY = "XTelemetryPolicy"  # of v1.7
 OLDER = tuple((kind.name, version) for kind in ROUTES.values() for version in kind.versions if "alpha" in version)
 
 
@@ -85,7 +86,7 @@ def is_asked(case: Case) -> bool:
     except (MalformedError, ValueError):
         return False
     named = isinstance(value, dict) and isinstance(value.get("kind"), str)
-    return named and value["kind"] in READ and str(value.get("apiVersion")) in VERSIONS
+    return named and value["kind"] in (*READ, TELEMETRY) and str(value.get("apiVersion")) in VERSIONS
 
 
 VERSIONS = (f"{GROUP}/v1", f"{EXPERIMENTAL}/v1alpha1")
@@ -173,7 +174,11 @@ def specs(version: str, api: str = "v1") -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted((crds(version) / "experimental").glob("*.yaml")):
         for one in yaml.load_all(path.read_text(), yaml.CSafeLoader):
-            if one and one.get("kind") == "CustomResourceDefinition" and one["spec"]["names"]["kind"] in READ:
+            if (
+                one
+                and one.get("kind") == "CustomResourceDefinition"
+                and one["spec"]["names"]["kind"] in (*READ, TELEMETRY)
+            ):
                 for each in one["spec"]["versions"]:
                     if each["name"] == api:
                         schema = each["schema"]["openAPIV3Schema"]
@@ -185,6 +190,7 @@ def test_every_rule_of_the_crds_is_broken_by_a_case(release: tuple[str, list[Jud
     version, judgements = release
     said = "\n".join(one.said for one in judgements).replace("\\u0026", "&").replace('\\"', '"').replace("\\\\", "\\")
     every = {message for spec in specs(version).values() for message in rules(spec)}
+    every.update(rules(specs(version, "v1alpha1").get(TELEMETRY, {})))
     untried = {message for message in every if message not in said}
     assert "\n".join(sorted(untried - NOT_JUDGED.keys())) == ""
     assert untried >= NOT_JUDGED.keys() & every
@@ -274,6 +280,14 @@ def test_the_bounds_are_those_of_the_crds(version: str, kind: str) -> None:
 def test_the_bounds_of_deprecated_versions_are_those_of_the_crds(version: str, kind: str, api: str) -> None:
     ours = dict(bounds(shape_of(GROUP, kind, api).fields["spec"], "spec"))
     assert ours == dict(their_bounds(specs(version, api)[kind], "spec"))
+
+
+def test_the_bounds_of_telemetry_policies_are_those_of_the_crd() -> None:
+    ours = dict(bounds(SHAPES[EXPERIMENTAL, TELEMETRY].fields["spec"], "spec"))
+    theirs = dict(their_bounds(specs("v1.7.0", "v1alpha1")[TELEMETRY], "spec"))
+    assert ours.keys() == theirs.keys()
+    differing = {where: (ours[where], theirs[where]) for where in theirs if ours[where] != theirs[where]}
+    assert {where: each for where, each in differing.items() if not is_meant(where, "v1.7.0")} == {}
 
 
 @pytest.mark.parametrize("kind", READ)
