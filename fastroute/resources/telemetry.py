@@ -15,10 +15,6 @@ class Fraction(Typed, frozen=True):
     numerator: int
     denominator: int = 100
 
-    @property
-    def ratio(self) -> float:
-        return self.numerator / self.denominator
-
 
 class ParentBasedSampling(Typed, frozen=True):
     mode: str = _DEFAULT

@@ -100,7 +100,6 @@ NOT_JUDGED = {
     "Value is immutable": "a file has no earlier object",
     "field is immutable": "a file has no earlier object",
     "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": FIRST,
-    "Must not have port for Backend reference": "v1.6.3 accepts it, and the reference is InvalidKind in both releases",
     "Hostnames must be valid based on RFC-1123": FIRST,
     "Wildcards on hostnames must be the first label, and the rest of hostname must be valid based on RFC-1123": FIRST,
     "ClusterTrustBundle references must not specify namespace": WHOLE,
