@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fastroute.resources.core import CERTIFICATES
 from fastroute.resources.decode import KINDS
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.route_kinds import ROUTES
 
@@ -47,7 +47,12 @@ class Followed(NamedTuple):
     @property
     def is_custom(self) -> bool:
         """Whether a CRD defines the kind, which may not be installed."""
-        return self.group == GROUP
+        return self.group in (GROUP, EXPERIMENTAL)
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether it is worth a warning if an API server does not have it."""
+        return not self.optional and self.group != EXPERIMENTAL
 
     @property
     def is_namespaced(self) -> bool:
@@ -73,6 +78,7 @@ FOLLOWED = (
     Followed(GROUP, "ReferenceGrant", "referencegrants", needed=True),
     # Without policies, backends would get cleartext.
     Followed(GROUP, "BackendTLSPolicy", "backendtlspolicies", needed=True, has_status=True),
+    Followed(EXPERIMENTAL, "XTelemetryPolicy", "xtelemetrypolicies", has_status=True),
     Followed("", "Namespace", "namespaces", needed=True, labels=True),
     Followed("", "Service", "services", needed=True),
     Followed("discovery.k8s.io", "EndpointSlice", "endpointslices", needed=True, labels=True),

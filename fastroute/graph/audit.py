@@ -112,6 +112,8 @@ def _pairs(before: Graph, after: Graph) -> Iterator[tuple[Resource, Iterable[Pro
     """For each referring object that is in both graphs and changed: its former and its present problems."""
     for _, was, route in _kept(before.routes, after.routes):
         yield route.source, was.problems, route.problems
+    for _, before_, after_ in _kept(before.telemetry, after.telemetry):
+        yield after_.source, before_.problems, after_.problems
     for old, new in ((before.gateways, after.gateways), (before.listener_sets, after.listener_sets)):
         for _, former, holder in _kept(old, new):
             yield holder.source, _all_problems(former), _all_problems(holder)

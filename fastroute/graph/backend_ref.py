@@ -16,18 +16,19 @@ from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol, protocol_of
 from fastroute.place import Transport
 from fastroute.resources.core import Service, ServicePort
-from fastroute.resources.gateway import BackendObjectReference, BackendRef
+from fastroute.resources.gateway import GROUP, BackendObjectReference, BackendRef
 from fastroute.resources.meta import Key
 from fastroute.resources.proxy_protocol import VERSION, proxy_protocol
 
 
 class Referrer(NamedTuple):
-    """The route that refers to a backend."""
+    """The object that refers to a backend."""
 
     kind: str
     namespace: str
     spoken: frozenset[Protocol]  # protocols that its kind supports to backends
     transport: Transport = Transport.TCP  # of the ports that its kind may refer to
+    group: str = GROUP  # of its kind
     over_http2: bool = False  # HTTP/2 is spoken to them, whatever their appProtocol
 
     @property
@@ -75,6 +76,7 @@ def judge(referrer: Referrer, ref: BackendObjectReference, field: str, reader: R
         return Verdict(conditions.invalid_kind(ref.group, ref.kind, field))
     key = Key(ref.namespace or referrer.namespace, ref.name)
     reference = Reference(
+        group=referrer.group,
         kind=referrer.kind,
         namespace=referrer.namespace,
         to_group="",

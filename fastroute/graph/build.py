@@ -31,6 +31,7 @@ from fastroute.graph.dependency import (
     POLICIES,
     SECRETS,
     SERVICES,
+    TELEMETRY,
     TRUST_BUNDLES,
     UNFULFILLED,
     UNWATCHED,
@@ -56,6 +57,7 @@ from fastroute.graph.policies import Policies, resolve_policies
 from fastroute.graph.policy import index_policies
 from fastroute.graph.policy_unit import Sources
 from fastroute.graph.secured import Secured, secure
+from fastroute.graph.telemetry import Changes, index_telemetry, judge_telemetry
 from fastroute.graph.unit import Limits, Made, admit_units, build_units, judged_units, stale_units
 from fastroute.graph.unwatched import Unwatched
 from fastroute.resources.meta import Key
@@ -105,7 +107,10 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     made |= _concern_units(memo, last, supply, made)
     limits = admit_units(last.limits, last.units, made)
     made |= judged_units(last.limits, limits, last.units, made)
-    return _graph(_completed(memo, last, supply, limits, made), last, before, supply, made)
+    memo = _completed(memo, last, supply, limits, made)
+    moved = Changes(touched.telemetry, touched.gateways, changed)
+    memo = msgspec.structs.replace(memo, telemetry=judge_telemetry(memo, moved, last.telemetry))
+    return _graph(memo, last, before, supply, made)
 
 
 def _completed(memo: Memo, last: Memo, supply: Supply, limits: Limits, made: Made) -> Memo:
@@ -143,6 +148,7 @@ def _graph(memo: Memo, last: Memo, before: Graph, supply: Supply, made: Made) ->
         parents=replaced(before.parents, parents),
         backends=supply.backends,
         policies=judge_policies(memo, last, before.policies),
+        telemetry=memo.telemetry,
         grants=memo.indexes[GRANTS],
         certificates=_certificates(memo, last, before),
         memo=memo,
@@ -169,6 +175,12 @@ def _index_objects(resources: Resources, last: Memo, touched: Touched) -> Indexe
         POLICIES: index_policies(before, after, touched.policies, last.indexes.get(POLICIES, {})),
         SECRETS: resources.secrets,
         SERVICES: resources.services,
+        TELEMETRY: index_telemetry(
+            last.resources.telemetry_policies,
+            resources.telemetry_policies,
+            touched.telemetry,
+            last.indexes.get(TELEMETRY, {}),
+        ),
         UNWATCHED: last.indexes[UNWATCHED] if UNWATCHED in last.indexes else Unwatched(last.settings.watched),
     }
 

@@ -26,6 +26,7 @@ class Touched(msgspec.Struct, frozen=True):
     grants: frozenset[Key]
     slices: frozenset[Key]
     policies: frozenset[Key]  # BackendTLSPolicies
+    telemetry: frozenset[Key]  # XTelemetryPolicies
     entries: Dependencies = frozenset()  # of the indexes that are known before anything is built
 
 
@@ -39,6 +40,7 @@ def find_touched(old: Resources, new: Resources) -> Touched:
         grants=changed_keys(old.reference_grants, new.reference_grants),
         slices=changed_keys(old.endpoint_slices, new.endpoint_slices),
         policies=changed_keys(old.backend_tls_policies, new.backend_tls_policies),
+        telemetry=changed_keys(old.telemetry_policies, new.telemetry_policies),
     )
 
 

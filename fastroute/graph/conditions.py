@@ -17,7 +17,7 @@ from fastroute.graph.spelling import kinds_fix, protocol_fix, reference_fix
 from fastroute.listed import listed, shortened
 from fastroute.place import Place, Transport
 from fastroute.resources.core import Service, ServicePort
-from fastroute.resources.gateway import GROUP, Listener
+from fastroute.resources.gateway import Listener
 from fastroute.resources.meta import Key
 from fastroute.resources.proxy_protocol import ANNOTATION, VERSION
 from fastroute.snapshot import Endpoint
@@ -35,7 +35,7 @@ INSECURE_FRONTEND = "InsecureFrontendValidationMode"  # likewise
 
 def ref_not_permitted(reference: Reference, cause: str, field: str, fix: str | None) -> Problem:
     required = (
-        f"a ReferenceGrant in that namespace from group {GROUP}, kind {reference.kind}, namespace "
+        f"a ReferenceGrant in that namespace from group {reference.group}, kind {reference.kind}, namespace "
         f'{reference.namespace} to group "{reference.to_group}", kind {reference.to_kind}, name {reference.to_name}'
     )
     return _not_permitted(reference, cause, required, field, fix)
@@ -109,6 +109,8 @@ _NO_POLICY = (
 WHY_NOT_SPOKEN = {
     Protocol.TLS: _NO_POLICY,
     Protocol.HTTP2_TLS: _NO_POLICY,
+    Protocol.HTTP2: "which means HTTP/2, as for OTLP over gRPC, but spans are exported over HTTP/1.1 (OTLP/HTTP). "
+    "Name the port for OTLP/HTTP, usually 4318",
     Protocol.OTHER: "which is not HTTP. If the port speaks HTTP/1.1, set appProtocol: http; if it speaks gRPC, set "
     "appProtocol: grpc",
 }

@@ -16,6 +16,7 @@ from fastroute.resources.core import ClusterTrustBundle, ConfigMap, Namespace, S
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.proxy_protocol import proxy_protocol
+from fastroute.resources.telemetry import XTelemetryPolicy
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -54,6 +55,7 @@ CONFIG_MAPS = Index[Key, ConfigMap]("ConfigMap", lambda config_map: (config_map.
 TRUST_BUNDLES = Index[Key, ClusterTrustBundle]("ClusterTrustBundle", lambda bundle: (bundle.data, bundle.omission))
 GRANTS = Index[str, GrantSpace]("ReferenceGrant")  # by namespace
 POLICIES = Index[Section, tuple[BackendTLSPolicy, ...]]("BackendTLSPolicy", lambda policies: policies[0].key)
+TELEMETRY = Index[Key, tuple[XTelemetryPolicy, ...]]("XTelemetryPolicy", lambda policies: policies[0].key)  # by Gateway
 UNFULFILLED = Index[Key, Withheld]("unfulfilled BackendTLSPolicy")  # only of policies that cannot be fulfilled
 CONCERNS = Index[str, tuple[Concern, ...]]("EndpointSlice")  # by backend; only of those that have some
 GATEWAYS = Index[Key, GatewayNode]("Gateway")  # without their routes

@@ -35,6 +35,9 @@ def _problems(graph: Graph) -> Iterator[Finding]:
             yield from _of(kind, holder.source, listener.problems)
     for policy in graph.policies.values():
         yield from _of("BackendTLSPolicy", policy.source, policy.problems)
+    for telemetry in graph.telemetry.values():
+        said = [*(problem for one in telemetry.ancestors for problem in one.problems), *telemetry.problems]
+        yield from _of("XTelemetryPolicy", telemetry.source, tuple(said))
     for id_, route in graph.routes.items():
         parents = graph.parents[id_]
         for parent in parents:

@@ -4,6 +4,7 @@ The text is built without a YAML library, for speed: a cluster can have thousand
 templates only scalars that YAML would misinterpret need quotes.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import count
 
@@ -32,7 +33,7 @@ metadata:
   namespace: {scalar(reference.to_namespace)}
 spec:
   from:
-  - group: {GROUP}
+  - group: {reference.group}
     kind: {reference.kind}
     namespace: {scalar(reference.namespace)}
   to:
@@ -42,10 +43,14 @@ spec:
 """
 
 
+def _plural(kind: str) -> str:
+    return re.sub(r"([^aeiou])y$", r"\1ie", kind.lower()) + "s"
+
+
 def _free_name(reference: Reference, grants: Grants) -> str:
     """Thousands of grants may have such names, and hundreds of references may need one: it is searched once."""
     space = grants.get(reference.to_namespace, EMPTY)
-    name = f"{reference.namespace}-{reference.kind.lower()}s-to-{reference.to_name}"[:LONGEST_NAME]
+    name = f"{reference.namespace}-{_plural(reference.kind)}-to-{reference.to_name}"[:LONGEST_NAME]
     if name not in space.names:
         return name
     if name not in space.free:

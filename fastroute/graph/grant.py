@@ -23,12 +23,13 @@ _COMPARED = 20  # grants whose `from` is compared to find the nearest one: a nam
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """A reference to an object in another namespace."""
 
-    kind: str  # of the referrer, a kind of gateway.networking.k8s.io
+    kind: str  # of the referrer
     namespace: str
     to_group: str
     to_kind: str
     to_namespace: str
     to_name: str
+    group: str = GROUP  # of the referrer
 
 
 class GrantSpace(msgspec.Struct, frozen=True, eq=False):
@@ -90,7 +91,7 @@ def allowing(reference: Reference, grants: Grants) -> ReferenceGrant | None:
 
 
 def _origin(reference: Reference) -> Origin:
-    return GROUP, reference.kind, reference.namespace
+    return reference.group, reference.kind, reference.namespace
 
 
 def permitted(reference: Reference, grants: Grants) -> bool:
@@ -130,7 +131,7 @@ def refusal_cause(reference: Reference, grants: Grants) -> str:
 
 
 def _from_mismatch(reference: Reference, origin: ReferenceGrantFrom) -> list[str]:
-    wanted = (("group", origin.group, GROUP), ("kind", origin.kind, reference.kind))
+    wanted = (("group", origin.group, reference.group), ("kind", origin.kind, reference.kind))
     wrong = [f'from.{name} is "{is_}", not "{should}"' for name, is_, should in wanted if is_ != should]
     if origin.namespace != reference.namespace:
         wrong.append(f'from.namespace is "{origin.namespace}", not "{reference.namespace}"')

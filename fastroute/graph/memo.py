@@ -8,7 +8,7 @@ from fastroute.graph.dependency import Indexes
 from fastroute.graph.endpoint import Slices
 from fastroute.graph.family import Families
 from fastroute.graph.forbidden import Exclusion
-from fastroute.graph.node import Attachment, GatewayClassNode, GatewayNode, ListenerSetNode, RouteId
+from fastroute.graph.node import Attachment, GatewayClassNode, GatewayNode, ListenerSetNode, RouteId, TelemetryNode
 from fastroute.graph.policies import Policies
 from fastroute.graph.ration import Rations
 from fastroute.graph.route import ListenerId
@@ -37,6 +37,7 @@ class Memo(msgspec.Struct, frozen=True, eq=False):
     limits: Limits = Limits()
     users: Users = {}
     reach: Mapping[Key, Mapping[Key, int]] = {}  # the Gateways that reach a Service (ancestry.py)
+    telemetry: Mapping[Key, TelemetryNode] = {}
     rations: Mapping[str, Rations] = {}  # endpoints of backends, by namespace
     former: Mapping[Key, GatewayNode] = {}  # of a forgotten graph: only their addresses are used
 

@@ -29,6 +29,7 @@ from fastroute.resources.l4_rule import L4Rule
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy
 from fastroute.resources.route_kinds import ROUTES, hostnames_of
+from fastroute.resources.telemetry import XTelemetryPolicy
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
 from fastroute.snapshot import BackendTLS, Endpoint, ListenerTLS, Mode
@@ -332,6 +333,22 @@ class PolicyNode(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
 
 
+class TelemetryAncestor(NamedTuple):
+    """A Gateway that an XTelemetryPolicy targets: a managed one, or one that does not exist."""
+
+    gateway: Key
+    problems: tuple[Problem, ...] = ()  # why the policy does not apply to it
+
+
+class TelemetryNode(msgspec.Struct, frozen=True, kw_only=True):
+    """An XTelemetryPolicy that concerns a managed Gateway, or one that does not exist."""
+
+    source: XTelemetryPolicy
+    ancestors: tuple[TelemetryAncestor, ...]  # sorted, at least one
+    problems: tuple[Problem, ...]  # wherever it applies
+    dependencies: frozenset[tuple[str, Any]]  # see dependency.py
+
+
 class GatewayClassNode(msgspec.Struct, frozen=True, kw_only=True):
     source: GatewayClass
     bundle_version: str | None = None  # of the installed CRDs
@@ -351,6 +368,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     parents: Mapping[RouteId, tuple[ParentNode, ...]]  # the same keys as `routes`
     backends: Mapping[str, BackendNode]  # by id: all backends of resolved backendRefs and mirrors of routes
     policies: Mapping[Key, PolicyNode] = {}
+    telemetry: Mapping[Key, TelemetryNode] = {}
     grants: Grants = {}
     certificates: Mapping[str, CertificateNode] = {}  # by id: those to which listeners and Gateways refer
     memo: Any = None  # private to build.py: what the next build starts from

@@ -14,6 +14,7 @@ from fastroute.graph.node import Graph
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import UNSERVED_POLICY, BackendTLSPolicy, PolicyTarget
+from fastroute.resources.telemetry import is_gateway
 from fastroute.resources.world import Resources
 
 CORE = frozenset({"core", "v1"})  # common mistakes for the empty group
@@ -28,7 +29,7 @@ class Targets(NamedTuple):
 
 def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """One warning for each managed target."""
-    if not resources.backend_tls_policies and not resources.unserved_policies:
+    if not (resources.backend_tls_policies or resources.telemetry_policies or resources.unserved_policies):
         return
     used = {backend.service for backend in graph.backends.values()}
     names = {key: frozenset(port.name for port in resources.services[key].spec.ports) for key in used}
@@ -39,6 +40,13 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
             if said := _tls_not_served(policy, target, targets):
                 reason, message = said
                 yield warning("BackendTLSPolicy", policy, reason, message, field)
+    for telemetry in resources.telemetry_policies.values():
+        for index, ref in enumerate(telemetry.spec.target_refs):
+            target = PolicyTarget(name=ref.name, group=ref.group, kind=ref.kind)
+            key = _key(telemetry.metadata.namespace, target)
+            if not is_gateway(ref) and _is_ours(target, key, targets):
+                message = f"An XTelemetryPolicy applies only to Gateways: it has no effect on {ref.kind} {key}."
+                yield warning("XTelemetryPolicy", telemetry, "PolicyNotServed", message, f"spec.targetRefs[{index}]")
     for other in resources.unserved_policies.values():
         for field, target in other.targets:
             key = _key(other.metadata.namespace, target)

@@ -10,14 +10,17 @@ from fastroute.graph.node import Graph
 from fastroute.graph.route_stages import STAGES
 from fastroute.graph.unwatched import Unwatched
 from fastroute.resources.decode import KINDS
-from fastroute.resources.gateway import GROUP, Listener, SecretObjectReference
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP, Listener, SecretObjectReference
 from fastroute.resources.lookalike import lookalike
 from fastroute.resources.policy import ReferenceGrant
 from fastroute.resources.route_kinds import ROUTES
+from fastroute.resources.telemetry import KIND
 from fastroute.resources.world import Resources
 
 Permit = tuple[str, str, str, str, str, str | None]  # from group, kind, namespace; to group, kind, name (None: any)
-REFERRERS = (*ROUTES, "Gateway", "ListenerSet")  # the kinds whose references we read
+REFERRERS = frozenset(  # the kinds whose references we read
+    {*((GROUP, kind) for kind in (*ROUTES, "Gateway", "ListenerSet")), (EXPERIMENTAL, KIND)}
+)
 CORE = frozenset({"core", "v1"})  # written by mistake instead of the empty group
 
 
@@ -94,8 +97,8 @@ def _permits(grant: ReferenceGrant) -> Iterator[Permit]:
 def _may_be_used(permit: Permit, home: str, used: set[tuple[str, Permit]]) -> bool:
     """Also True if unknown: the kind of the referrer is not read here."""
     group, kind, _, *target = permit
-    known = kind in REFERRERS or target[:2] == [GROUP, "Gateway"]
-    return (home, permit) in used or (group == GROUP and not known)
+    known = (group, kind) in REFERRERS or target[:2] == [GROUP, "Gateway"]
+    return (home, permit) in used or (group in (GROUP, EXPERIMENTAL) and not known)
 
 
 def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
@@ -108,6 +111,14 @@ def _references(resources: Resources) -> Iterator[tuple[str, Permit]]:
                     for name in (ref.name, None):
                         yield ref.namespace or home, (GROUP, kind, home, ref.group, ref.kind, name)
 
+    for policy in resources.telemetry_policies.values():
+        home = policy.metadata.namespace
+        provider = policy.spec.tracing.provider if policy.spec.tracing else None
+        if provider is not None and provider.backend_ref.namespace not in (None, home):
+            collector = provider.backend_ref
+            for name in (collector.name, None):
+                permit = (EXPERIMENTAL, KIND, home, collector.group, collector.kind, name)
+                yield collector.namespace or home, permit
     for kind, holders in (("Gateway", resources.gateways), ("ListenerSet", resources.listener_sets)):
         for holder in holders.values():
             home = holder.metadata.namespace

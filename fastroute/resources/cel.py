@@ -22,6 +22,7 @@ from fastroute.resources.policy_rules import POLICY_RULED_FIELDS
 from fastroute.resources.problem import Fault
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.rule import Offenders, Rule, RuledField, identity, must, trees, unique
+from fastroute.resources.telemetry_rules import TELEMETRY_RULED_FIELDS
 
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _WITHOUT_TLS = ("HTTP", "TCP", "UDP")
@@ -107,6 +108,7 @@ RULED_FIELDS = (
     RuledField(("Gateway",), "spec.infrastructure.annotations", _PREFIX),
     *(RuledField((kind.name,), where, rules) for kind in ROUTES.values() for where, rules in kind.rules),
     *POLICY_RULED_FIELDS,
+    *TELEMETRY_RULED_FIELDS,
     *CORE_RULED_FIELDS,
 )
 

@@ -40,7 +40,7 @@ from fastroute.resources.document import (
     written,
 )
 from fastroute.resources.endpoints import Endpoints
-from fastroute.resources.gateway import GROUP, Gateway, GatewayClass, ListenerSet
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP, Gateway, GatewayClass, ListenerSet
 from fastroute.resources.lookalike import is_gateway_api, lookalike
 from fastroute.resources.meta import Key, Origin, Resource
 from fastroute.resources.policy import (
@@ -55,6 +55,7 @@ from fastroute.resources.problem import Fault, ManifestProblem, Path, field_name
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import unknown_fields
 from fastroute.resources.shapes import SHAPES, shape_of
+from fastroute.resources.telemetry import XTelemetryPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     **{(GROUP, route.name): Kind(route.type, route.versions) for route in ROUTES.values()},
     (GROUP, "ReferenceGrant"): Kind(ReferenceGrant, ("v1", "v1beta1")),
     (GROUP, "BackendTLSPolicy"): Kind(BackendTLSPolicy, ("v1", "v1alpha3")),
+    (EXPERIMENTAL, "XTelemetryPolicy"): Kind(XTelemetryPolicy, ("v1alpha1",)),
     ("", "Namespace"): Kind(Namespace, ("v1",), cluster=True),
     ("", "Service"): Kind(Service, ("v1",)),
     ("", "Secret"): Kind(Secret, ("v1",)),

@@ -10,6 +10,7 @@ from typing import Any
 from fastroute.resources.meta import Resource, Typed
 
 GROUP = "gateway.networking.k8s.io"
+EXPERIMENTAL = "gateway.networking.x-k8s.io"  # the group of kinds such as XTelemetryPolicy
 
 
 class Condition(Typed, frozen=True):

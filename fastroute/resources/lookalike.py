@@ -7,9 +7,8 @@ Gateway API, or similar to the group of a known kind.
 
 from functools import lru_cache
 
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 
-EXPERIMENTAL = "gateway.networking.x-k8s.io"  # the group of kinds such as XListenerSet
 OLD_GROUPS = frozenset({"networking.x-k8s.io", EXPERIMENTAL})
 OLD_KINDS = {"ReferencePolicy": "ReferenceGrant", "XListenerSet": "ListenerSet"}  # former name: current name
 _MOST_EDITS = 2  # in the name of a kind

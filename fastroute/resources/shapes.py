@@ -11,12 +11,13 @@ and in `defaults.py`; rules over several fields are in `cel.py`. Fields are in t
 
 from fastroute.resources.core import CERTIFICATES
 from fastroute.resources.core_shapes import BUNDLE_NAME, DATA, ENDPOINT_PORTS, ENDPOINTS, SERVICE, SUBSETS, TRUST_BUNDLE
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.gateway_shapes import GATEWAY, GATEWAY_CLASS, LISTENER_SET, REFERENCE_GRANT
 from fastroute.resources.policy_shapes import BACKEND_TLS_POLICY
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import Anything, Flag, Record, Text
 from fastroute.resources.shape import ANY, LABEL_NAME, SERVICE_NAME, kind
+from fastroute.resources.telemetry_shapes import TELEMETRY_POLICY
 
 SHAPES: dict[tuple[str, str], Record] = {
     (GROUP, "GatewayClass"): kind("spec", cluster=True, spec=GATEWAY_CLASS),
@@ -25,6 +26,7 @@ SHAPES: dict[tuple[str, str], Record] = {
     **{(GROUP, route.name): kind("spec", spec=route.shape) for route in ROUTES.values()},
     (GROUP, "ReferenceGrant"): kind("spec", spec=REFERENCE_GRANT),
     (GROUP, "BackendTLSPolicy"): kind("spec", spec=BACKEND_TLS_POLICY),
+    (EXPERIMENTAL, "XTelemetryPolicy"): kind("spec", spec=TELEMETRY_POLICY),
     ("", "Namespace"): kind(name=LABEL_NAME, cluster=True, spec=Anything()),
     ("", "Service"): kind(name=SERVICE_NAME, spec=SERVICE),
     ("", "Secret"): kind(type=ANY, data=DATA, stringData=DATA, immutable=Flag()),

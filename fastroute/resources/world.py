@@ -15,6 +15,7 @@ from fastroute.resources.meta import Key
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.route_kind import RouteKind
 from fastroute.resources.tcproute import TCPRoute
+from fastroute.resources.telemetry import XTelemetryPolicy
 from fastroute.resources.tlsroute import TLSRoute
 from fastroute.resources.udproute import UDPRoute
 
@@ -34,6 +35,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     udp_routes: Mapping[Key, UDPRoute] = _NONE
     reference_grants: Mapping[Key, ReferenceGrant] = _NONE
     backend_tls_policies: Mapping[Key, BackendTLSPolicy] = _NONE
+    telemetry_policies: Mapping[Key, XTelemetryPolicy] = _NONE
     unserved_policies: Mapping[Key, UnservedPolicy] = _NONE
     namespaces: Mapping[Key, Namespace] = _NONE
     services: Mapping[Key, Service] = _NONE

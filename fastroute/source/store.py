@@ -27,6 +27,7 @@ from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.problem import ManifestProblem
 from fastroute.resources.route_kinds import BY_TYPE, ROUTES
+from fastroute.resources.telemetry import XTelemetryPolicy
 from fastroute.resources.world import Resources
 from fastroute.source.debts import Charge
 from fastroute.source.pending import Changed, Pending, size
@@ -39,6 +40,7 @@ FIELDS: dict[type[Resource], str] = {  # the field of Resources that holds a kin
     **{route.type: route.field for route in ROUTES.values()},
     ReferenceGrant: "reference_grants",
     BackendTLSPolicy: "backend_tls_policies",
+    XTelemetryPolicy: "telemetry_policies",
     UnservedPolicy: "unserved_policies",
     Namespace: "namespaces",
     Service: "services",

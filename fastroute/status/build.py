@@ -20,7 +20,7 @@ from fastroute.snapshot import Bound, Outcome
 from fastroute.status.condition import state
 from fastroute.status.gatewayclass import gateway_class_status
 from fastroute.status.holder import holder_status
-from fastroute.status.policy import policy_status
+from fastroute.status.policy import policy_status, telemetry_status
 from fastroute.status.route import route_status
 
 ObjectId = tuple[str, Key]  # (kind, key)
@@ -30,6 +30,7 @@ READ = (
     "ListenerSet",
     *sorted(ROUTES),
     "BackendTLSPolicy",
+    "XTelemetryPolicy",
 )  # the kinds, in the order of output
 
 
@@ -138,6 +139,10 @@ def _add_policies(changes: dict[ObjectId, StatusPatch | None], graph: Graph, las
     for key in changed_keys(last.graph.policies if last else {}, graph.policies):
         id_, node = ("BackendTLSPolicy", key), graph.policies.get(key)
         changes[id_] = _kept(known.get(id_), policy_status(node, graph.controller_name)) if node else None
+
+    for key in changed_keys(last.graph.telemetry if last else {}, graph.telemetry):
+        id_, one = ("XTelemetryPolicy", key), graph.telemetry.get(key)
+        changes[id_] = _kept(known.get(id_), telemetry_status(one, graph.controller_name)) if one else None
 
 
 def _programmed(patch: StatusPatch) -> frozenset[str]:

@@ -28,7 +28,6 @@ from fastroute.graph.node import Graph
 from fastroute.graph.orphan import orphans
 from fastroute.listed import listed
 from fastroute.metrics import Metrics
-from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.status_patch import StatusPatch
@@ -48,7 +47,11 @@ FORBIDDEN = 60.0  # s until a forbidden write is tried again
 YOUNG_FORBIDDEN = 2.0  # s, the same, in the first SETTLING seconds
 SETTLING = 20.0  # s; an API server that has just started forbids everything until it has loaded its RBAC roles
 TOO_LARGE = ("request is too large", "message larger than max")  # messages of etcd and of its client
-WITH_PARENTS = (*ROUTES, "BackendTLSPolicy")  # kinds whose status contains entries of several controllers
+WITH_PARENTS = (
+    *ROUTES,
+    "BackendTLSPolicy",
+    "XTelemetryPolicy",
+)  # kinds whose status contains entries of several controllers
 
 _log = logging.getLogger(__name__)
 
@@ -367,7 +370,7 @@ class StatusWriter:
         now = trio.current_time()
         if kind not in self._forbidden:
             self._forbidden[kind] = now
-            _log.error("%s: allow update on %s.%s/status", error, BY_KIND[kind].plural, GROUP)
+            _log.error("%s: allow update on %s/status", error, BY_KIND[kind].crd)
         return Rest(YOUNG_FORBIDDEN if now - self._forbidden[kind] < SETTLING else FORBIDDEN, again=True)
 
     async def _read_again(self, write: Write) -> Rest:

@@ -17,7 +17,7 @@ from fastroute.writing.room import REFERENCE
 
 ACTIONS = {ACCEPTED: "Attach", RESOLVED_REFS: "ResolveReferences", PROGRAMMED: "Program", CONFLICTED: "Attach"}
 BEGINNINGS = {  # by kind: the condition, and the prefix of its part, that reports a beginning; "" is the object itself
-    **dict.fromkeys((*ROUTES, "BackendTLSPolicy"), (ACCEPTED, "at ")),
+    **dict.fromkeys((*ROUTES, "BackendTLSPolicy", "XTelemetryPolicy"), (ACCEPTED, "at ")),
     "Gateway": (PROGRAMMED, ""),
     "ListenerSet": (ACCEPTED, ""),
 }

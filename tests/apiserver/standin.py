@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 Object = dict[str, Any]
 GROUP = "gateway.networking.k8s.io"
+EXPERIMENTAL = "gateway.networking.x-k8s.io"
 CERTIFICATES = "certificates.k8s.io"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MEMBER = re.compile(  # one object: of a namespace, or a CRD
@@ -45,6 +46,7 @@ class ApiServer:
         self.log: list[tuple[str, Object]] = []  # (collection, event) in order; an event's version is its index + 1
         self.served: dict[str, tuple[str, ...]] = dict.fromkeys(CUSTOM, ("v1",))
         self.bundles: tuple[str, ...] = ()  # the served versions of ClusterTrustBundles
+        self.telemetry: tuple[str, ...] = ()  # the served versions of XTelemetryPolicies
         self.has_watchlist = True
         self.has_bookmarks = True  # False: as a real server while nothing of the kind has changed since the watch began
         self.refusals: dict[str, int] = {}  # by collection: the status to answer with
@@ -110,9 +112,9 @@ class ApiServer:
             self.log.append((collection, {"type": "DELETED", "object": gone}))
             self._moved.notify_all()
 
-    def put_crd(self, plural: str, release: str = "v1.6.3") -> None:
+    def put_crd(self, plural: str, release: str = "v1.6.3", group: str = GROUP) -> None:
         annotations = {f"{GROUP}/bundle-version": release}
-        self.put(CRDS, f"{plural}.{GROUP}", "", metadata={"annotations": annotations})
+        self.put(CRDS, f"{plural}.{group}", "", metadata={"annotations": annotations})
 
     def forget(self) -> None:
         """Expires all versions so far: a watch cannot resume from them."""
@@ -176,7 +178,11 @@ class _Requests(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         _, apis, group, *rest = f"{url.path}//".split("/")
-        served = {GROUP: api.served, CERTIFICATES: {"clustertrustbundles": api.bundles}}.get(group)
+        optional = {
+            CERTIFICATES: {"clustertrustbundles": api.bundles},
+            EXPERIMENTAL: {"xtelemetrypolicies": api.telemetry},
+        }
+        served = {GROUP: api.served, **optional}.get(group)
         if apis == "apis" and served is not None and rest[1] == "":
             self._discover(served, rest[0])
         else:

@@ -44,6 +44,7 @@ VERSIONS = {
     "ListenerSet": "gateway.networking.k8s.io/v1",
     "ReferenceGrant": "gateway.networking.k8s.io/v1",
     "BackendTLSPolicy": "gateway.networking.k8s.io/v1",
+    "XTelemetryPolicy": "gateway.networking.x-k8s.io/v1alpha1",
     "Namespace": "v1",
     "Service": "v1",
     "Secret": "v1",

@@ -21,13 +21,14 @@ from cluster.cluster import Cluster
 from cluster.programs import RELEASES, crds
 from cluster.scratch import scratch
 from fastroute.resources.document import MalformedError, parse
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.route_kinds import ROUTES
 from fastroute.resources.schema import Flag, List, Map, Record, Text, Whole
 from fastroute.resources.shapes import SHAPES, shape_of
 
 HIGHEST = {"int32": 2**31 - 1}  # by format
 READ = ("GatewayClass", "Gateway", "ListenerSet", *ROUTES, "ReferenceGrant", "BackendTLSPolicy")
+TELEMETRY = "XTelemetryPolicy"  # of v1.7
 OLDER = tuple((kind.name, version) for kind in ROUTES.values() for version in kind.versions if "alpha" in version)
 
 
@@ -85,9 +86,10 @@ def is_asked(case: Case) -> bool:
     except (MalformedError, ValueError):
         return False
     named = isinstance(value, dict) and isinstance(value.get("kind"), str)
-    return named and value["kind"] in READ and str(value.get("apiVersion")) == f"{GROUP}/v1"
+    return named and value["kind"] in (*READ, TELEMETRY) and str(value.get("apiVersion")) in VERSIONS
 
 
+VERSIONS = (f"{GROUP}/v1", f"{EXPERIMENTAL}/v1alpha1")
 CASES = [case for case in cases() if is_asked(case)]
 
 
@@ -98,7 +100,6 @@ NOT_JUDGED = {
     "Value is immutable": "a file has no earlier object",
     "field is immutable": "a file has no earlier object",
     "type must be one of ['Exact', 'PathPrefix', 'RegularExpression']": FIRST,
-    "Must not have port for Backend reference": "v1.6.3 accepts it, and the reference is InvalidKind in both releases",
     "Hostnames must be valid based on RFC-1123": FIRST,
     "Wildcards on hostnames must be the first label, and the rest of hostname must be valid based on RFC-1123": FIRST,
     "ClusterTrustBundle references must not specify namespace": WHOLE,
@@ -110,7 +111,7 @@ NOT_JUDGED = {
 
 class Judgement(NamedTuple):
     case: Case
-    theirs: str  # "accepted", "refused", "unknown": the release does not have one of the fields
+    theirs: str  # "accepted", "refused", "unknown": the release does not have the kind, or one of the fields
     said: str
 
 
@@ -140,7 +141,7 @@ def judged(api: Api, case: Case) -> Judgement:
     try:
         api.request("POST", path, value)
     except ApiError as error:
-        unknown = "strict decoding error: unknown field" in str(error)
+        unknown = error.status == 404 or "strict decoding error: unknown field" in str(error)
         return Judgement(case, "unknown" if unknown else "refused", str(error))
     return Judgement(case, "accepted", "")
 
@@ -172,7 +173,11 @@ def specs(version: str, api: str = "v1") -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted((crds(version) / "experimental").glob("*.yaml")):
         for one in yaml.load_all(path.read_text(), yaml.CSafeLoader):
-            if one and one.get("kind") == "CustomResourceDefinition" and one["spec"]["names"]["kind"] in READ:
+            if (
+                one
+                and one.get("kind") == "CustomResourceDefinition"
+                and one["spec"]["names"]["kind"] in (*READ, TELEMETRY)
+            ):
                 for each in one["spec"]["versions"]:
                     if each["name"] == api:
                         schema = each["schema"]["openAPIV3Schema"]
@@ -184,6 +189,7 @@ def test_every_rule_of_the_crds_is_broken_by_a_case(release: tuple[str, list[Jud
     version, judgements = release
     said = "\n".join(one.said for one in judgements).replace("\\u0026", "&").replace('\\"', '"').replace("\\\\", "\\")
     every = {message for spec in specs(version).values() for message in rules(spec)}
+    every.update(rules(specs(version, "v1alpha1").get(TELEMETRY, {})))
     untried = {message for message in every if message not in said}
     assert "\n".join(sorted(untried - NOT_JUDGED.keys())) == ""
     assert untried >= NOT_JUDGED.keys() & every
@@ -273,6 +279,14 @@ def test_the_bounds_are_those_of_the_crds(version: str, kind: str) -> None:
 def test_the_bounds_of_deprecated_versions_are_those_of_the_crds(version: str, kind: str, api: str) -> None:
     ours = dict(bounds(shape_of(GROUP, kind, api).fields["spec"], "spec"))
     assert ours == dict(their_bounds(specs(version, api)[kind], "spec"))
+
+
+def test_the_bounds_of_telemetry_policies_are_those_of_the_crd() -> None:
+    ours = dict(bounds(SHAPES[EXPERIMENTAL, TELEMETRY].fields["spec"], "spec"))
+    theirs = dict(their_bounds(specs("v1.7.0", "v1alpha1")[TELEMETRY], "spec"))
+    assert ours.keys() == theirs.keys()
+    differing = {where: (ours[where], theirs[where]) for where in theirs if ours[where] != theirs[where]}
+    assert {where: each for where, each in differing.items() if not is_meant(where, "v1.7.0")} == {}
 
 
 @pytest.mark.parametrize("kind", READ)

@@ -13,9 +13,8 @@ pytestmark = pytest.mark.timeout(900)  # helm and kubectl are built first
 
 Right = tuple[str, str, str]  # group, resource, verb
 
-WITH_STATUS = tuple(row.plural for row in FOLLOWED if row.has_status)
 WRITING: frozenset[Right] = frozenset(
-    [(GROUP, f"{plural}/status", "update") for plural in WITH_STATUS]
+    [(row.group, f"{row.plural}/status", "update") for row in FOLLOWED if row.has_status]
     + [("events.k8s.io", "events", verb) for verb in ("create", "patch")]
 )
 INFRASTRUCTURE: frozenset[Right] = frozenset(("", "services", verb) for verb in ("get", "create", "update", "delete"))

@@ -14,6 +14,7 @@ from fastroute.resources.httproute import HTTPRoute
 from fastroute.resources.meta import Key, Resource
 from fastroute.resources.policy import BackendTLSPolicy, ReferenceGrant, UnservedPolicy
 from fastroute.resources.tcproute import TCPRoute
+from fastroute.resources.telemetry import XTelemetryPolicy
 from fastroute.resources.tlsroute import TLSRoute
 from fastroute.resources.udproute import UDPRoute
 from fastroute.resources.world import Resources
@@ -30,6 +31,7 @@ MAPPINGS: Mapping[type[Resource], str] = {
     UDPRoute: "udp_routes",
     ReferenceGrant: "reference_grants",
     BackendTLSPolicy: "backend_tls_policies",
+    XTelemetryPolicy: "telemetry_policies",
     UnservedPolicy: "unserved_policies",
     Namespace: "namespaces",
     Service: "services",

@@ -1,7 +1,8 @@
 """Least privilege, checked with the API server's audit log: every request is allowed, and every right is used.
 
 The API server runs without WatchList, so that the gateway sends list requests as well as watches; with WatchList,
-`list` is not needed. It has ClusterTrustBundles, because the right to read them is not used otherwise.
+`list` is not needed. It has ClusterTrustBundles and XTelemetryPolicies, because the rights for them are not
+used otherwise.
 """
 
 import json
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from cluster.account import rights
 from cluster.echo import echo, eventually, ready_addresses
+from cluster.programs import crds
 from deploy.audit import USER, asked, granted, judged
 from deploy.rendering import chart
 
@@ -90,7 +92,15 @@ spec:
   targetRefs: [{group: "", kind: Service, name: secured}]
   validation: {hostname: secured, caCertificateRefs: [
     {group: "", kind: ConfigMap, name: ca}, {group: certificates.k8s.io, kind: ClusterTrustBundle, name: ca}]}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XTelemetryPolicy
+metadata: {name: traced, namespace: rights}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: edge}]
+  tracing: {mode: ImplementationDefault}
 """
+TELEMETRY = "gateway.networking.x-k8s.io_xtelemetrypolicies.yaml"  # its CRD: the release of the cluster has none
 ROOT = "/apis/gateway.networking.k8s.io/v1/namespaces/rights"
 
 
@@ -106,6 +116,7 @@ def installed(release: Release, *values: str) -> Iterator[int]:
     log = audit_log(release.cluster.folder)
     size = log.stat().st_size if log.exists() else 0
     release.api.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in OWN))
+    release.api.apply_text((crds("v1.7.0") / "experimental" / TELEMETRY).read_text())
     release.install(*values)
     with balancer(release):
         release.api.apply(*echo("rights"))
@@ -139,6 +150,8 @@ def live(release: Release) -> None:
     for kind in ("gateways", "listenersets", *routes, "backendtlspolicies"):
         name = {"gateways": "edge", "listenersets": "more", "backendtlspolicies": "secured"}.get(kind, "echo")
         eventually(lambda where=f"{ROOT}/{kind}/{name}": release.api.request("GET", where).get("status"))
+    traced = f"{ROOT.replace('k8s.io/v1', 'x-k8s.io/v1alpha1')}/xtelemetrypolicies/traced"
+    eventually(lambda: release.api.request("GET", traced).get("status"))
     eventually(lambda: len(services(release)) == 1)
     labels = {"spec": {"infrastructure": {"labels": {"team": "two"}}}}
     release.api.patch("Gateway", "rights", "edge", labels)

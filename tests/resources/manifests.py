@@ -200,6 +200,25 @@ metadata: {name: corporate}
 spec: {trustBundle: PEM}
 """
 
+TELEMETRY_POLICY = """\
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XTelemetryPolicy
+metadata:
+  name: traced
+  namespace: apples
+spec:
+  targetRefs:
+    - group: gateway.networking.k8s.io
+      kind: Gateway
+      name: apples
+  tracing:
+    mode: Enabled
+    provider:
+      backendRef: {name: otel, port: 4318}
+    samplingRate: {numerator: 5}
+    parentBasedSampling: {mode: Enabled}
+"""
+
 EVERY_KIND = {
     "GatewayClass": GATEWAY_CLASS,
     "Gateway": GATEWAY,
@@ -211,6 +230,7 @@ EVERY_KIND = {
     "UDPRoute": UDP_ROUTE,
     "ReferenceGrant": REFERENCE_GRANT,
     "BackendTLSPolicy": BACKEND_TLS_POLICY,
+    "XTelemetryPolicy": TELEMETRY_POLICY,
     "Service": SERVICE,
     "EndpointSlice": ENDPOINT_SLICE,
     "Endpoints": ENDPOINTS,

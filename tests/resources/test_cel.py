@@ -10,6 +10,7 @@ from resources.manifests import (
     LISTENER_SET,
     SECRET,
     SERVICE,
+    TELEMETRY_POLICY,
     TLS_ROUTE,
     resource,
     said,
@@ -84,6 +85,20 @@ def validation(*lines: str) -> tuple[str, str, str]:
 
 def alternative(name: str) -> tuple[str, str, str]:
     return validation(WELL_KNOWN.strip(), f"subjectAltNames: [{{{name}}}]")
+
+
+MODE, RATE = "    mode: Enabled\n", "    samplingRate: {numerator: 5}\n"
+PROVIDER = "    provider:\n      backendRef: {name: otel, port: 4318}\n"
+RESPECTED = "    parentBasedSampling: {mode: Enabled}\n"
+
+
+def traced(old: str, new: str = "") -> tuple[str, str, str]:
+    return TELEMETRY_POLICY, old, new
+
+
+def untraced(line: str) -> tuple[str, str, str]:
+    """`line` with a mode that forbids it."""
+    return TELEMETRY_POLICY, MODE + PROVIDER + RATE + RESPECTED, f"    {line}\n"
 
 
 SET = "{set: [{name: a, value: b}]}"
@@ -330,6 +345,30 @@ RULES = [
      alternative("type: URI, uri: 'spiffe://a/b'"), alternative("type: URI")),
     ("spec.validation.subjectAltNames[0]: uri must not be set unless type is URI",
      alternative("type: URI, uri: 'a://b'"), alternative("type: Hostname, hostname: a.b, uri: 'a://b'")),
+    ("spec: tracing must be set", traced(RATE), traced("  tracing:\n" + MODE + PROVIDER + RATE + RESPECTED)),
+    ("spec.tracing: provider is required when mode is Enabled, and must not be set otherwise",
+     traced(PROVIDER, PROVIDER), traced(PROVIDER)),
+    *((f"spec.tracing: {field} can only be set when mode is Enabled",
+       traced(RATE + RESPECTED, f"    {field}: {value}\n"), untraced(f"{field}: {value}"))
+      for field, value in (("samplingRate", "{numerator: 1}"), ("parentBasedSampling", "{}"), ("serviceName", "a"),
+                           ("spanName", "a b"), ("attributes", "[]"))),
+    ("spec.tracing.samplingRate: numerator must be at most denominator",
+     traced("{numerator: 5}", "{numerator: 100}"), traced("{numerator: 5}", "{numerator: 101}")),
+    ("spec.tracing.parentBasedSampling: samplingRate can only be set when mode is Enabled",
+     traced("{mode: Enabled}", "{mode: Enabled, samplingRate: {numerator: 1}}"),
+     traced("{mode: Enabled}", "{samplingRate: {numerator: 1}}")),
+    ("spec.tracing.parentBasedSampling.samplingRate: numerator must be at most denominator",
+     traced("{mode: Enabled}", "{mode: Enabled, samplingRate: {numerator: 3, denominator: 3}}"),
+     traced("{mode: Enabled}", "{mode: Enabled, samplingRate: {numerator: 4, denominator: 3}}")),
+    ("spec.tracing.provider.backendRef: port must be set for a Service",
+     traced(", port: 4318", ", kind: Other, group: a"), traced(", port: 4318")),
+    ("spec.tracing.provider.backendRef: port must not be set for an XBackend",
+     traced(", port: 4318", ", kind: XBackend, group: gateway.networking.x-k8s.io"),
+     traced(", port: 4318", ", port: 1, kind: XBackend, group: gateway.networking.x-k8s.io")),
+    *((f"spec.tracing.attributes[0]: {field} is required when sourceType is {source}, and must not be set otherwise",
+       traced(RATE, f"    attributes: [{{name: a, sourceType: {source}, {field}: a}}]\n"),
+       traced(RATE, f"    attributes: [{{name: a, sourceType: {source}}}]\n"))
+      for source, field in (("Header", "headerName"), ("Literal", "literalValue"), ("Attribute", "attributeKey"))),
     ("spec.ports[1]: the combination of port and protocol must be unique among the ports",
      (SERVICE, PORT, "    - {port: 1, name: a}\n    - {port: 1, name: b, protocol: UDP}\n"),
      (SERVICE, PORT, "    - {port: 1, name: a}\n    - {port: 1, name: b, protocol: TCP}\n")),

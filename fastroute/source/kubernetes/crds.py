@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from fastroute.apiserver.kinds import FOLLOWED
-from fastroute.resources.gateway import GROUP
+from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.source.kubernetes.backlog import Notice
 
 BUNDLE_VERSION = f"{GROUP}/bundle-version"
 REFERENCE = f"gateways.{GROUP}"  # the CRD whose release is used for all of them
 OURS = frozenset(row.crd for row in FOLLOWED if row.is_custom)
-EXPERIMENTAL = "gateway.networking.x-k8s.io"
 UNSERVED = {
     f"xbackends.{EXPERIMENTAL}": "XBackends are not served: the share of such a backendRef is answered with 500",
     f"xbackendtrafficpolicies.{EXPERIMENTAL}": "XBackendTrafficPolicies are not served: they have no effect",

@@ -12,11 +12,10 @@ import msgspec
 
 from fastroute.apiserver.client import ApiError, Client
 from fastroute.apiserver.kinds import BY_KIND, FOLLOWED, Followed
-from fastroute.resources.gateway import GROUP
 
 BLIND_PATIENCE = 40.0  # s; if CRDs cannot be read, a kind must be absent from discovery for so long to be removed
 Found = Mapping[str, tuple[str, ...]]  # by plural: the served versions
-GROUPS = tuple(dict.fromkeys((GROUP, *(row.group for row in FOLLOWED if row.optional))))
+GROUPS = tuple(dict.fromkeys(row.group for row in FOLLOWED if row.is_custom or row.optional))
 Installed = Mapping[str, str]  # by the CRD's name: its bundle version, or ""
 
 

@@ -204,7 +204,7 @@ class KubernetesSource:
         before = self.store.missing
         served = msgspec.structs.replace(served, missing={**served.missing, **self._forbidden})
         for kind, why in served.missing.items():
-            if before.get(kind) != why and not BY_KIND[kind].optional:
+            if before.get(kind) != why and BY_KIND[kind].is_expected:
                 _log.warning("%s are not read: %s", BY_KIND[kind].words, why)
         for kind in before.keys() - served.missing.keys():
             _log.info("%s are now read, as %s", BY_KIND[kind].words, served.versions[kind])

@@ -29,7 +29,10 @@ from fastroute.apiserver.kinds import FOLLOWED
 from fastroute.resources.meta import Key
 from fastroute.source.kubernetes import watch
 
-NO_BUNDLES = {"ClusterTrustBundle": "the API server does not serve clustertrustbundles.certificates.k8s.io"}
+MISSING = {
+    "ClusterTrustBundle": "the API server does not serve clustertrustbundles.certificates.k8s.io",
+    "XTelemetryPolicy": "the CRD xtelemetrypolicies.gateway.networking.x-k8s.io is not installed",
+}
 
 
 def put_route(api: ApiServer, name: str, host: str = "a.example.com", **parts: Any) -> None:
@@ -66,7 +69,7 @@ async def test_everything_is_there_before_the_first_change_is_told(
         assert list(resources.secrets) == [Key("default", "tls")]
         assert seen.route("r0").api_version == f"{GROUP}/v1"
         assert seen.source.bundle_version == seen.source.store.bundle_version == "v1.6.3"
-        assert seen.source.store.missing == NO_BUNDLES
+        assert seen.source.store.missing == MISSING
         put_route(api, "r5")
         api.delete(ROUTES, "r0")
         await until(lambda: seen.routes == ["r1", "r2", "r3", "r4", "r5"])
@@ -332,7 +335,7 @@ async def test_kinds_come_change_their_version_and_go(
     async with following(api, tmp_path) as seen:
         store = seen.source.store
         missing = {"ReferenceGrant": f"the CRD referencegrants.{GROUP} is not installed"}
-        assert store.missing == {**NO_BUNDLES, **missing}
+        assert store.missing == {**MISSING, **missing}
         changes = seen.changes
 
         api.served["referencegrants"] = ("v1alpha2",)
@@ -344,7 +347,7 @@ async def test_kinds_come_change_their_version_and_go(
         api.put_crd("referencegrants")
         await until(lambda: len(store.snapshot().reference_grants) == 1)
         assert seen.source.served["ReferenceGrant"] == "v1beta1"
-        assert store.missing == NO_BUNDLES
+        assert store.missing == MISSING
         assert seen.changes > changes
 
         api.put(GRANTS, "g", spec=spec)

@@ -65,6 +65,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
     - referencegrants
     - backendtlspolicies
   verbs: [list, watch]
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xtelemetrypolicies]
+  verbs: [list, watch]
 # Statuses and Events of these objects.
 - apiGroups: [gateway.networking.k8s.io]
   resources:
@@ -76,6 +79,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
     - tcproutes/status
     - udproutes/status
     - backendtlspolicies/status
+  verbs: [update]
+- apiGroups: [gateway.networking.x-k8s.io]
+  resources: [xtelemetrypolicies/status]
   verbs: [update]
 - apiGroups: [events.k8s.io]
   resources: [events]
