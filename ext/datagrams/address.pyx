@@ -5,7 +5,7 @@ need not be the one that the client knows. So the address to which a datagram wa
 reply names it.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -44,9 +44,10 @@ cdef void read_local(FlowKey *key, msghdr *message) noexcept nogil:
     cdef cmsghdr *part = CMSG_FIRSTHDR(message)
     cdef const in6_pktinfo *six
     while part is not NULL:
-        if part.cmsg_level == IPPROTO_IP and part.cmsg_type == IP_PKTINFO and has(message, part, sizeof(in_pktinfo)):
+        if (key.family == AF_INET and part.cmsg_level == IPPROTO_IP and part.cmsg_type == IP_PKTINFO
+                and has(message, part, sizeof(in_pktinfo))):
             memcpy(key.local, &(<const in_pktinfo *> CMSG_DATA(part)).ipi_spec_dst, 4)
-        elif (part.cmsg_level == IPPROTO_IPV6 and part.cmsg_type == IPV6_PKTINFO
+        elif (key.family == AF_INET6 and part.cmsg_level == IPPROTO_IPV6 and part.cmsg_type == IPV6_PKTINFO
                 and has(message, part, sizeof(in6_pktinfo))):
             six = <const in6_pktinfo *> CMSG_DATA(part)
             if not is_multicast(<const uint8_t *> &six.ipi6_addr):
@@ -55,11 +56,13 @@ cdef void read_local(FlowKey *key, msghdr *message) noexcept nogil:
         part = CMSG_NXTHDR(message, part)
 
 
-def local_of(bytes control not None) -> tuple[bytes, int]:
-    """For tests: the address to which a datagram with this control data was sent, and its interface if it is link-local."""
+def local_of(bytes control not None, uint16_t family) -> tuple[bytes, int]:
+    """For tests: the address to which a datagram with this control data was sent, and its interface if it is link-local.
+    `family`: of the socket."""
     cdef FlowKey key
     cdef msghdr message
     memset(&key, 0, sizeof(FlowKey))
+    key.family = family
     memset(&message, 0, sizeof(msghdr))
     message.msg_controllen = len(control)
     message.msg_control = malloc(len(control) or 1)     # of exactly this size, for sanitizers
