@@ -150,6 +150,7 @@ cdef uint16_t attach(Reactor r, Flow *flow, Endpoint *endpoint, int fd) noexcept
         close(fd)
         return REASON_OVERLOADED
     flow.fd = fd
+    r.flows.open += 1
     flow.endpoint = endpoint
     endpoint_ref(endpoint)
     endpoint.in_flight += 1
@@ -295,6 +296,7 @@ cdef void leave(Reactor r, Flow *flow) noexcept nogil:
     flow.endpoint = NULL
     close(flow.fd)
     flow.fd = -1
+    r.flows.open -= 1
 
 
 cdef void flow_fail(Reactor r, Flow *flow) noexcept nogil:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from libc.errno cimport errno
 from libc.limits cimport INT_MAX
 from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport malloc, realloc
+from libc.stdlib cimport calloc, malloc, realloc
 from posix.time cimport CLOCK_MONOTONIC
 
 import os
@@ -31,6 +31,7 @@ from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
+from fastroute.ext.memory.owner cimport OWNERS
 from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.message.limits cimport head_room
 from fastroute.ext.reactor.accesslog cimport AccessLog
@@ -63,6 +64,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
 
 cdef enum:
     EXTRA = 131072          # additional bytes of the arena for filters and forwarding
+    OTHER_FILES = 256       # descriptors of a worker that are neither for traffic nor of listening sockets
     LOOKS = 16              # times per --body-idle-timeout that the engine checks whether a client reads anything
     UNKNOWN = 0xFFFFFFFF    # Reactor.sockets: the tables have no such listener
 
@@ -321,7 +323,7 @@ cdef int set_limits(Reactor r, limits) except -1:
     r.max_streams = limits.max_streams
     r.flows.most = limits.max_flows
     r.flows.idle = milliseconds_of(limits.udp_idle_timeout)
-    r.flows.highest = highest_descriptor()
+    share_descriptors(r)
     r.outgoing_size = 2 * r.head_limits.head + head_room(&r.head_limits) + EXTRA
     r.arena.size = head_room(&r.head_limits) + max(r.outgoing_size, facts_room(&r.head_limits))
     r.arena.base = <char *> malloc(r.arena.size)
@@ -342,12 +344,21 @@ cdef int set_limits(Reactor r, limits) except -1:
     return 0
 
 
-cdef int highest_descriptor() except -1:
-    """A flow gets no descriptor with this number or a higher one: half of all remain for connections."""
+cdef int share_descriptors(Reactor r) except -1:
+    """A flow gets no descriptor whose number is half of the limit or more. Connections to backends, flows and listening
+    sockets together get what clients leave, or half if clients may have all. Raises OSError, MemoryError."""
     cdef rlimit files
+    cdef int64_t left
     if getrlimit(RLIMIT_NOFILE, &files) < 0:
         raise OSError(errno, os.strerror(errno))
-    return <int> min(files.rlim_cur // 2, <uint64_t> INT_MAX)
+    files.rlim_cur = min(files.rlim_cur, <uint64_t> INT_MAX)
+    r.flows.highest = <int> (files.rlim_cur // 2)
+    left = <int64_t> files.rlim_cur - r.max_connections - OTHER_FILES
+    r.max_upstreams = <uint32_t> (left if left > 0 else <int64_t> files.rlim_cur // 2)
+    r.upstreams_of = <uint32_t *> calloc(OWNERS, sizeof(uint32_t))
+    if r.upstreams_of is NULL:
+        raise MemoryError
+    return 0
 
 
 def milliseconds_of(seconds):

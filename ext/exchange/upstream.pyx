@@ -31,7 +31,7 @@ from fastroute.ext.reactor.inet cimport (
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, close_connection, dequeue, end_writing, has_ended, open_connection, set_deadline,
+    INTEREST_TRAFFIC, close_connection, dequeue, end_writing, has_ended, may_connect, open_connection, set_deadline,
 )
 from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
 from fastroute.ext.reactor.sealing cimport sealing_advance, sealing_begin
@@ -62,20 +62,29 @@ cdef void close_idle(Reactor r) noexcept nogil:
         upstream_close(r, u)
 
 
-cdef int open_socket(Reactor r, uint16_t family) noexcept nogil:
-    """Returns -1 if there is no file descriptor, even without idle connections."""
-    cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-    if fd < 0 and r.pooled and (errno == EMFILE or errno == ENFILE):
+cdef int new_socket(Reactor r, uint16_t family, uint16_t payer) noexcept nogil:
+    """The negative errno if the namespace gets none."""
+    cdef int fd
+    if not may_connect(r, payer):
+        return -EMFILE
+    fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    return fd if fd >= 0 else -errno
+
+
+cdef int open_socket(Reactor r, uint16_t family, uint16_t payer) noexcept nogil:
+    """Negative if the namespace gets no file descriptor, even without idle connections."""
+    cdef int fd = new_socket(r, family, payer)
+    if r.pooled and (fd == -EMFILE or fd == -ENFILE):
         close_idle(r)
-        fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+        fd = new_socket(r, family, payer)
     if fd < 0:
-        note_shortage(r)
+        note_shortage(r, -fd)
     return fd
 
 
-cdef void note_shortage(Reactor r) noexcept nogil:
+cdef void note_shortage(Reactor r, int error) noexcept nogil:
     r.connect_shortage.count += 1
-    r.connect_shortage.error = errno
+    r.connect_shortage.error = error
 
 
 cdef void tune(int fd, bint watched) noexcept nogil:
@@ -102,7 +111,7 @@ cdef bint is_tuned_later(Reactor r, const PoolKey *key) noexcept nogil:
 
 cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
     """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
-    cdef int fd = open_socket(r, endpoint.family)
+    cdef int fd = open_socket(r, endpoint.family, payer)
     cdef Connection *u
     cdef bint later = is_tuned_later(r, key)
     cdef int failed
@@ -113,7 +122,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     failed = connect_to_endpoint(r, fd, endpoint)
     if failed and errno != EINPROGRESS and errno != EINTR:
         if errno == EADDRNOTAVAIL and (endpoint.family == AF_INET or ports_are_scarce(r)):
-            note_shortage(r)
+            note_shortage(r, errno)
         else:
             endpoint_failed(endpoint, r.milliseconds, &r.random)
         close(fd)
@@ -135,6 +144,7 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     u.key = key
     key_ref(key)
     r.upstream_connections += 1
+    r.upstreams_of[payer] += 1
     gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, 1)
     return u
 
@@ -417,6 +427,7 @@ cdef void upstream_close(Reactor r, Connection *u) noexcept nogil:
         end_parent(r, u)
     if u.layer != LAYER_STREAM:
         r.upstream_connections -= 1
+        r.upstreams_of[u.payer] -= 1
         gauge_add(r.counters, FIXED_UPSTREAM_ACTIVE, -1)
     if u.layer == LAYER_TLS:
         end_tls(r, u)           # without close_notify, libssl would not resume the session

@@ -69,6 +69,7 @@ cdef struct Flows:
     uint32_t chunks_count
     uint32_t free               # first free slot; 0: none
     uint32_t count              # number of flows
+    uint32_t open               # number of flows that have a descriptor
     uint32_t most               # --max-flows
     uint32_t sockets            # number of sockets of all places
     uint64_t idle               # milliseconds: --udp-idle-timeout

@@ -31,6 +31,7 @@ from fastroute.ext.tls.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
+    GREED = 8                   # connections to backends that a namespace may have for each free descriptor
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 30000         # milliseconds that a half-closed client has to stop sending, to read and to close
     LINGER_IDLE = 2000          # milliseconds without a byte after which it is closed; while draining: in all
@@ -169,6 +170,8 @@ cdef class Reactor:
     cdef List unread            # list of those with such output; the one that has it longest is the first
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
+    cdef uint32_t max_upstreams # those and listening sockets and flows of datagrams: the descriptors that clients leave
+    cdef uint32_t *upstreams_of # upstream connections by namespace (owner.pxd): of the route that opened them
     cdef uint32_t pooled
     cdef List upstream_parents  # connections to backends that carry streams
     cdef List resting           # idle upstream connections, oldest first (resting.pxd)
@@ -183,6 +186,11 @@ cdef void read_clock(Reactor r) noexcept nogil
 cdef inline uint32_t portion(Reactor r) noexcept nogil:
     cdef int64_t left = <int64_t> (r.begun + LONGEST - r.now)
     return <uint32_t> min(max(left * PORTION_RATE, <int64_t> PORTION_LEAST), <int64_t> SCRATCH)
+# Whether a namespace (owner.pxd) may have one more connection to a backend. The fewer descriptors are free, the fewer it may
+# have: so some are always left for the namespaces that have few.
+cdef inline bint may_connect(Reactor r, uint16_t owner) noexcept nogil:
+    cdef int64_t left = <int64_t> r.max_upstreams - r.upstream_connections - r.flows.open - r.listeners_count
+    return <int64_t> r.upstreams_of[owner] < left * GREED
 # Whether the turn begins no further step, so that a step with several parts ends here. Reads the clock.
 cdef bint turn_is_over(Reactor r) noexcept nogil
 # For a short time, turns do not wait for more events, because trio has work to do.

@@ -79,6 +79,7 @@ cdef class Reactor:
         free(self.outgoing)
         free(self.arena.base)
         free(self.copies.arena.base)
+        free(self.upstreams_of)
         free(self.sockets)
         free(self.greetings)
         free(self.listeners)
