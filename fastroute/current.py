@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fastroute.fairness import fair_part
+from fastroute.place import Transport
 
 OTHER = "other"  # the label value for everything counted after the maximum number of series is reached
 READY, AVOIDED = "ready", "avoided"
@@ -59,24 +60,30 @@ class Current(Collector):
 
 
 class CurrentEndpoints(Collector):
-    """The number of endpoints of each backend: those that are ready, and those that a worker avoids because its last
-    connection to them failed."""
+    """The number of endpoints of each backend: those that are ready, and those that a worker avoids because connections
+    to them failed. One address and port of TCP and of UDP are two endpoints."""
 
     def __init__(self, name: str, text: str, series: int) -> None:
         self._name, self._text, self._backends = name, text, series // 2  # each has two series
-        # By backend and id. A set keeps the hashes, so that none is computed when the metrics are read.
-        self._known: dict[str, dict[str, frozenset[Hashable]]] = {}
-        self.avoided: Callable[[], frozenset[Any]] = frozenset  # the endpoints that at least one worker avoids
+        # By backend, transport and id. A set keeps the hashes, so that none is computed when the metrics are read.
+        self._known: dict[str, dict[tuple[Transport, str], frozenset[Hashable]]] = {}
+        # The endpoints that at least one worker avoids.
+        self.avoided: Callable[[], Mapping[Transport, frozenset[Any]]] = dict
 
-    def change(self, endpoints: Mapping[str, Collection[Hashable] | None], backend: Callable[[str], str]) -> None:
+    def change(
+        self,
+        endpoints: Mapping[str, Collection[Hashable] | None],
+        backend: Callable[[str], str],
+        transport: Callable[[str], Transport],
+    ) -> None:
         """`endpoints` by id, distinct ones, of the ids that changed; None: there is no such id. `backend`: the label of
         an id."""
         for id_, now in endpoints.items():
-            label = backend(id_)
+            label, key = backend(id_), (transport(id_), id_)
             if now is not None:
-                self._known.setdefault(label, {})[id_] = frozenset(now)
+                self._known.setdefault(label, {})[key] = frozenset(now)
             elif label in self._known:
-                self._known[label].pop(id_, None)
+                self._known[label].pop(key, None)
                 if not self._known[label]:
                     del self._known[label]
 
@@ -87,17 +94,30 @@ class CurrentEndpoints(Collector):
         if len(shown) > self._backends:
             shown = set(fair_part(sorted(shown), self._backends, _space))
         for label, ids in self._known.items():
-            endpoints = next(iter(ids.values())) if len(ids) == 1 else frozenset[Hashable]().union(*ids.values())
-            lost = len(avoided & endpoints) if avoided else 0  # visits the smaller of both
+            ready, lost = _counted(ids, avoided)
             if label in shown:
-                family.add_metric((label, READY), len(endpoints) - lost)
+                family.add_metric((label, READY), ready)
                 family.add_metric((label, AVOIDED), lost)
             else:
-                rest = [rest[0] + len(endpoints) - lost, rest[1] + lost]
+                rest = [rest[0] + ready, rest[1] + lost]
         if len(shown) < len(self._known):
             family.add_metric((OTHER, READY), rest[0])
             family.add_metric((OTHER, AVOIDED), rest[1])
         yield family
+
+
+def _counted(
+    ids: Mapping[tuple[Transport, str], frozenset[Any]], avoided: Mapping[Transport, frozenset[Any]]
+) -> tuple[int, int]:
+    """How many of the endpoints are ready, and how many are avoided."""
+    total = lost = 0
+    for transport in dict.fromkeys(transport for transport, _ in ids):
+        sets = [endpoints for (one, _), endpoints in ids.items() if one is transport]
+        endpoints = sets[0] if len(sets) == 1 else frozenset[Any]().union(*sets)
+        total += len(endpoints)
+        if failing := avoided.get(transport):
+            lost += len(failing & endpoints)  # visits the smaller of both
+    return total - lost, lost
 
 
 def _space(name: str) -> str:

@@ -72,6 +72,11 @@ LOCAL_RESPONSES = Family(
     "Responses generated without a backend, and connections and flows that no backend got, by reason",
     ("reason",),
 )
+ENDPOINT_FAILURES = Family(
+    "fastroute_endpoint_failures_total",
+    "Tries that failed because of the endpoint of the backend that was tried, by reason",
+    ("backend", "reason"),
+)
 RETRIES = Family("fastroute_retries_total", "Retries of requests, by reason", ("reason",))
 UNFUNDED = Family("fastroute_retries_over_budget_total", "Retries not made because the budget of the backend was empty")
 MIRRORED = Family("fastroute_mirrored_requests_total", "Copies of requests that were sent to a mirror completely")

@@ -59,6 +59,8 @@ class Gateway:
             slots=self._slots,
             workers=self.supervisor.standing(),
             traffic=self.supervisor.history.traffic(),
+            failed=self.supervisor.failures.seen(),
+            avoided=self.metrics.endpoints.avoided(),
         )
 
 

@@ -12,6 +12,7 @@ from fastroute.view.answers import (
     BackendShare,
     Certificate,
     Condition,
+    EndpointState,
     Gateway,
     Listener,
     Overview,
@@ -151,12 +152,26 @@ def _share(one: BackendShare) -> str:
 def _backend(one: Backend) -> Row:
     used = sum(endpoint.used for endpoint in one.endpoints)
     others = [f"{endpoint.address} {endpoint.state}" for endpoint in one.endpoints if not endpoint.used]
+    failing = [_failing(endpoint) for endpoint in _worst(one.endpoints)]
     shown = [endpoint.address for endpoint in one.endpoints if endpoint.used]
     protocol = one.protocol + (f", TLS by {one.tls_policy}" if one.tls_policy else "")
-    texts = (*_first(shown), *(f"not used: {text}" for text in _first(others)), *one.messages)
-    attention = not used or bool(one.messages)
+    texts = (*_first(failing), *_first(shown), *(f"not used: {text}" for text in _first(others)), *one.messages)
+    attention = not used or bool(one.messages or failing)
     style = "red" if not used else "yellow" if attention else ""
     return attention, style, (one.backend, protocol, f"{used} of {one.endpoints_total}", ", ".join(texts) or "none")
+
+
+def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
+    """Those that failed in the last minute, the one with the most failures first; and those that are avoided."""
+    failing = [one for one in endpoints if one.recent_failures or one.avoided]
+    return sorted(failing, key=lambda one: -one.recent_failures)
+
+
+def _failing(one: EndpointState) -> str:
+    reasons = sorted(one.failure_reasons.items(), key=lambda item: -item[1])
+    since = f"; {', '.join(f'{reason} {count}' for reason, count in reasons)} so far" if reasons else ""
+    avoided = ", avoided" if one.avoided else ""
+    return f"{one.address} FAILED {one.recent_failures} times in the last minute{avoided}{since}"
 
 
 def _certificate(one: Certificate) -> Row:

@@ -28,7 +28,8 @@ from fastroute.trustanchors import anchors_of, certificate_of, with_anchors, wit
 from fastroute.wire import is_one_fragment
 
 ENDPOINTS = 1000  # of a message
-AVOIDED = 500  # endpoints of an Avoided
+AVOIDED = 500  # endpoints of one transport in an Avoided
+FAILED = 100  # endpoints of an EndpointFailures
 
 # --- changes: the parts of a difference
 
@@ -275,12 +276,28 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
 
 
 class Avoided(msgspec.Struct, frozen=True, tag="avoided"):
-    """The endpoints that the worker avoids now, because its last connection to them failed: the first AVOIDED."""
+    """The endpoints that the worker avoids now, because connections to them failed: the first AVOIDED of TCP, and of
+    UDP."""
 
-    endpoints: Annotated[frozenset[Endpoint], msgspec.Meta(max_length=AVOIDED)]
+    tcp: Annotated[frozenset[Endpoint], msgspec.Meta(max_length=AVOIDED)]
+    udp: Annotated[frozenset[Endpoint], msgspec.Meta(max_length=AVOIDED)]
 
 
-Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short | Avoided
+class FailedEndpoint(msgspec.Struct, frozen=True):
+    """The tries that failed because of one endpoint since the last report, by reason."""
+
+    backend: str  # id; empty: of further endpoints, which the worker could not tell apart
+    endpoint: Endpoint | None
+    reasons: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=20)]
+
+
+class EndpointFailures(msgspec.Struct, frozen=True, tag="failures"):
+    """Failures of endpoints since the last report."""
+
+    endpoints: Annotated[tuple[FailedEndpoint, ...], msgspec.Meta(max_length=FAILED)]
+
+
+Upward = Confined | Ack | Refused | Drained | Pong | Trouble | Lost | Short | Avoided | EndpointFailures
 
 # --- differences
 

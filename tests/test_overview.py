@@ -5,6 +5,7 @@ from view.test_views import HTTPS, secret
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, world
 
 from fastroute.overview import MOST, overview_page
+from fastroute.snapshot import Endpoint
 from fastroute.text import Block, Line, Table, Yaml
 from fastroute.view.answers import Overview
 from fastroute.view.certificates import certificates
@@ -12,7 +13,7 @@ from fastroute.view.endpoints import endpoints
 from fastroute.view.gateways import gateways
 from fastroute.view.paging import Window
 from fastroute.view.routes import routes
-from fastroute.view.state import State
+from fastroute.view.state import FailedTries, State
 from fastroute.view.summary import status
 from fastroute.view.traffic import Flow, Traffic
 
@@ -114,3 +115,20 @@ def test_long_tables_are_cut() -> None:
     assert "and 10 more rows: -o json has all" in lines(blocks)
     assert f"and {MOST + 20} more refused references: -o json has all" in lines(blocks)
     assert len([one for one in blocks if isinstance(one, Yaml)]) == 2  # each grant once
+
+
+def test_the_endpoint_that_fails_is_named_first() -> None:
+    allowed = grant("apples", "infra"), grant("bananas", "infra")
+    failed = {
+        ("apples/apple-echo:80", Endpoint("127.0.0.1", 18001)): FailedTries(
+            9, 4, 0.0, {"status": 2, "upstream_closed": 7}
+        ),
+        ("bananas/banana-echo:80", Endpoint("127.0.0.1", 18002)): FailedTries(3, 0, 0.0, {"status": 3}),
+    }
+    blocks = page(seen(world(GATEWAY, FRUITS, APPLES, BANANAS, *allowed), failed=failed))
+    [(apples, style), (bananas, calm)] = rows(blocks, "BACKEND")
+    assert (apples[0], style, calm) == ("apples/apple-echo:80", "yellow", "")
+    assert apples[3].startswith(
+        "127.0.0.1:18001 FAILED 4 times in the last minute; upstream_closed 7, status 2 so far, 127.0.0.1:18001"
+    )
+    assert "FAILED" not in bananas[3]

@@ -28,10 +28,17 @@ export const Name = ({ row }) => NAMES[row.kind](row.data);
 export function State({ row }) {
   const wrong = trouble(row);
   if (wrong) return <Badge tone="bad">{wrong}</Badge>;
-  if (row.kind === "endpoint") return <Badge tone={row.data.used ? "good" : "warn"}>{row.data.state}</Badge>;
+  if (row.kind === "endpoint") return <Endpoint {...row.data} />;
   if (row.kind === "listener") return <More>{plural(row.data.routes, "route")}</More>;
   if (row.kind === "gateway") return <More>{plural(row.data.listeners_total, "listener")}</More>;
   return null;
+}
+
+/** What is wrong with an endpoint, or else its state. */
+function Endpoint({ state, used, avoided, recent_failures: recent }) {
+  if (recent) return <Badge tone="bad">{plural(recent, "failure")}</Badge>;
+  if (avoided) return <Badge tone="warn">avoided</Badge>;
+  return <Badge tone={used ? "good" : "warn"}>{state}</Badge>;
 }
 
 /** The part that a backend should get, and the mark of the part that it got. */

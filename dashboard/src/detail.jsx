@@ -1,6 +1,6 @@
 // The details of a row of the topology, beside the tree.
 
-import { percent, plural, rate, seconds } from "./format.js";
+import { count, percent, plural, rate, seconds } from "./format.js";
 import { Badge, Conditions, Facts, Refused } from "./parts.jsx";
 
 const VIEWS = { gateway: Gateway, listener: Listener, route: Route, rule: Rule, backend: Backend, endpoint: Endpoint };
@@ -167,7 +167,8 @@ function Backend({ backend, weight, wanted, seen, error_ratio: errors, reason, m
   );
 }
 
-function Endpoint({ address, state, used, protocol, share }) {
+function Endpoint({ address, state, used, avoided, protocol, share, failures, last_failure: last, ...more }) {
+  const reasons = Object.entries(more.failure_reasons).sort(([, one], [, other]) => other - one);
   return (
     <>
       <Title kind="Endpoint">{address}</Title>
@@ -176,7 +177,10 @@ function Endpoint({ address, state, used, protocol, share }) {
           ["Backend", share.backend],
           ["Protocol", protocol],
           ["State", state],
-          ["Gets requests", used ? "yes" : "no"],
+          ["Gets requests", used ? (avoided ? "only if there is no other: connections to it failed" : "yes") : "no"],
+          ["Failures in the last minute", failures ? count(more.recent_failures) : null],
+          ["Failures so far", reasons.map(([reason, times]) => `${reason} ${count(times)}`).join(", ")],
+          ["Last failure", last],
         ]}
       />
     </>

@@ -19,6 +19,7 @@ from fastroute.ext.message.reason cimport (
 from fastroute.ext.reactor.connection cimport Connection, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_LOCAL_RESPONSES, count, count_flow
 from fastroute.ext.reactor.epoll cimport EPOLL_CTL_ADD, EPOLLIN, epoll_ctl, epoll_event
+from fastroute.ext.reactor.failures cimport KIND_CONNECT_FAILED, failures_note
 from fastroute.ext.reactor.flow cimport (
     FLOWS_CHUNK, Flows, age_of, flow_at, flow_crowd, flow_give, flow_handle, flow_take, flows_append, flows_move, flows_remove, neighbour_of,
     sibling_of,
@@ -136,7 +137,7 @@ cdef uint16_t join(Reactor r, Flow *flow, Backend *backend) noexcept nogil:
             return attach(r, flow, endpoint, fd)
         if fd == NO_ROOM:
             return REASON_OVERLOADED
-        endpoint_failed(endpoint, r.milliseconds, &r.random)
+        note_failure(r, backend, endpoint)
         tried[tries] = endpoint
     return REASON_CONNECT_FAILED
 
@@ -299,8 +300,13 @@ cdef void leave(Reactor r, Flow *flow) noexcept nogil:
     r.flows.open -= 1
 
 
+cdef void note_failure(Reactor r, Backend *backend, Endpoint *endpoint) noexcept nogil:
+    endpoint_failed(endpoint, r.milliseconds, &r.random)
+    failures_note(&r.failures, backend, endpoint, KIND_CONNECT_FAILED)
+
+
 cdef void flow_fail(Reactor r, Flow *flow) noexcept nogil:
-    endpoint_failed(flow.endpoint, r.milliseconds, &r.random)
+    note_failure(r, flow.target.backend, flow.endpoint)
     flow_end(r, flow, REASON_CONNECT_FAILED)
 
 

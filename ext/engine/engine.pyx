@@ -40,6 +40,7 @@ from fastroute.ext.reactor.connection cimport (
 )
 from fastroute.ext.reactor.counters cimport CounterMap
 from fastroute.ext.reactor.epoll cimport EPOLL_CLOEXEC, epoll_create1
+from fastroute.ext.reactor.failures cimport failures_take
 from fastroute.ext.reactor.reactor cimport (
     GREETING_BYTES, GREETING_REQUEST, GREETING_TLS, INTEREST_READING, SCRATCH, Reactor, hurry, open_connection, queue, read_clock, read_wall_clock,
 )
@@ -252,6 +253,11 @@ cdef class Engine:
         """The number of failed TLS handshakes with backends, the endpoint of the last one, and why it failed."""
         return self.r.tls_faults, (<const char *> self.r.tls_fault_label).decode(), (
             "" if self.r.tls_fault is NULL else self.r.tls_fault.decode())
+
+    def failures(self, uint32_t most):
+        """Removes and returns failures of endpoints, of at most `most` endpoints: the id of the backend, the label of the
+        endpoint, and the count of each reason. Both are empty for endpoints that could not be told apart."""
+        return failures_take(&self.r.failures, most)
 
     def shortages(self):
         """How often no file descriptor or local port was left, and the errno of the last time: for clients ("accept"), and

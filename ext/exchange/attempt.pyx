@@ -16,6 +16,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
+from fastroute.ext.exchange.record cimport record_failure
 from fastroute.ext.exchange.tracing cimport tracing_ended, tracing_failed, tracing_try
 from fastroute.ext.exchange.upstream cimport (
     note_failure, upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
@@ -35,11 +36,14 @@ from fastroute.ext.reactor.counters cimport (
 from fastroute.ext.reactor.exchange cimport (
     STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST, is_raw,
 )
+from fastroute.ext.reactor.failures cimport (
+    KIND_BACKEND_TIMEOUT, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_NONE, KIND_REFUSED, KIND_STATUS, failure_kind,
+)
 from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.reactor.stream cimport is_left
-from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_succeeded, endpoint_used
+from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_succeeded, endpoint_used, failures_seen
 from fastroute.ext.routing.budget cimport budget_note, budget_take
-from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, retry_follows, retry_pause
+from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_STATUS, retry_follows, retry_pause
 from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
 from fastroute.ext.sides.arrival cimport Piece
 from fastroute.ext.sides.backend cimport backend_send, backend_takes_chunks
@@ -49,6 +53,8 @@ cdef uint32_t[5] COUNTED        # by Failure of the previous try
 COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIMEOUT, FIXED_RETRIES_CLOSED]
 cdef uint16_t[5] FAILED         # LocalReason by Failure; 0: the status says it, or it is known already
 FAILED[:] = [REASON_NONE, REASON_NONE, REASON_NONE, REASON_BACKEND_TIMEOUT, REASON_UPSTREAM_CLOSED]
+cdef uint8_t[5] KINDS_OF        # FailureKind by Failure; 0: it is counted already
+KINDS_OF[:] = [KIND_NONE, KIND_NONE, KIND_STATUS, KIND_BACKEND_TIMEOUT, KIND_CLOSED]
 
 
 cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -79,9 +85,12 @@ cdef void detach(Exchange *x) noexcept nogil:
 
 cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
     """Opens a new connection for the exchange. False: it could not even be started."""
+    cdef uint64_t failed = failures_seen
     cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key, x.rule.owner)
     x.reused = False
     if u is NULL:
+        if failures_seen != failed:     # otherwise the gateway has no room for it
+            record_failure(r, x, KIND_CONNECT_FAILED)
         x.unconnected = REASON_CONNECT_FAILED
         if x.trace is not NULL:
             tracing_failed(x, REASON_CONNECT_FAILED)
@@ -186,6 +195,8 @@ cdef bint attempt_again(Reactor r, Exchange *x, uint8_t failure, uint16_t status
         return False
     if x.trace is not NULL:
         tracing_failed(x, FAILED[failure])
+    if failure != FAILURE_STATUS or status >= 500:
+        record_failure(r, x, KINDS_OF[failure])
     attempt_end(r, x, reusable)
     x.failure = failure
     x.resume = r.milliseconds + retry_pause(x.rule.retry, x.retries, &r.random)
@@ -223,7 +234,8 @@ cdef uint16_t go_on(Reactor r, Connection *c, Exchange *x, uint16_t reason) noex
 cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) noexcept nogil:
     cdef const Connection *u = slab_find(&r.slab, x.upstream)
     x.unconnected = REASON_CONNECT_TIMEOUT if late else upstream_fault(u)
-    note_failure(r, u, x.tried[x.tries - 1])
+    if note_failure(r, u, x.tried[x.tries - 1]):
+        record_failure(r, x, failure_kind(x.unconnected))
     if x.trace is not NULL:
         tracing_failed(x, x.unconnected)
     attempt_end(r, x, False)
@@ -233,6 +245,8 @@ cdef uint16_t attempt_refused(Reactor r, Connection *c, Exchange *x, bint late) 
 cdef uint16_t attempt_unprocessed(Reactor r, Connection *c, Exchange *x, const Connection *u) noexcept nogil:
     if is_left(r, u) and backend_find(x.target.backend, u.endpoint.identity) == u.endpoint:
         x.held_endpoint = u.endpoint
+    if not is_left(r, u):
+        record_failure(r, x, KIND_REFUSED)
     if x.trace is not NULL:
         tracing_failed(x, REASON_UPSTREAM_REFUSED)
     attempt_end(r, x, False)

@@ -11,12 +11,14 @@ from libc.stdlib cimport calloc, free, malloc
 
 from fastroute.ext.exchange.upstream cimport (
     OPENING_FAILED, OPENING_GOES_ON, Opening, note_failure, upstream_close, upstream_connect, upstream_connected,
-    upstream_note, upstream_release, upstream_reuse,
+    upstream_fault, upstream_note, upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.message.block cimport block_size
+from fastroute.ext.message.reason cimport REASON_CONNECT_TIMEOUT
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
+from fastroute.ext.reactor.failures cimport failure_kind, failures_note
 from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, portion, queue, set_deadline
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
 from fastroute.ext.routing.balancer cimport choose_usable, endpoint_succeeded, endpoint_used
@@ -298,6 +300,12 @@ cdef void listen(Reactor r, Connection *u) noexcept nogil:
 # --- events
 
 
+cdef void not_connected(Reactor r, Connection *u, uint16_t reason) noexcept nogil:
+    if note_failure(r, u, u.endpoint):
+        failures_note(&r.failures, u.mirror.backend, u.endpoint, failure_kind(reason))
+    fail(r, u, MIRROR_NOT_CONNECTED)
+
+
 cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
     cdef Opening outcome
     cdef bint broken
@@ -309,8 +317,7 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
         if outcome == OPENING_GOES_ON:
             return
         if outcome == OPENING_FAILED:
-            note_failure(r, u, u.endpoint)
-            fail(r, u, MIRROR_NOT_CONNECTED)
+            not_connected(r, u, upstream_fault(u))
             return
         shares_note(&r.mirrors, &r.slab, u)     # the end of a handshake of TLS sends what waited
         endpoint_succeeded(u.endpoint)
@@ -335,7 +342,6 @@ cdef void mirror_advance(Reactor r, Connection *u) noexcept nogil:
 
 cdef void mirror_expired(Reactor r, Connection *u) noexcept nogil:
     if u.state == STATE_CONNECTING:
-        note_failure(r, u, u.endpoint)
-        fail(r, u, MIRROR_NOT_CONNECTED)
+        not_connected(r, u, REASON_CONNECT_TIMEOUT)
     else:
         fail(r, u, MIRROR_TIMEOUT)

@@ -4,11 +4,12 @@ Byte counts include heads and framing. An answer is counted in the series with t
 its target, else of its rule, else of its listener, else the series without names.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy, memset, strlen
 
 from fastroute.ext.exchange.tracing cimport tracing_ended
+from fastroute.ext.message.grpc cimport grpc_has_failed
 from fastroute.ext.message.message cimport (
     VERSION_HTTP11, VERSION_HTTP2, VERSION_TCP, VERSION_TLS, VERSION_UNKNOWN,
 )
@@ -21,6 +22,9 @@ from fastroute.ext.reactor.counters cimport (
 from fastroute.ext.reactor.exchange cimport (
     LOG_TEXTS, STAGE_TUNNEL, TEXT_CLIENT, TEXT_HOST, TEXT_METHOD, TEXT_PATH, TEXT_REFERER, TEXT_REQUEST_ID,
     TEXT_TRACE_ID, TEXT_USER_AGENT, exchange_note, exchange_text, is_raw, text_room,
+)
+from fastroute.ext.reactor.failures cimport (
+    KIND_CLOSED, KIND_GRPC_STATUS, KIND_NONE, KIND_REFUSED, KIND_REQUEST_TIMEOUT, KIND_STATUS, failure_kind, failures_note,
 )
 from fastroute.ext.reactor.logrecord cimport Record
 from fastroute.ext.reactor.stream cimport tls_of
@@ -191,11 +195,30 @@ cdef void add_trace(Reactor r, Exchange *x, Record *line) noexcept nogil:
         x.trace.encrypted = x.target.backend.key.verification is not NULL
 
 
+cdef void record_failure(Reactor r, const Exchange *x, uint8_t kind) noexcept nogil:
+    failures_note(&r.failures, x.target.backend, x.tried[x.tries - 1], kind)
+
+
+cdef uint8_t last_failure(const Exchange *x) noexcept nogil:
+    """The FailureKind of the last try. A failure to connect was counted when it happened, and a `request` timeout if it
+    was the backend that did not answer."""
+    cdef uint8_t kind = failure_kind(x.reason)
+    if kind != KIND_NONE:
+        return kind if kind >= KIND_CLOSED and kind != KIND_REQUEST_TIMEOUT and kind != KIND_REFUSED else KIND_NONE
+    if x.local:
+        return KIND_NONE
+    if x.status >= 500:
+        return KIND_STATUS
+    return KIND_GRPC_STATUS if grpc_has_failed(x.grpc_outcome) else KIND_NONE
+
+
 cdef void record_end(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     cdef uint32_t series = record_series(x)
     if x.recorded:
         return
     x.recorded = True
+    if x.tries and (x.reason or x.status >= 500 or x.grpc_outcome > 1):
+        record_failure(r, x, last_failure(x))
     if not is_raw(x):
         count_request(r.counters, series, x.status)
     if x.grpc_outcome:

@@ -17,7 +17,7 @@ from fastroute.ext.exchange.pace cimport (
 )
 from fastroute.ext.exchange.passage cimport passage_advance, passage_expired
 from fastroute.ext.exchange.receiver cimport receiver_acknowledged, receiver_step
-from fastroute.ext.exchange.record cimport record_end
+from fastroute.ext.exchange.record cimport record_end, record_failure
 from fastroute.ext.exchange.request cimport request_relay
 from fastroute.ext.exchange.response cimport response_relay
 from fastroute.ext.exchange.tracing cimport tracing_failed
@@ -39,6 +39,7 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_WAITING, VERDICT_ANSWERED, VERDICT_CLOSE, VERDICT_DONE, VERDICT_LINGER, VERDICT_ON, VERDICT_RESET,
     continues, is_raw,
 )
+from fastroute.ext.reactor.failures cimport KIND_BACKEND_TIMEOUT, KIND_REQUEST_TIMEOUT
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.reactor cimport (
     DISCARD_BYTES, SCRATCH, flush, queue, say_end, set_deadline, transmit, turn_is_over, untaken,
@@ -301,6 +302,8 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
         return passage_expired(r, c, x, u)
     if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
         x.deadline = 0
+        if x.upstream and x.request_body.complete and (x.stage == STAGE_CONNECTING or x.stage == STAGE_WAITING):
+            record_failure(r, x, KIND_REQUEST_TIMEOUT)
         verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)
     elif u is NULL:
         verdict = client_expired(r, c, x)
@@ -315,9 +318,12 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
 
 cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The rule's backendRequest timeout has passed: tries again, or answers 504."""
+    cdef bint connecting = x.stage == STAGE_CONNECTING
     if x.trace is not NULL:
         tracing_failed(x, REASON_BACKEND_TIMEOUT)
-    if attempt_again(r, x, FAILURE_NOT_CONNECTED if x.stage == STAGE_CONNECTING else FAILURE_TIMEOUT, 0, False):
+    if attempt_again(r, x, FAILURE_NOT_CONNECTED if connecting else FAILURE_TIMEOUT, 0, False):
+        if connecting:
+            record_failure(r, x, KIND_BACKEND_TIMEOUT)
         return VERDICT_ON
     return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
 

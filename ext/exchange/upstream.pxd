@@ -49,8 +49,8 @@ cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
 cdef uint16_t upstream_fault(const Connection *u) noexcept nogil
 # No connection `u` (NULL: it has gone) to the endpoint could be established. If TLS was what failed, this depends on the
 # pool key: it counts as a failure of the endpoint only if all backends that list it have this key. A handshake that still
-# waits for the time of the gateway is no failure of the endpoint.
-cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil
+# waits for the time of the gateway is no failure of the endpoint: then False.
+cdef bint note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil

@@ -325,15 +325,16 @@ cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
     return REASON_UPSTREAM_CERTIFICATE_INVALID if invalid else REASON_UPSTREAM_TLS_FAILED
 
 
-cdef void note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil:
+cdef bint note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil:
     cdef const IdlePool *pool
     if u is not NULL and waits_for_gateway(r, u):
-        return
+        return False
     if u is not NULL and is_tls_failure(r, u):
         pool = pool_of(r.upstreams.pools, endpoint, u.key)
         if pool is NULL or pool.listed != endpoint.listed:
-            return
+            return True
     endpoint_failed(endpoint, r.milliseconds, &r.random)
+    return True
 
 
 cdef bint waits_for_gateway(Reactor r, const Connection *u) noexcept nogil:

@@ -15,6 +15,7 @@ cdef enum GrpcStatus:           # those that the gateway itself sends; also as t
     GRPC_UNIMPLEMENTED = 12
     GRPC_INTERNAL = 13
     GRPC_UNAVAILABLE = 14
+    GRPC_DATA_LOSS = 15         # only backends send it
 
 cdef enum CallKind:             # the protocol of a call
     CALL_NONE = 0               # the request is no call
@@ -40,5 +41,10 @@ cdef Slice grpc_method(const Message *request) noexcept nogil
 cdef uint64_t grpc_timeout(const Message *request) noexcept nogil
 # The status in these fields of an answer, or its trailers, plus 1; 0: there is none.
 cdef uint16_t grpc_outcome(const Message *fields) noexcept nogil
+# Whether this outcome is an error of the server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE,
+# DATA_LOSS (as in the semantic conventions of OpenTelemetry).
+cdef inline bint grpc_has_failed(uint16_t outcome) noexcept nogil:
+    return (outcome == GRPC_UNKNOWN + 1 or outcome == GRPC_DEADLINE_EXCEEDED + 1 or outcome == GRPC_UNIMPLEMENTED + 1
+            or outcome == GRPC_INTERNAL + 1 or outcome == GRPC_UNAVAILABLE + 1 or outcome == GRPC_DATA_LOSS + 1)
 # The status for a call that the gateway answers with this HTTP status; 0: the answer stays one of HTTP.
 cdef uint8_t grpc_status_of(uint16_t status) noexcept nogil

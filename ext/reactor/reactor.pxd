@@ -17,6 +17,7 @@ from fastroute.ext.reactor.clients cimport Clients
 from fastroute.ext.reactor.connection cimport Connection, Slab
 from fastroute.ext.reactor.counters cimport Counters, CounterMap
 from fastroute.ext.reactor.exchange cimport ExchangeList
+from fastroute.ext.reactor.failures cimport Failures
 from fastroute.ext.reactor.flow cimport Flows
 from fastroute.ext.reactor.inet cimport iovec
 from fastroute.ext.reactor.order cimport Order
@@ -159,6 +160,7 @@ cdef class Reactor:
     cdef Flows flows            # of datagrams
     cdef int64_t carried        # streams of clients, minus their parents that have streams: those are not idle
     cdef Clients clients        # connections by address
+    cdef Failures failures      # of endpoints, until the worker reports them
     cdef uint64_t tls_faults    # number of failed handshakes with backends
     cdef char[55] tls_fault_label       # the endpoint of the last one, and
     cdef const char *tls_fault  # why it failed; static

@@ -28,6 +28,7 @@ from fastroute.ext.reactor.epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll_ctl, epoll_event,
 )
 from fastroute.ext.reactor.exchange cimport exchanges_free
+from fastroute.ext.reactor.failures cimport failures_free
 from fastroute.ext.reactor.flow cimport flows_free
 from fastroute.ext.reactor.inet cimport (
     MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_TRUNC, SHUT_WR, SIOCOUTQ, SO_LINGER, SO_OOBINLINE, SOL_SOCKET, ioctl, linger,
@@ -67,6 +68,7 @@ cdef class Reactor:
         exchanges_free(&self.spare)
         clients_free(&self.clients)
         flows_free(&self.flows)
+        failures_free(&self.failures)
         trusted_proxies_free(self.trusted)
         entropy_close(self.entropy)
         pipe_free(&self.pipe)

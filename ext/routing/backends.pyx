@@ -193,15 +193,16 @@ cdef class Upstreams:
                 del self.backends[id]
             yield
 
-    def failing(self):
-        """The labels of the endpoints whose last connection failed, in steps: a list for each."""
+    def avoided(self, uint64_t now):
+        """The labels of the endpoints that are avoided at `now` (engine milliseconds), and whether they are of UDP, in
+        steps: a list for each."""
         cdef Endpoint *endpoint
         for shard in self.endpoints:
             found = []
             for known in (<dict> shard).values():
                 endpoint = (<Known> known).endpoint
-                if endpoint.failures:
-                    found.append(endpoint.label.decode())
+                if endpoint.avoided_until > now:
+                    found.append((endpoint.label.decode(), bool(endpoint.datagrams)))
             yield found
 
     def statistics(self) -> dict[str, tuple[tuple[str, int, int], ...]]:

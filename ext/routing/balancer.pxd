@@ -5,6 +5,8 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastroute.ext.routing.backends cimport Backend, Endpoint
 
 
+cdef uint64_t failures_seen      # failures of endpoints in this process, so far
+
 cdef struct Choice:             # reference-counted, so that an unchanged rule keeps it over an install
     uint32_t refs
     uint32_t count

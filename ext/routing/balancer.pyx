@@ -31,7 +31,7 @@ cdef enum:
     CUT_BITS = 32
 
 cdef uint64_t EVER = UINT64_MAX     # as a time: no endpoint is avoided any longer
-cdef uint64_t failures_seen = 0     # endpoints whose first failure in a row was noted, so far
+failures_seen = 0
 
 
 cdef uint32_t _common_divisor(uint32_t a, uint32_t b) noexcept nogil:
@@ -233,9 +233,9 @@ cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
     global failures_seen
     cdef uint64_t pause = AVOID_MOST
+    failures_seen += 1
     if endpoint.failures and not endpoint.probed:
         return          # one of several requests that were in flight at the first failure: no new information
-    failures_seen += endpoint.failures == 0
     endpoint.probed = False
     if endpoint.failures < 5:
         pause = min(<uint64_t> AVOID_FIRST << endpoint.failures, pause)
@@ -253,7 +253,7 @@ cdef void endpoint_succeeded(Endpoint *endpoint) noexcept nogil:
 
 
 def failures() -> int:
-    """How often an endpoint began to fail in this process, so far."""
+    """How many failures of endpoints were noted in this process, so far."""
     return failures_seen
 
 

@@ -97,6 +97,24 @@ def parts_of(id_: str) -> tuple[Key, int, Transport]:
     return Key(*service.split("/", 1)), int(number), transport
 
 
+def transport_of(id_: str) -> Transport:
+    """Of any id of a Snapshot.
+
+    >>> transport_of("a/x:53/udp"), transport_of("a/x:80/raw/@infra/edge"), transport_of("a/x")
+    (<Transport.UDP: 'udp'>, <Transport.TCP: 'tcp'>, <Transport.TCP: 'tcp'>)
+    """
+    return Transport.UDP if ":" in id_ and id_.endswith(f"/{Transport.UDP}") else Transport.TCP
+
+
+def without_certificate(id_: str) -> str:
+    """The id in the graph, of an id of a Snapshot.
+
+    >>> without_certificate("a/x:80/h2/@infra/edge"), without_certificate("a/x:80")
+    ('a/x:80/h2', 'a/x:80')
+    """
+    return id_.partition("/@")[0]
+
+
 def service_of(id_: str) -> Key | None:
     """The Service of a backend, also of a refused one. None: its name is one that no Service can have.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastroute.difference import changed_keys
+from fastroute.graph.backend_id import transport_of
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import Graph, Problem
 from fastroute.metrics import Metrics
@@ -25,7 +26,7 @@ def show_objects(metrics: Metrics, before: Stages, now: Stages) -> None:
         metrics.certificate_expiry.change(expiries(old.certificates, new.certificates), anew=not old.certificates)
     if (old_endpoints := before[2].endpoints) is not (endpoints := now[2].endpoints):
         changed = changed_keys(old_endpoints, endpoints)
-        metrics.endpoints.change({id_: endpoints.get(id_) for id_ in changed}, backend_label)
+        metrics.endpoints.change({id_: endpoints.get(id_) for id_ in changed}, backend_label, transport_of)
 
 
 def refused_references(before: Graph, graph: Graph) -> dict[tuple[str, ...], int | None]:

@@ -19,7 +19,7 @@ from fastroute.descriptors import Shortages, is_shortage
 from fastroute.place import Place
 from fastroute.publication import Avoided, Downward, Upward
 from fastroute.shortage import Short
-from fastroute.snapshot import Endpoint, Snapshot
+from fastroute.snapshot import Snapshot
 from fastroute.wire import Decoder, encode
 
 _PIECE = 64 * 1024
@@ -68,7 +68,7 @@ class Worker:
         self.patience = trio.CancelScope()  # of the call that waits for a response; each message extends it
         self.late = False  # its acknowledgement is overdue, and nothing waits for it any more
         self.killed = False
-        self.avoided = frozenset[Endpoint]()  # the endpoints that it avoids, as it reported them
+        self.avoided = Avoided(frozenset(), frozenset())  # the endpoints that it avoids, as it reported them
         self.refused = 0  # the version that it refused even as a complete publication
         self._usage = Usage(0.0, 0)
         self._shortages = shortages
@@ -112,7 +112,7 @@ class Worker:
                 if isinstance(message, Short):
                     self._shortages.note_report(self.slot, message)
                 elif isinstance(message, Avoided):
-                    self.avoided = message.endpoints
+                    self.avoided = message
                 yield message
 
     @property

@@ -1,8 +1,9 @@
 """How workers stand: what the admin API and the metrics show of their processes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fastroute.ext.reactor.counters import CounterMap
+from fastroute.place import Transport
 from fastroute.snapshot import Endpoint
 from fastroute.supervisor.process import Worker
 from fastroute.view.state import Standing
@@ -25,9 +26,18 @@ def standing_of(worker: Worker, counters: CounterMap) -> Standing:
     )
 
 
-def avoided_by(workers: Iterable[Worker]) -> frozenset[Endpoint]:
+def avoided_by(workers: Iterable[Worker]) -> Mapping[Transport, frozenset[Endpoint]]:
     """The endpoints that at least one of the workers avoids."""
-    return frozenset[Endpoint]().union(*(one.avoided for one in workers))
+    reports = [one.avoided for one in workers]
+    return {
+        Transport.TCP: frozenset[Endpoint]().union(*(one.tcp for one in reports)),
+        Transport.UDP: frozenset[Endpoint]().union(*(one.udp for one in reports)),
+    }
+
+
+def install_cpu(counters: Iterable[CounterMap]) -> list[float]:
+    """Seconds of CPU time that the worker of each slot has spent on installations."""
+    return [one.fixed()["install_cpu"] / 1e6 for one in counters]
 
 
 def _state(worker: Worker) -> str:

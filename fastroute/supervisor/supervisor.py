@@ -29,6 +29,7 @@ from fastroute.publication import (
     Downward,
     Drain,
     Drained,
+    EndpointFailures,
     Listen,
     Lost,
     Ping,
@@ -53,7 +54,7 @@ from fastroute.supervisor.parcel import Parcel, Target, parcel, start_message
 from fastroute.supervisor.patience import replaced_when_endless
 from fastroute.supervisor.process import Owed, Worker, worker_process
 from fastroute.supervisor.sockets import ListeningSockets, Results
-from fastroute.supervisor.standing import avoided_by, standing_of
+from fastroute.supervisor.standing import avoided_by, install_cpu, standing_of
 from fastroute.supervisor.tally import Tally, WorkerSample
 from fastroute.supervisor.tickets import ROTATION, Tickets
 from fastroute.view.state import Standing
@@ -101,7 +102,8 @@ class Supervisor:
         self._confinement = Confinement(metrics.worker_confinement)
         self._outlets = Outlets(settings, metrics)
         metrics.registry.register(self._tally)
-        metrics.endpoints.avoided = lambda: avoided_by(self._workers.values())
+        self.failures = self._tally.failures
+        metrics.endpoints.avoided = lambda: avoided_by(tuple(self._workers.values()))
 
     # --- public state
 
@@ -147,22 +149,18 @@ class Supervisor:
         base = self._target.version if self._target else 0
         target = Target(base + 1, snapshot)
         self._parcels = {base: parcel(base, target, changes)}
-        self._target = target
+        self._target, self.failures.served = target, snapshot.endpoints
         self._sockets.follow_listeners(before.listeners if before else {}, snapshot.listeners)
         self._announce_change()
-        self.effort, installed = time.thread_time() - cpu, self._install_cpu()
+        self.effort, installed = time.thread_time() - cpu, install_cpu(self._counters)
         if await self._wait_acknowledged(target.version):
-            spent = max(now - then for now, then in zip(self._install_cpu(), installed, strict=True))
+            spent = max(now - then for now, then in zip(install_cpu(self._counters), installed, strict=True))
             self.effort += min(spent, PATIENCE)  # a worker that is taken over may write any number
             self._metrics.config_apply.observe(trio.current_time() - began)
             self._parcels.clear()
         if self._sockets.close_retired():
             await self._bind_behind()
         return self.outcome
-
-    def _install_cpu(self) -> list[float]:
-        """Seconds of CPU time that the worker of each slot has spent on installations."""
-        return [counters.fixed()["install_cpu"] / 1e6 for counters in self._counters]
 
     async def _bind_behind(self) -> None:
         """Retries failed places: a retired socket may have blocked one, and a worker closes its copy after its
@@ -280,6 +278,8 @@ class Supervisor:
                         self._confinement.report(message.missing)
                     case Lost():
                         self._lose(worker, (message.place, message.slot))
+                    case EndpointFailures():
+                        self.failures.note(message.endpoints)
                     case Trouble():
                         _log.warning("worker %d: %s", worker.slot, message.text)
                     case Drained():

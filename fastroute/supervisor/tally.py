@@ -25,6 +25,7 @@ from fastroute.ext.reactor.counters import (
     CounterMap,
 )
 from fastroute.metrics import Exemplars
+from fastroute.supervisor.failures import Failures
 from fastroute.supervisor.flows import FlowTally, Labels
 from fastroute.supervisor.slots import NAMELESS, SlotBook, owner, space
 from fastroute.supervisor.sums import HistogramTally, RequestTally
@@ -59,6 +60,7 @@ class Tally(Collector):
         exemplars: Exemplars = NO_EXEMPLARS,
     ) -> None:
         self._maps, self._reasons, self._workers, self._exemplars = maps, reasons, workers, exemplars
+        self.failures = Failures(series)
         book = self.book = SlotBook(
             maps[0].requests,
             maps[0].histograms,
@@ -103,6 +105,7 @@ class Tally(Collector):
         yield self._own_family(metrics.INSTALL, INSTALL_SLOT)
         yield from self._fixed_families()
         yield self._local_family()
+        yield self.failures.family()
         yield from self._worker_families()
 
     def _request_family(self, what: metrics.Family, tally: RequestTally) -> Metric:

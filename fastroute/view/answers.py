@@ -186,13 +186,18 @@ class Routes(Page, frozen=True, kw_only=True):
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     address: str
-    state: str  # as its EndpointSlice says: "ready", "terminating" (it still serves), "not ready"
+    state: str  # in its EndpointSlice: "ready", "terminating" (it still serves), "not ready"; "gone": in none any more
     used: bool  # whether it may get requests
+    avoided: bool  # at least one worker chooses it only if there is no other, because connections to it failed
+    failures: int  # tries that failed because of it, since it was first noted
+    recent_failures: int  # those of the last minute
+    failure_reasons: dict[str, int]  # all of them, by reason
+    last_failure: str | None  # when
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """A port of a Service that routes use. One port is several backends if it is spoken to in several ways.
-    `endpoints` has at most the first 1,000."""
+    `endpoints` has at most 1,000: those that failed in the last minute, and the first of the others."""
 
     id: str
     backend: str

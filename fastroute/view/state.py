@@ -2,11 +2,13 @@
 for: any thread may read them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from fastroute.graph.node import Graph
+from fastroute.place import Transport
 from fastroute.resources.status_patch import StatusPatch
-from fastroute.snapshot import Outcome, Snapshot
+from fastroute.snapshot import Endpoint, Outcome, Snapshot
 from fastroute.status.build import ObjectId
 from fastroute.view.traffic import NO_TRAFFIC, Traffic
 
@@ -26,6 +28,15 @@ class Standing(NamedTuple):
     backends: int  # open connections to backends
 
 
+class FailedTries(NamedTuple):
+    """Tries that failed because of one endpoint."""
+
+    total: int  # since it was first noted
+    recent: int  # in the last minute
+    last: float  # seconds since the epoch
+    reasons: Mapping[str, int]  # all of them, by reason
+
+
 class State(NamedTuple):
     """What the gateway serves at one time."""
 
@@ -38,3 +49,5 @@ class State(NamedTuple):
     slots: int = 0  # how many workers there should be
     workers: tuple[Standing, ...] = ()
     traffic: Traffic = NO_TRAFFIC
+    failed: Mapping[tuple[str, Endpoint], FailedTries] = MappingProxyType({})  # by backend in the graph, and endpoint
+    avoided: Mapping[Transport, frozenset[Endpoint]] = MappingProxyType({})  # by at least one worker

@@ -10,6 +10,8 @@ One hot task runs a turn of the engine whenever its descriptor is readable. All 
 
 import gc
 import os
+import time
+from collections.abc import Iterable
 
 import trio
 
@@ -21,11 +23,14 @@ from fastroute.ext.routing.tables import Upstreams
 from fastroute.ext.tls.ticket import set_keys
 from fastroute.publication import (
     AVOIDED,
+    FAILED,
     AnnounceDrain,
     Avoided,
     Downward,
     Drain,
     Drained,
+    EndpointFailures,
+    FailedEndpoint,
     Listen,
     Lost,
     Ping,
@@ -76,6 +81,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         nursery.start_soon(report_shortages, engine, control)
         nursery.start_soon(report_tls_faults, engine, control)
         nursery.start_soon(report_avoided, upstreams, control)
+        nursery.start_soon(report_failures, engine, control)
         slices = Slices(engine, counters)
         nursery.start_soon(report_progress, slices, control)
         orders = Orders(control, engine, slices)
@@ -87,6 +93,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
     engine.close()
     for lines in filter(None, (log, spans)):
         lines.close()
+    await send_failures(engine, control)
     await control.send(Drained())
 
 
@@ -250,19 +257,46 @@ async def report_tls_faults(engine: Engine, control: ControlStream) -> None:
 
 async def report_avoided(upstreams: Upstreams, control: ControlStream) -> None:
     """Reports which endpoints are avoided, when that changes. While none fails, this costs nothing."""
-    seen, reported = 0, frozenset[Endpoint]()
+    seen = 0
+    none = reported = Avoided(frozenset(), frozenset())
     while True:
         await trio.sleep(_REPORT)
-        if failures() == seen and not reported:
+        if failures() == seen and reported == none:
             continue
-        seen, labels = failures(), list[str]()
-        for some in upstreams.failing():
+        seen, labels = failures(), list[tuple[str, bool]]()
+        for some in upstreams.avoided(int(time.monotonic() * 1000)):  # the clock of the engine
             labels += some
             await trio.lowlevel.checkpoint()
-        avoided = frozenset(map(_endpoint, sorted(labels)[:AVOIDED]))
+        avoided = Avoided(_first(labels, udp=False), _first(labels, udp=True))
         if avoided != reported:
-            await control.send(Avoided(avoided))
+            await control.send(avoided)
             reported = avoided
+
+
+def _first(labels: Iterable[tuple[str, bool]], *, udp: bool) -> frozenset[Endpoint]:
+    chosen = sorted(label for label, datagrams in labels if datagrams is udp)
+    return frozenset(map(_endpoint, chosen[:AVOIDED]))
+
+
+async def report_failures(engine: Engine, control: ControlStream) -> None:
+    """Reports which endpoints have failed."""
+    while True:
+        await trio.sleep(_REPORT)
+        await send_failures(engine, control)
+
+
+async def send_failures(engine: Engine, control: ControlStream) -> None:
+    """Sends what is not reported yet, in messages of limited size."""
+    while found := engine.failures(FAILED):
+        await control.send(
+            EndpointFailures(
+                tuple(
+                    FailedEndpoint(backend, _endpoint(label) if label else None, reasons)
+                    for backend, label, reasons in found
+                )
+            )
+        )
+        await trio.lowlevel.checkpoint()
 
 
 def _endpoint(label: str) -> Endpoint:

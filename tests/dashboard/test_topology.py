@@ -10,7 +10,10 @@ from dashboard.site import showing
 from view.seen import seen
 from worlds import GATEWAY, route, world
 
+from fastroute.place import Transport
+from fastroute.snapshot import Endpoint
 from fastroute.view.paging import Window
+from fastroute.view.state import FailedTries
 from fastroute.view.summary import status
 
 pytestmark = pytest.mark.timeout(2 * WITHIN)
@@ -50,6 +53,21 @@ def test_each_level_opens_and_has_its_values(opened: Opened) -> None:
         page.wait_text("ready", row(page, "127.0.0.1:18002"))
         assert "RefNotPermitted" in page.text(row(page, "billing/invoices:80"))
         assert page.script("document.querySelectorAll('.share.bad').length") == 1
+
+
+def test_the_endpoint_that_fails_has_the_number_and_the_reasons(opened: Opened) -> None:
+    address = Endpoint("127.0.0.1", 18002)
+    failed = {("shop/checkout:80", address): FailedTries(9, 4, 0.0, {"status": 2, "upstream_closed": 7})}
+    with showing(shop()._replace(avoided={Transport.TCP: frozenset({address})})) as shown:
+        page = opened(shown.url)
+        for name in ("https", "shop/checkout", "shop/checkout:80"):
+            page.click(f"{row(page, name)} .turn")
+        page.wait_text("avoided", row(page, "127.0.0.1:18002"))
+        shown.state = shown.state._replace(failed=failed)
+        page.wait_text("4 failures", row(page, "127.0.0.1:18002"))
+        page.click(row(page, "127.0.0.1:18002"))
+        page.wait_text("upstream_closed 7, status 2", ".detail")
+        page.wait_text("1970-01-01T00:00:00Z", ".detail")
 
 
 def test_values_change_without_a_reload(opened: Opened) -> None:

@@ -10,6 +10,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 
@@ -72,6 +74,50 @@ def test_after_a_long_search_sockets_get_a_part_of_the_ports_for_a_minute() -> N
         rig.engine.advance(MINUTE + 1)
         settle(rig)
         assert part_of(connected()) is None
+
+
+@contextmanager
+def taken(count: int) -> Iterator[int]:
+    """The first of `count` local ports in a row that no connection can get, among those of the kernel."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    with ExitStack() as stack:
+        held: list[socket.socket] = []
+        for port in range(first, last):
+            if len(held) == count:
+                yield port - count
+                return
+            one = stack.enter_context(socket.socket())
+            try:
+                one.bind(("", port))
+                held.append(one)
+            except OSError:
+                held = []
+    raise AssertionError("there are not so many free ports in a row")
+
+
+@pytest.mark.skipif(not knows_parts(), reason="needs Linux 6.3")
+def test_all_ports_are_searched_at_most_once_in_100_ms() -> None:
+    """Parts of the ports are tried first, and here all of these are in use."""
+    with taken(65) as first, standing(local_ports=(first, first + 64)) as (rig, stack):
+        backend = stack.enter_context(listening(rig))
+        rig.engine.note_scarce_ports()
+
+        def is_connected() -> bool:
+            one = client(rig, stack, GET)
+            settle(rig)
+            if select.select([backend], [], [], 0)[0]:
+                stack.enter_context(backend.accept()[0])
+                return True
+            assert one.recv(65_536).startswith(b"HTTP/1.1 503")
+            return False
+
+        assert is_connected()
+        assert not is_connected()
+        rig.engine.advance(0.099)
+        assert not is_connected()
+        rig.engine.advance(0.001)
+        assert is_connected()
+        assert not is_connected()
 
 
 def ask_from(address: str, rig: Rig) -> socket.socket:

@@ -6,6 +6,7 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from passages import silent
 from rig import answering, backends, connect, free_port, reporting, rule, running, saying, soon
 
 from fastroute.ext.message.tracecontext import parse
@@ -232,6 +233,21 @@ async def test_endpoints_that_refuse_have_spans(spans):
         assert {one.endpoint for one in traced.attempts} == {f"127.0.0.1:{port}" for port in ports}
         assert [(one.status, one.reason) for one in traced.attempts] == [(0, "connect_failed")] * 3
         assert (traced.status, traced.reason, traced.tries) == (503, "connect_failed", 3)
+
+
+async def test_a_try_that_times_out_while_it_connects_has_the_reason(spans):
+    """By the `backendRequest` timeout, which is shorter than the one to connect. A try that is repeated has it, too."""
+    served = rule("b", retry=Retry(attempts=1, backoff_ms=10), backend_timeout_ms=100)
+    options = {"spans": spans.log, "trace_sampling": 1.0}
+    with silent() as port:
+        async with running(served, held=True, **options) as rig:
+            rig.put("b", port)
+            client = await connect(rig.port)
+            await client.send(asking())
+            (status, _, _), _ = await rig.timed(client.response, 0.02)
+            assert status == 504
+            [traced] = spans.read()
+            assert [(one.status, one.reason) for one in traced.attempts] == [(0, "backend_timeout")] * 2
 
 
 async def test_of_many_tries_the_first_and_the_last_are_kept(spans):

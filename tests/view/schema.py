@@ -16,7 +16,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 KNOWN = {"type", "title", "description", "properties", "required", "items", "anyOf", "$ref", "enum", "discriminator"}
-KNOWN |= {"const", "default", "minItems", "maxItems", "prefixItems"}
+KNOWN |= {"additionalProperties", "const", "default", "minItems", "maxItems", "prefixItems"}
 
 
 def violations(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str = "$") -> Iterator[str]:
@@ -42,6 +42,9 @@ def violations(value: Any, schema: dict[str, Any], document: dict[str, Any], at:
         for name, one in schema["properties"].items():
             if name in value:
                 yield from violations(value[name], one, document, f"{at}.{name}")
+    elif kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        for name, one in value.items():
+            yield from violations(one, schema["additionalProperties"], document, f"{at}.{name}")
     elif kind == "array" and isinstance(schema.get("items"), dict):
         for index, one in enumerate(value):
             yield from violations(one, schema["items"], document, f"{at}[{index}]")

@@ -8,7 +8,8 @@ from certificates import certificate
 from view.seen import WORKER, seen
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, route, service, world
 
-from fastroute.snapshot import Bound, Failed
+from fastroute.place import Transport
+from fastroute.snapshot import Bound, Endpoint, Failed
 from fastroute.view import endpoints as endpoints_module
 from fastroute.view import gateways as gateways_module
 from fastroute.view import paging
@@ -21,6 +22,7 @@ from fastroute.view.openapi import RESOURCES
 from fastroute.view.paging import Window
 from fastroute.view.referring import MOST_REFUSED
 from fastroute.view.routes import routes
+from fastroute.view.state import FailedTries
 from fastroute.view.summary import status, workers
 from fastroute.view.traffic import Flow, Traffic
 
@@ -142,18 +144,71 @@ def test_references_to_one_backend_are_one_share() -> None:
     ]
 
 
+def endpoint(address: str, state: str, *, used: bool, avoided: bool = False) -> EndpointState:
+    """Without failures."""
+    return EndpointState(
+        address=address,
+        state=state,
+        used=used,
+        avoided=avoided,
+        failures=0,
+        recent_failures=0,
+        failure_reasons={},
+        last_failure=None,
+    )
+
+
+def test_endpoints_have_their_failures() -> None:
+    """Also those that are gone; of many, those that failed."""
+    backend = "apples/apple-echo:80"
+    failed = {
+        (backend, Endpoint("127.0.0.1", 18001)): FailedTries(
+            7, 2, 1_700_000_000.0, {"upstream_closed": 6, "status": 1}
+        ),
+        (backend, Endpoint("10.0.0.9", 7)): FailedTries(1, 0, 1_600_000_000.0, {"connect_failed": 1}),
+        ("other/backend:80", Endpoint("10.0.0.1", 7)): FailedTries(1, 1, 0.0, {"status": 1}),
+    }
+    avoided = {Transport.TCP: frozenset({Endpoint("10.0.0.2", 7)}), Transport.UDP: frozenset({Endpoint("10.0.0.1", 7)})}
+    [found] = endpoints(seen(world(*WORLD, TO_APPLES, SLICE), failed=failed, avoided=avoided), ALL).items
+    assert found.endpoints == (
+        endpoint("10.0.0.1:7", "not ready", used=False),
+        endpoint("10.0.0.2:7", "terminating", used=False, avoided=True),
+        EndpointState(
+            address="10.0.0.9:7",
+            state="gone",
+            used=False,
+            avoided=False,
+            failures=1,
+            recent_failures=0,
+            failure_reasons={"connect_failed": 1},
+            last_failure="2020-09-13T12:26:40Z",
+        ),
+        EndpointState(
+            address="127.0.0.1:18001",
+            state="ready",
+            used=True,
+            avoided=False,
+            failures=7,
+            recent_failures=2,
+            failure_reasons={"upstream_closed": 6, "status": 1},
+            last_failure="2023-11-14T22:13:20Z",
+        ),
+    )
+    assert found.endpoints_total == 4
+
+
 def test_endpoints_have_the_state_of_their_slices() -> None:
     state = seen(world(*WORLD, TO_APPLES, SLICE))
     [backend] = endpoints(state, ALL).items
     assert (backend.backend, backend.protocol, backend.tls_policy) == ("apples/apple-echo:80", "HTTP/1.1", None)
     assert backend.endpoints == (
-        EndpointState(address="10.0.0.1:7", state="not ready", used=False),
-        EndpointState(address="10.0.0.2:7", state="terminating", used=False),
-        EndpointState(address="127.0.0.1:18001", state="ready", used=True),
+        endpoint("10.0.0.1:7", "not ready", used=False),
+        endpoint("10.0.0.2:7", "terminating", used=False),
+        endpoint("127.0.0.1:18001", "ready", used=True),
     )
     own = service("apples/apple-echo", 9901)  # the admin address of the gateway itself
     [backend] = endpoints(seen(world(GATEWAY, FRUITS, BANANAS, own, TO_APPLES)), ALL).items
-    assert backend.endpoints == (EndpointState(address="127.0.0.1:9901", state="ready", used=False),)
+    assert backend.endpoints == (endpoint("127.0.0.1:9901", "ready", used=False),)
     assert len(backend.messages) == 1
 
 
@@ -230,6 +285,9 @@ def test_lists_within_an_item_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints_module, "MOST", 2)
     [backend] = endpoints(state, ALL).items
     assert ([one.address for one in backend.endpoints], backend.endpoints_total) == (["10.0.0.1:7", "10.0.0.2:7"], 3)
+    failed = {(backend.id, Endpoint("127.0.0.1", 18001)): FailedTries(1, 1, 0.0, {"status": 1})}
+    [backend] = endpoints(state._replace(failed=failed), ALL).items
+    assert [one.address for one in backend.endpoints] == ["10.0.0.1:7", "127.0.0.1:18001"]
     monkeypatch.setattr(gateways_module, "MOST", 1)
     more = GATEWAY.replace("  - {name: proxy", "  - {name: other, port: 81, protocol: HTTP}\n  - {name: proxy")
     [gateway] = gateways(seen(world(more)), ALL).items

@@ -1,0 +1,1 @@
+kinds: tuple[str, ...]  # names by FailureKind; the first one is none

@@ -1,0 +1,157 @@
+"""Failures of endpoints, as the workers report them once a second: by backend for the metrics, and by endpoint for the
+admin API.
+
+Pods come and go, so the metrics have no series of endpoints, and only the MOST endpoints that failed last are kept.
+What is known of a backend is forgotten when it is no longer served.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
+from threading import Lock
+
+from prometheus_client.core import Metric
+
+from fastroute import metrics
+from fastroute.current import OTHER
+from fastroute.exposition import Table
+from fastroute.ext.reactor.failures import kinds
+from fastroute.graph.backend_id import without_certificate
+from fastroute.publication import FailedEndpoint
+from fastroute.snapshot import Endpoint, backend_label
+from fastroute.supervisor.admission import Admission
+from fastroute.view.state import FailedTries
+
+MOST = 2_000  # endpoints that are kept
+PART = 10  # seconds of a part of the last minute
+PARTS = 6
+FORGET = 60.0  # seconds between two looks for backends that are not served any more
+REASONS = frozenset(kinds[1:])
+
+Key = tuple[str, Endpoint]  # the id of a backend in the graph, and its endpoint
+Cell = tuple[str, str]  # a series: the label of a backend, and the reason
+
+
+class Count:
+    """The failures of one endpoint."""
+
+    def __init__(self, now: float) -> None:
+        self.last = now
+        self.reasons: Counter[str] = Counter()
+        self._parts, self._part = [0] * PARTS, int(now // PART)
+
+    def add(self, reasons: Mapping[str, int], now: float) -> None:
+        self.recent(now)
+        self.last = now
+        self.reasons.update(reasons)
+        self._parts[self._part % PARTS] += sum(reasons.values())
+
+    def recent(self, now: float) -> int:
+        """Failures in the last minute, including the part that has begun."""
+        part = int(now // PART)
+        for passed in range(self._part + 1, min(part, self._part + PARTS) + 1):
+            self._parts[passed % PARTS] = 0
+        self._part = max(self._part, part)
+        return sum(self._parts)
+
+
+class Backend:
+    """The failures of all endpoints of a backend."""
+
+    def __init__(self) -> None:
+        self.ids = set[str]()  # that failed and are served
+        self.reasons: Counter[str] = Counter()
+
+
+class Failures:
+    """Any thread may call its methods."""
+
+    def __init__(self, series: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.served: Container[str] = ()  # the ids of the backends that are served
+        self._clock, self._lock = clock, Lock()
+        self._endpoints: dict[Key, Count] = {}  # the one that failed last is the last
+        self._backends: dict[str, Backend] = {}  # by label
+        self._forget_at = 0.0
+        self._admission = Admission[Cell](series, lambda cell: cell[0].partition("/")[0])
+        self._left: Counter[str] = Counter()  # by reason: what is counted as `other` for ever
+
+    def note(self, report: Iterable[FailedEndpoint]) -> None:
+        now = self._clock()
+        with self._lock:
+            for one in report:
+                reasons = {reason: count for reason, count in one.reasons.items() if reason in REASONS}
+                if not one.backend:
+                    self._left.update(reasons)
+                elif reasons and one.backend in self.served:
+                    self._add(one, reasons, now)
+            if now >= self._forget_at:
+                self._forget(now)
+
+    def _add(self, one: FailedEndpoint, reasons: Mapping[str, int], now: float) -> None:
+        backend = self._backends.setdefault(backend_label(one.backend), Backend())
+        backend.ids.add(one.backend)
+        backend.reasons.update(reasons)
+        if one.endpoint is None:
+            return
+        key = without_certificate(one.backend), one.endpoint
+        count = self._endpoints.pop(key, None) or Count(now)
+        count.add(reasons, now)
+        self._endpoints[key] = count
+        if len(self._endpoints) > MOST:
+            del self._endpoints[next(iter(self._endpoints))]
+
+    def seen(self) -> Mapping[Key, FailedTries]:
+        """What is known of the endpoints."""
+        now, offset = self._clock(), time.time() - self._clock()
+        with self._lock:
+            return {
+                key: FailedTries(one.reasons.total(), one.recent(now), one.last + offset, dict(one.reasons))
+                for key, one in self._endpoints.items()
+            }
+
+    def family(self) -> Metric:
+        """The counts by backend and reason."""
+        family = metrics.ENDPOINT_FAILURES
+        table = Table(family.name, family.text, "counter", family.labels)
+        with self._lock:
+            self._forget(self._clock())
+            named, other = self._sums()
+        for cell, count in named.items():
+            table.add(cell, count)
+        for reason, count in other.items():
+            table.add((OTHER, reason), count)
+        return table
+
+    def _sums(self) -> tuple[Mapping[Cell, int], Mapping[str, int]]:
+        """The count of each series, and by reason what is counted as `other`."""
+        sums = {
+            (label, reason): count for label, one in self._backends.items() for reason, count in one.reasons.items()
+        }
+        for cell in sums:
+            self._admission(cell)
+        named, other = dict[Cell, int](), Counter(self._left)
+        for cell, count in sums.items():
+            if self._admission(cell):
+                named[cell] = count
+            else:
+                other[cell[1]] += count
+        return named, other
+
+    def _forget(self, now: float) -> None:
+        """Drops the backends that are not served. The series of such a backend ends; what it has counted in `other`
+        stays there."""
+        self._forget_at = now + FORGET
+        served = set[str]()
+        for label, one in list(self._backends.items()):
+            one.ids = {id_ for id_ in one.ids if id_ in self.served}
+            served |= one.ids
+            if not one.ids:
+                self._drop(label)
+        known = {without_certificate(id_) for id_ in served}
+        for key in [key for key in self._endpoints if key[0] not in known]:
+            del self._endpoints[key]
+
+    def _drop(self, label: str) -> None:
+        for reason, count in self._backends.pop(label).reasons.items():
+            if not self._admission.expel((label, reason)):
+                self._left[reason] += count

@@ -1,0 +1,111 @@
+"""Failures of endpoints in the main process: what is kept, what is forgotten, which series there are."""
+
+from fastroute.publication import FailedEndpoint
+from fastroute.snapshot import Endpoint
+from fastroute.supervisor import failures
+from fastroute.supervisor.failures import Failures
+
+ONE, TWO = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def serving(*ids: str, series: int = 10) -> tuple[Failures, Clock]:
+    clock = Clock()
+    one = Failures(series, clock)
+    one.served = frozenset(ids)
+    return one, clock
+
+
+def failed(backend: str, endpoint: Endpoint | None = ONE, **reasons: int) -> FailedEndpoint:
+    return FailedEndpoint(backend, endpoint, reasons or {"status": 1})
+
+
+def series(one: Failures) -> dict[tuple[str, str], float]:
+    return {(sample.labels["backend"], sample.labels["reason"]): sample.value for sample in one.family().samples}
+
+
+def test_failures_are_added_by_endpoint_and_by_backend() -> None:
+    one, _ = serving("a/x:80", "a/x:80/@infra/edge", "a/x:53/udp")
+    one.note(
+        [failed("a/x:80", status=2), failed("a/x:80", TWO, upstream_closed=1), failed("a/x:53/udp", connect_failed=1)]
+    )
+    one.note([failed("a/x:80/@infra/edge", status=1)])
+    found = one.seen()
+    assert {key: (each.total, dict(each.reasons)) for key, each in found.items()} == {
+        ("a/x:80", ONE): (3, {"status": 3}),
+        ("a/x:80", TWO): (1, {"upstream_closed": 1}),
+        ("a/x:53/udp", ONE): (1, {"connect_failed": 1}),
+    }
+    assert series(one) == {
+        ("a/x:80", "status"): 3,
+        ("a/x:80", "upstream_closed"): 1,
+        ("a/x:53", "connect_failed"): 1,
+    }
+
+
+def test_the_last_minute() -> None:
+    one, clock = serving("a/x:80")
+    recent = []
+    for _ in range(4):
+        one.note([failed("a/x:80", status=10)])
+        recent.append(one.seen()["a/x:80", ONE].recent)
+        clock.now += 30
+    assert recent == [10, 20, 20, 20]
+    seen = one.seen()["a/x:80", ONE]
+    assert (seen.recent, seen.total) == (10, 40)
+    clock.now += 1000
+    assert one.seen()["a/x:80", ONE].recent == 0
+    one.note([failed("a/x:80", status=1)])
+    assert one.seen()["a/x:80", ONE].recent == 1
+
+
+def test_workers_may_write_anything() -> None:
+    one, _ = serving("a/x:80")
+    one.note([failed("other/y:80"), failed("a/x:80", no_such_reason=7), FailedEndpoint("a/x:80", ONE, {})])
+    assert (one.seen(), series(one)) == ({}, {})
+
+
+def test_a_backend_that_is_gone_is_forgotten() -> None:
+    one, _ = serving("a/x:80", "a/y:80")
+    one.note([failed("a/x:80"), failed("a/y:80")])
+    assert len(series(one)) == 2
+    one.served = frozenset(("a/y:80",))
+    assert series(one) == {("a/y:80", "status"): 1}
+    assert list(one.seen()) == [("a/y:80", ONE)]
+
+
+def test_it_is_forgotten_also_if_nobody_reads_the_metrics() -> None:
+    one, clock = serving("a/x:80", "a/y:80")
+    one.note([failed("a/x:80")])
+    one.served = frozenset(("a/y:80",))
+    clock.now += 61
+    one.note([failed("a/y:80")])
+    assert list(one.seen()) == [("a/y:80", ONE)]
+
+
+def test_only_the_endpoints_that_failed_last_are_kept(monkeypatch) -> None:
+    monkeypatch.setattr(failures, "MOST", 2)
+    one, _ = serving("a/x:80")
+    three = Endpoint("10.0.0.3", 80)
+    for endpoint in (ONE, TWO, ONE, three):
+        one.note([failed("a/x:80", endpoint)])
+    assert [endpoint for _, endpoint in one.seen()] == [ONE, three]
+    assert series(one) == {("a/x:80", "status"): 4}
+
+
+def test_series_are_limited_and_other_never_decreases() -> None:
+    one, _ = serving("a/x:80", "a/y:80", "a/z:80", series=2)
+    one.note([failed("a/x:80"), failed("a/y:80"), failed("a/z:80", status=3), failed("", None, status=5)])
+    assert series(one) == {("a/x:80", "status"): 1, ("a/y:80", "status"): 1, ("other", "status"): 8}
+    one.served = frozenset(("a/x:80",))
+    assert series(one) == {("a/x:80", "status"): 1, ("other", "status"): 8}
+    one.served = frozenset(("a/x:80", "a/z:80"))
+    one.note([failed("a/z:80")])
+    assert series(one) == {("a/x:80", "status"): 1, ("a/z:80", "status"): 1, ("other", "status"): 8}
