@@ -152,7 +152,7 @@ def _share(one: BackendShare) -> str:
 def _backend(one: Backend) -> Row:
     used = sum(endpoint.used for endpoint in one.endpoints)
     others = [f"{endpoint.address} {endpoint.state}" for endpoint in one.endpoints if not endpoint.used]
-    failing = [_failing(endpoint) for endpoint in _worst(one.endpoints)]
+    failing = [_failures(endpoint) for endpoint in _worst(one.endpoints)]
     shown = [endpoint.address for endpoint in one.endpoints if endpoint.used]
     protocol = one.protocol + (f", TLS by {one.tls_policy}" if one.tls_policy else "")
     texts = (*_first(failing), *_first(shown), *(f"not used: {text}" for text in _first(others)), *one.messages)
@@ -167,7 +167,7 @@ def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
     return sorted(failing, key=lambda one: -one.recent_failures)
 
 
-def _failing(one: EndpointState) -> str:
+def _failures(one: EndpointState) -> str:
     reasons = sorted(one.failure_reasons.items(), key=lambda item: -item[1])
     since = f"; {', '.join(f'{reason} {count}' for reason, count in reasons)} so far" if reasons else ""
     avoided = ", avoided" if one.avoided else ""

@@ -64,10 +64,9 @@ cdef void close_idle(Reactor r) noexcept nogil:
 
 cdef int new_socket(Reactor r, uint16_t family, uint16_t payer) noexcept nogil:
     """The negative errno if the namespace gets none."""
-    cdef int fd
     if not may_connect(r, payer):
         return -EMFILE
-    fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     return fd if fd >= 0 else -errno
 
 
