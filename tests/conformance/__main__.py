@@ -15,12 +15,12 @@ from pathlib import Path
 
 from cluster import isolation
 from cluster.account import LEASE, account_kubeconfig
-from cluster.api import Api
+from cluster.api import Api, ApiError, Object
 from cluster.cluster import Cluster
 from cluster.echo import eventually
 from cluster.gateway import CLASS, POOL, start_gateway
 from cluster.process import NotReadyError, Program
-from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, suite
+from cluster.programs import CACHE, CLUSTER, ECHO, ROOT, built, crds, suite
 from cluster.scratch import scratch
 from deploy.audit import AUDIT_LOG, audit_flags, rights_used, verdict_of
 
@@ -91,6 +91,18 @@ spec:
   targetRefs: [{group: "", kind: Service, name: echo}]
   validation: {hostname: echo, caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]}
 """
+# Its CRD is of v1.7. With v1.6.3 it is installed after the suite has run, or the right to read it would not be used.
+TELEMETRY = "gateway.networking.x-k8s.io_xtelemetrypolicies.yaml"
+TRACED = {
+    "apiVersion": "gateway.networking.x-k8s.io/v1alpha1",
+    "kind": "XTelemetryPolicy",
+    "metadata": {"name": "traced", "namespace": "rights"},
+    "spec": {
+        "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}],
+        "tracing": {"mode": "ImplementationDefault"},
+    },
+}
+TRACED_AT = "/apis/gateway.networking.x-k8s.io/v1alpha1/namespaces/rights/xtelemetrypolicies/traced"
 JUDGED_AT = tuple(
     f"/apis/gateway.networking.k8s.io/v1/namespaces/rights/{where}"
     for where in ("grpcroutes/calls", "tlsroutes/bytes", "tcproutes/bytes", "udproutes/bytes")
@@ -102,6 +114,7 @@ def main() -> int:
     arguments = _arguments()
     for module in (CLUSTER, ECHO, suite(arguments.api)):
         built(module)  # before entering the namespace, which has no network for downloads
+    crds(RELEASES[-1])
     isolation.enter()
     logs = CACHE / "conformance" / time.strftime(f"{arguments.api}-%Y%m%d-%H%M%S")
     logs.mkdir(parents=True)
@@ -167,17 +180,28 @@ def _live_without_streams(cluster: Cluster, start: Callable[[], Program]) -> Non
         cluster.kill()
         cluster.flags.append(WITHOUT_STREAMS)
         cluster.start()
+    cluster.api.apply_text((crds(RELEASES[-1]) / "experimental" / TELEMETRY).read_text())
     cluster.api.apply_text(JUDGED)
+    eventually(lambda: _is_applied(cluster.api, TRACED))  # the API server does not serve a new kind at once
     gateway = start()
     try:
         for where in JUDGED_AT:
             eventually(lambda at=where: bool(cluster.api.request("GET", at).get("status", {}).get("parents")), 30)
+        eventually(lambda: bool(cluster.api.request("GET", TRACED_AT).get("status", {}).get("ancestors")), 30)
         for team in ("one", "two"):
             labels = {"spec": {"infrastructure": {"labels": {"team": team}}}}
             cluster.api.patch("Gateway", "rights", "edge", labels)
             eventually(lambda wanted=team: _team(cluster.api) == wanted)
     finally:
         gateway.end()
+
+
+def _is_applied(api: Api, one: Object) -> bool:
+    try:
+        api.apply(one)
+    except ApiError:
+        return False
+    return True
 
 
 def _team(api: Api) -> str:

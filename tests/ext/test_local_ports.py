@@ -5,7 +5,6 @@ settings of the kernel has a network namespace of its own."""
 
 import errno
 import os
-import select
 import socket
 import struct
 import subprocess
@@ -17,7 +16,7 @@ from shutil import which
 
 import pytest
 from rig import GET, Rig
-from steps import client, settle, standing
+from steps import client, is_readable, settle, standing
 
 from fastroute.ext.routing.balancer import Selector
 
@@ -105,7 +104,7 @@ def test_all_ports_are_searched_at_most_once_in_100_ms() -> None:
         def is_connected() -> bool:
             one = client(rig, stack, GET)
             settle(rig)
-            if select.select([backend], [], [], 0)[0]:
+            if is_readable(backend.fileno()):
                 stack.enter_context(backend.accept()[0])
                 return True
             assert one.recv(65_536).startswith(b"HTTP/1.1 503")
@@ -135,7 +134,7 @@ def without_a_local_port() -> None:
         statuses = set()
         for number in range(300):
             with ask_from(f"127.0.{1 + number // 200}.{1 + number % 200}", rig) as one:
-                if select.select([backend], [], [], 0)[0]:
+                if is_readable(backend.fileno()):
                     with backend.accept()[0] as peer:
                         assert peer.recv(65_536)
                         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from cluster import isolation
-from cluster.programs import CLUSTER, ECHO, TOOLS, built, suite
+from cluster.programs import CLUSTER, ECHO, TOOLS, built, crds, suite
 from cluster.scratch import scratch
 
 from installed.release import Release, released
@@ -17,6 +17,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
         for module in (CLUSTER, ECHO, TOOLS, suite("v1.6.3")):
             built(module)
+        crds("v1.7.0")
         isolation.enter()
 
 

@@ -243,7 +243,7 @@ async def commands_work(scene: Scene, alert: str, section: str) -> None:
     assert command
     shown: list[str] = []
     script = f'set -eo pipefail\nfastroute() {{ {sys.executable} -m fastroute "$@"; }}\n'
-    for line in command.splitlines():
+    for line in filter(None, command.splitlines()):  # a section may have several blocks
         done = await trio.run_process(
             ["bash", "-c", script + line], capture_stdout=True, capture_stderr=True, check=False, env=ENVIRONMENT
         )
