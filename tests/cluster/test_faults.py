@@ -37,8 +37,8 @@ EDIT_SECONDS = float(os.environ.get("FAULT_SECONDS", "20"))
 API_DOOR, ETCD_DOOR = API_PORT + 1, ETCD_PORT + 5
 OFFSET = 1000  # added to the ports of a second replica
 EDITORS, EDITS = 4, 100  # threads, and edits per second of all threads together
-# The kinds that are watched. This API server does not serve ClusterTrustBundles, which need a feature gate, and v1.6.3 has
-# no XTelemetryPolicies.
+# The kinds that are watched. This API server does not serve ClusterTrustBundles, which need a feature gate, and v1.6.3
+# has no XTelemetryPolicies.
 ABSENT = ("ClusterTrustBundle", "XTelemetryPolicy")
 KINDS = ("CustomResourceDefinition", *(kind for kind in BY_KIND if kind not in ABSENT))
 OPTIONS = ("--address-pool", POOL, "--workers", "2", "--status-lease", LEASE)
