@@ -7,7 +7,8 @@ import termios
 import pytest
 import trio
 import trio.lowlevel
-from rig import PATIENCE, Peer, Rig, backends, connect, quiet, rule, soon
+from rig import GET, PATIENCE, PLAIN, Peer, Rig, backends, connect, quiet, rule, soon
+from steps import client, is_readable, standing
 
 LOOK = 1e-3  # seconds by which each reading of the held clock advances it: a turn of 3 ms has at most four visits
 READ = 131_072  # bytes that one visit reads in each direction (reactor.pxd)
@@ -159,3 +160,17 @@ async def test_a_turn_relays_a_limited_part_of_the_requests(chunk: int) -> None:
             assert await bytes_per_turn(rig, taken) < 1.25 * VISITS * READ
         nursery.cancel_scope.cancel()
     rig.close()
+
+
+@PLAIN
+def test_a_turn_without_time_for_a_visit_is_followed_by_one_with_a_visit() -> None:
+    """Each reading of the clock takes as long as a turn, so what precedes the visits takes all of the time."""
+    with standing() as (rig, stack):
+        rig.engine.hold_clock(3e-3)
+        one = client(rig, stack, GET * 3)
+        received = b""
+        for _ in range(100):
+            rig.engine.turn()
+            if is_readable(one.fileno()):
+                received += one.recv(65_536)
+        assert received.count(b"HTTP/1.1 503") == 3
