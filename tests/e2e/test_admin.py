@@ -132,7 +132,8 @@ async def test_the_commands_of_the_pages_work(tmp_path: Path, page: str) -> None
     text = (Path(__file__).parents[2] / f"docs/reference/{page}.md").read_text()
     if page == "admin" and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
-    [commands] = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    assert commands
     async with serving(tmp_path) as served:
         there = {**ENVIRONMENT, "FASTROUTE_ADMIN": f"127.0.0.1:{served.admin_port}"}
         for command in commands.splitlines():

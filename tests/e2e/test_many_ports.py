@@ -86,9 +86,11 @@ async def test_idle_clients_leave_descriptors_for_backends(tmp_path):
                 # A connection that changes its state while the metrics are read may be counted twice.
                 while [await accepted(served) for _ in range(3)] != [192] * 3:  # noqa: ASYNC110
                     await trio.sleep(0.05)
-            clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
-            for client in clients:
-                client.send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")
+            clients = []
+            for _ in range(8):
+                clients.append(stack.enter_context(socket.create_connection(address, PATIENCE)))
+                # At once: a client that sends nothing for a second may itself have to give way to the next one.
+                clients[-1].send(b"GET /fruits HTTP/1.1\r\nHost: a\r\n\r\n")
             answers = [await trio.to_thread.run_sync(client.recv, 65536) for client in clients]
             assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
     assert "at most 96 client connections, not 65536 (--max-connections)" in log.read_text()
