@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from rig import OK, Backend, Peer, Rig, backends, connect, quiet, rule, running, soon
+from rig import OK, PATIENCE, Backend, Peer, Rig, backends, connect, quiet, rule, running, soon
 from securebackend import either, like
 
 from fastroute import snapshot
 from fastroute.ext.routing.balancer import Selector
 from fastroute.ext.routing.tables import Upstreams
+from fastroute.settings import Limits
 
 UNUSABLE_MOST = FORGOTTEN = 16  # ext/exchange/upstream
 
@@ -251,7 +252,8 @@ async def test_edits_under_load_send_nothing_over_a_connection_of_another_key(ke
         rig.install(*(stamped(one, number, latest[one]) for number, one in enumerate("ab")))
         rig.engine.wake()
 
-    async with backends(either(lambda peer: heard_epochs(peer, heard))) as [backend], running() as rig:
+    patient = Limits(connect_timeout=PATIENCE)  # the handshakes of this process may be slow under load
+    async with backends(either(lambda peer: heard_epochs(peer, heard))) as [backend], running(limits=patient) as rig:
         for number, name in enumerate("ab"):
             rig.put(name, backend.port)
             edit(rig, name, number)
