@@ -86,7 +86,7 @@ async def test_a_refused_connection_is_replaced_without_budget() -> None:
         denied = rig.counters.fixed()["retries_unfunded"]
         assert denied > 0
         rig.put("b", good.port, free_port())
-        assert await ask(rig, 10) == [200] * 10
+        assert await ask(rig, 40) == [200] * 40  # each of them chooses one of the two endpoints at random
         assert rig.counters.fixed()["retries_connect"] > 0
         assert rig.counters.fixed()["retries_unfunded"] == denied
 

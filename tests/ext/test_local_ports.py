@@ -80,17 +80,18 @@ def taken(count: int) -> Iterator[int]:
     """The first of `count` local ports in a row that no connection can get, among those of the kernel."""
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     with ExitStack() as stack:
-        held: list[socket.socket] = []
+        held = 0
         for port in range(first, last):
-            if len(held) == count:
+            if held == count:
                 yield port - count
                 return
             one = stack.enter_context(socket.socket())
             try:
                 one.bind(("", port))
-                held.append(one)
+                held += 1
             except OSError:
-                held = []
+                stack.close()
+                held = 0
     raise AssertionError("there are not so many free ports in a row")
 
 
