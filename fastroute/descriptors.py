@@ -24,7 +24,11 @@ RESERVE = 256  # descriptors that ports never take
 REPEAT = 60.0  # seconds between two messages about the same use
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 
-_DONE = {"accept": "cannot accept connections of clients", "connect": "cannot connect to a backend"}
+_DONE = {
+    "accept": "cannot accept connections of clients",
+    "connect": "cannot connect to a backend",
+    "share": "refuses connections to backends to routes of a namespace that has its share of them",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -92,4 +96,10 @@ class Shortages:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now
-            _log.error("%s: %s. fastroute will try again", what, explained(error))
+            _log.error("%s: %s. fastroute will try again", what, _explained(use, error))
+
+
+def _explained(use: str, error: OSError) -> str:
+    if use == "share":
+        return "for more, raise the limit of open files of fastroute (ulimit -n) or add replicas"
+    return explained(error)

@@ -390,6 +390,12 @@ def no_descriptor() -> Iterator[None]:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+async def hanging(peer: Peer) -> None:
+    """Takes requests and never answers."""
+    while await peer.head():
+        pass
+
+
 async def answering(peer: Peer) -> None:
     """A script that answers every request on the connection with OK."""
     while True:

@@ -16,6 +16,7 @@ from fastroute.descriptors import (
     ports_afforded,
     sockets_afforded,
 )
+from fastroute.shortage import Short
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,17 @@ def test_each_is_counted_and_a_use_is_logged_once_in_a_while(caplog):
             shortages.note(use, f"{use} failed", OSError(errno.EMFILE, ""))
     assert counted == ["bind", "bind", "send", "bind"]
     assert [record.message.split(":")[0] for record in caplog.records] == ["bind failed", "send failed", "bind failed"]
+
+
+def test_a_report_of_a_worker_says_what_to_do(caplog):
+    shortages = Shortages(lambda use, times=1: None)
+    for use in ("accept", "connect", "share"):
+        shortages.note_report(3, Short(use, errno.EMFILE, 1))
+    assert [record.message for record in caplog.records] == [
+        "worker 3 cannot accept connections of clients: Too many open files: raise the limit of open files of fastroute"
+        " (ulimit -n). fastroute will try again",
+        "worker 3 cannot connect to a backend: Too many open files: raise the limit of open files of fastroute"
+        " (ulimit -n). fastroute will try again",
+        "worker 3 refuses connections to backends to routes of a namespace that has its share of them: for more, raise"
+        " the limit of open files of fastroute (ulimit -n) or add replicas. fastroute will try again",
+    ]

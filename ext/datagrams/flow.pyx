@@ -169,14 +169,14 @@ cdef void note_shortage(Reactor r) noexcept nogil:
 
 
 cdef int new_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
-    """A socket with a number that flows may use; -1 with errno."""
-    cdef int fd = socket(endpoint.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    """-1 with errno: also if flows have as many descriptors as they may."""
     cdef int on = 1
-    if fd < 0:
-        return -1
-    if fd >= r.flows.highest:
-        close(fd)
+    cdef int fd
+    if r.flows.open >= r.flows.open_most:
         set_errno(EMFILE)
+        return -1
+    fd = socket(endpoint.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    if fd < 0:
         return -1
     # Also errors that may pass, such as an unreachable host, are reported.
     if endpoint.family == AF_INET6:

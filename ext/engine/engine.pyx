@@ -266,6 +266,7 @@ cdef class Engine:
         return {
             "accept": (r.accept_shortage.count, r.accept_shortage.error),
             "connect": (r.connect_shortage.count, r.connect_shortage.error),
+            "share": (r.share_shortage.count, r.share_shortage.error),
         }
 
     def close(self):
@@ -351,16 +352,16 @@ cdef int set_limits(Reactor r, limits) except -1:
 
 
 cdef int share_descriptors(Reactor r) except -1:
-    """A flow gets no descriptor whose number is half of the limit or more. Connections to backends, flows and listening
-    sockets together get what clients leave, or half if clients may have all. Raises OSError, MemoryError."""
+    """Connections to backends, flows and listening sockets together get what clients leave, but at least a quarter of all
+    descriptors; flows get at most half of this. Raises OSError, MemoryError."""
     cdef rlimit files
     cdef int64_t left
     if getrlimit(RLIMIT_NOFILE, &files) < 0:
         raise OSError(errno, os.strerror(errno))
     files.rlim_cur = min(files.rlim_cur, <uint64_t> INT_MAX)
-    r.flows.highest = <int> (files.rlim_cur // 2)
     left = <int64_t> files.rlim_cur - r.max_connections - OTHER_FILES
-    r.max_upstreams = <uint32_t> (left if left > 0 else <int64_t> files.rlim_cur // 2)
+    r.max_upstreams = <uint32_t> max(left, <int64_t> files.rlim_cur // 4)
+    r.flows.open_most = r.max_upstreams // 2
     r.upstreams_of = <uint32_t *> calloc(OWNERS, sizeof(uint32_t))
     if r.upstreams_of is NULL:
         raise MemoryError

@@ -15,11 +15,12 @@ budget is empty, the exchange ends with the answer or the failure of the last tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
+from fastroute.ext.exchange.fault cimport note_failure, upstream_fault
 from fastroute.ext.exchange.mirroring cimport mirrors_leave
 from fastroute.ext.exchange.record cimport record_failure
 from fastroute.ext.exchange.tracing cimport tracing_ended, tracing_failed, tracing_try
 from fastroute.ext.exchange.upstream cimport (
-    note_failure, upstream_close, upstream_connect, upstream_fault, upstream_release, upstream_reuse,
+    OBSTACLE_DESCRIPTOR, OBSTACLE_ENDPOINT, Obstacle, upstream_close, upstream_connect, upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_bytes, buffer_free, buffer_size
 from fastroute.ext.memory.slice cimport Slice
@@ -37,11 +38,11 @@ from fastroute.ext.reactor.exchange cimport (
     STAGE_CONNECTING, STAGE_PAUSING, STAGE_WAITING, TRIED_MOST, TRIES_MOST, is_raw,
 )
 from fastroute.ext.reactor.failures cimport (
-    KIND_BACKEND_TIMEOUT, KIND_CLOSED, KIND_CONNECT_FAILED, KIND_NONE, KIND_REFUSED, KIND_STATUS, failure_kind,
+    KIND_CLOSED, KIND_CONNECT_FAILED, KIND_NONE, KIND_REFUSED, KIND_STATUS, failure_kind,
 )
 from fastroute.ext.reactor.reactor cimport queue, set_deadline
 from fastroute.ext.reactor.stream cimport is_left
-from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_succeeded, endpoint_used, failures_seen
+from fastroute.ext.routing.balancer cimport choose_endpoint, endpoint_spared, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.budget cimport budget_note, budget_take
 from fastroute.ext.routing.retry cimport FAILURE_NOT_CONNECTED, FAILURE_STATUS, retry_follows, retry_pause
 from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_find, endpoint_ref, endpoint_unref
@@ -54,7 +55,7 @@ COUNTED[:] = [0, FIXED_RETRIES_CONNECT, FIXED_RETRIES_STATUS, FIXED_RETRIES_TIME
 cdef uint16_t[5] FAILED         # LocalReason by Failure; 0: the status says it, or it is known already
 FAILED[:] = [REASON_NONE, REASON_NONE, REASON_NONE, REASON_BACKEND_TIMEOUT, REASON_UPSTREAM_CLOSED]
 cdef uint8_t[5] KINDS_OF        # FailureKind by Failure; 0: it is counted already
-KINDS_OF[:] = [KIND_NONE, KIND_NONE, KIND_STATUS, KIND_BACKEND_TIMEOUT, KIND_CLOSED]
+KINDS_OF[:] = [KIND_NONE, KIND_NONE, KIND_STATUS, KIND_NONE, KIND_CLOSED]
 
 
 cdef void attach(Reactor r, Connection *c, Exchange *x, Connection *u) noexcept nogil:
@@ -85,20 +86,27 @@ cdef void detach(Exchange *x) noexcept nogil:
 
 cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
     """Opens a new connection for the exchange. False: it could not even be started."""
-    cdef uint64_t failed = failures_seen
-    cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key, x.rule.owner)
+    cdef Obstacle obstacle
+    cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key, x.rule.owner, &obstacle)
     x.reused = False
     if u is NULL:
-        if failures_seen != failed:     # otherwise the gateway has no room for it
-            record_failure(r, x, KIND_CONNECT_FAILED)
-        x.unconnected = REASON_CONNECT_FAILED
-        if x.trace is not NULL:
-            tracing_failed(x, REASON_CONNECT_FAILED)
+        not_started(r, x, endpoint, obstacle)
         return False
     attach(r, c, x, u)
     if x.stage == STAGE_WAITING:
         endpoint_succeeded(endpoint)
     return True
+
+
+cdef void not_started(Reactor r, Exchange *x, Endpoint *endpoint, Obstacle obstacle) noexcept nogil:
+    x.unconnected = REASON_CONNECT_FAILED
+    if obstacle == OBSTACLE_ENDPOINT:
+        record_failure(r, x, KIND_CONNECT_FAILED)
+    elif obstacle == OBSTACLE_DESCRIPTOR:
+        x.unconnected = REASON_OVERLOADED
+        endpoint_spared(endpoint, r.milliseconds)
+    if x.trace is not NULL:
+        tracing_failed(x, x.unconnected)
 
 
 cdef Endpoint *next_endpoint(Reactor r, Exchange *x) noexcept nogil:
@@ -168,13 +176,15 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_REFUSED if x.unprocessed else FIXED_RETRIES_CONNECT, 1)
             x.unprocessed = False
-        u = upstream_reuse(r, endpoint, x.target.backend.key, x.method, not x.repeatable)
+        u = upstream_reuse(r, endpoint, x.target.backend.key, x.method, not x.repeatable, x.rule.owner)
         if u is not NULL:
             x.reused = True
             attach(r, c, x, u)
             return 0
         if connect_to(r, c, x, endpoint):
             return 0
+        if x.unconnected == REASON_OVERLOADED:      # no other endpoint can be reached either
+            return REASON_OVERLOADED
     x.unprocessed = False
     x.held_endpoint = NULL
     if x.asked == 0:
@@ -277,6 +287,8 @@ cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
         count_try(r, x, endpoint)
         if connect_to(r, c, x, endpoint):
             return go_on(r, c, x, 0)
+        if x.unconnected == REASON_OVERLOADED:
+            return REASON_OVERLOADED
     return go_on(r, c, x, ask(r, c, x))
 
 

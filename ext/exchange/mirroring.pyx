@@ -9,26 +9,26 @@ mirrored (the socket accepted every byte) or as a failure.
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
+from fastroute.ext.exchange.fault cimport note_failure, upstream_fault
 from fastroute.ext.exchange.upstream cimport (
-    OPENING_FAILED, OPENING_GOES_ON, Opening, note_failure, upstream_close, upstream_connect, upstream_connected,
-    upstream_fault, upstream_note, upstream_release, upstream_reuse,
+    OBSTACLE_DESCRIPTOR, OBSTACLE_ENDPOINT, OPENING_FAILED, OPENING_GOES_ON, Obstacle, Opening, upstream_close,
+    upstream_connect, upstream_connected, upstream_note, upstream_release, upstream_reuse,
 )
 from fastroute.ext.memory.buffer cimport buffer_free, buffer_reserve, buffer_size
 from fastroute.ext.message.block cimport block_size
 from fastroute.ext.message.reason cimport REASON_CONNECT_TIMEOUT
 from fastroute.ext.reactor.connection cimport STATE_ACTIVE, STATE_CONNECTING, handle_of, slab_find
 from fastroute.ext.reactor.counters cimport FIXED_MIRRORED, FIXED_MIRROR_FAILURES, HISTOGRAM_CONNECT, count, observe
-from fastroute.ext.reactor.failures cimport failure_kind, failures_note
+from fastroute.ext.reactor.failures cimport KIND_CONNECT_FAILED, failure_kind, failures_note
 from fastroute.ext.reactor.reactor cimport SCRATCH, dequeue, flush, portion, queue, set_deadline
 from fastroute.ext.reactor.shares cimport shares_add, shares_crowd, shares_heap, shares_note, shares_remove
-from fastroute.ext.routing.balancer cimport choose_usable, endpoint_succeeded, endpoint_used
+from fastroute.ext.routing.balancer cimport choose_usable, endpoint_spared, endpoint_succeeded, endpoint_used
 from fastroute.ext.routing.copies cimport Copy
 from fastroute.ext.routing.mirror cimport (
     ANSWER_MOST, BEHIND_ALL, BEHIND_MOST, MIRRORS_MOST, MIRROR_CLOSED, MIRROR_DISPLACED, MIRROR_INCOMPLETE,
     MIRROR_NOT_CONNECTED, MIRROR_NO_ENDPOINT, MIRROR_OVERLOADED, MIRROR_SLOW, MIRROR_TIMEOUT, Mirror,
 )
-from fastroute.ext.routing.poolkey cimport PoolKey
-from fastroute.ext.routing.tables cimport Endpoint, backend_ref, backend_unref
+from fastroute.ext.routing.tables cimport Backend, Endpoint, backend_ref, backend_unref
 from fastroute.ext.sides.arrival cimport EVENT_HEAD, EVENT_INTERIM, EVENT_NONE, EVENT_PIECE, Arrival
 from fastroute.ext.sides.backend cimport (
     backend_accept, backend_body, backend_event, backend_forget, backend_queue_head, backend_receive,
@@ -50,17 +50,26 @@ cdef void count_failure(Reactor r, uint32_t failure, uint32_t times) noexcept no
     count(r.counters, FIXED_MIRROR_FAILURES + failure, times)
 
 
-cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint, PoolKey *key) noexcept nogil:
+cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint, Backend *backend) noexcept nogil:
     """A connection to the endpoint; NULL if that failed, and the failure is counted. A connection from the pool is
     checked for being open and silent, because the copy is not sent again."""
+    cdef Obstacle obstacle
     cdef Connection *u
     endpoint_used(endpoint, r.milliseconds)
-    u = upstream_reuse(r, endpoint, key, x.method, True)
-    if u is NULL:
-        u = upstream_connect(r, endpoint, key, x.rule.owner)
-    if u is NULL:
-        count_failure(r, MIRROR_NOT_CONNECTED, 1)
-    return u
+    u = upstream_reuse(r, endpoint, backend.key, x.method, True, x.rule.owner)
+    if u is not NULL:
+        return u
+    u = upstream_connect(r, endpoint, backend.key, x.rule.owner, &obstacle)
+    if u is not NULL:
+        return u
+    if obstacle == OBSTACLE_DESCRIPTOR:
+        endpoint_spared(endpoint, r.milliseconds)
+        count_failure(r, MIRROR_OVERLOADED, 1)
+        return NULL
+    if obstacle == OBSTACLE_ENDPOINT:
+        failures_note(&r.failures, backend, endpoint, KIND_CONNECT_FAILED)
+    count_failure(r, MIRROR_NOT_CONNECTED, 1)
+    return NULL
 
 
 cdef void displace(Reactor r, Connection *u) noexcept nogil:
@@ -109,7 +118,7 @@ cdef void open_mirror(Reactor r, Exchange *x, const Copy *copy) noexcept nogil:
         return
     if not make_way(r, x.rule.owner, block_size(&copy.message)):
         return
-    u = connection_to(r, x, endpoint, copy.backend.key)
+    u = connection_to(r, x, endpoint, copy.backend)
     if u is NULL:
         return
     u.mirror = <Mirror *> calloc(1, sizeof(Mirror))

@@ -24,7 +24,8 @@ from fastroute.ext.reactor.exchange cimport (
     TEXT_TRACE_ID, TEXT_USER_AGENT, exchange_note, exchange_text, is_raw, text_room,
 )
 from fastroute.ext.reactor.failures cimport (
-    KIND_CLOSED, KIND_GRPC_STATUS, KIND_NONE, KIND_REFUSED, KIND_REQUEST_TIMEOUT, KIND_STATUS, failure_kind, failures_note,
+    KIND_BACKEND_TIMEOUT, KIND_CLOSED, KIND_GRPC_STATUS, KIND_NONE, KIND_REFUSED, KIND_REQUEST_TIMEOUT, KIND_STATUS,
+    failure_kind, failures_note,
 )
 from fastroute.ext.reactor.logrecord cimport Record
 from fastroute.ext.reactor.stream cimport tls_of
@@ -200,11 +201,12 @@ cdef void record_failure(Reactor r, const Exchange *x, uint8_t kind) noexcept no
 
 
 cdef uint8_t last_failure(const Exchange *x) noexcept nogil:
-    """The FailureKind of the last try. A failure to connect was counted when it happened, and a `request` timeout if it
-    was the backend that did not answer."""
+    """The FailureKind of the last try. A failure to connect and a timeout of the rule were counted when they happened."""
     cdef uint8_t kind = failure_kind(x.reason)
     if kind != KIND_NONE:
-        return kind if kind >= KIND_CLOSED and kind != KIND_REQUEST_TIMEOUT and kind != KIND_REFUSED else KIND_NONE
+        if kind < KIND_CLOSED or kind == KIND_BACKEND_TIMEOUT or kind == KIND_REQUEST_TIMEOUT or kind == KIND_REFUSED:
+            return KIND_NONE
+        return kind
     if x.local:
         return KIND_NONE
     if x.status >= 500:

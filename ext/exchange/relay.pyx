@@ -12,6 +12,7 @@ from fastroute.ext.exchange.answer cimport answer_plainly, break_off, can_be_dis
 from fastroute.ext.exchange.attempt cimport (
     attempt_again, attempt_connected, attempt_refused, attempt_resume, attempt_status,
 )
+from fastroute.ext.exchange.fault cimport waits_for_gateway
 from fastroute.ext.exchange.pace cimport (
     MOVER_BACKEND, MOVER_READERS, MOVER_SENDER, MOVER_TAKER, is_reader, pace_failed, pace_mover, pace_watch,
 )
@@ -302,7 +303,7 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
         return passage_expired(r, c, x, u)
     if x.deadline and r.milliseconds >= x.deadline and not x.recorded:
         x.deadline = 0
-        if x.upstream and x.request_body.complete and (x.stage == STAGE_CONNECTING or x.stage == STAGE_WAITING):
+        if x.upstream and x.request_body.complete and is_up_to_endpoint(r, x):
             record_failure(r, x, KIND_REQUEST_TIMEOUT)
         verdict = answer_plainly(r, c, x, 504, REASON_REQUEST_TIMEOUT)
     elif u is NULL:
@@ -316,14 +317,22 @@ cdef int exchange_expired(Reactor r, Connection *c, Connection *u) noexcept nogi
     return exchange_advance(r, c) if continues(verdict) else verdict
 
 
+cdef bint is_up_to_endpoint(Reactor r, const Exchange *x) noexcept nogil:
+    """Whether the exchange waits for the endpoint, and not for a handshake that waits for its turn in the gateway."""
+    cdef const Connection *u = slab_find(&r.slab, x.upstream)
+    if x.stage == STAGE_CONNECTING:
+        return u is NULL or not waits_for_gateway(r, u)
+    return x.stage == STAGE_WAITING
+
+
 cdef int try_expired(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """The rule's backendRequest timeout has passed: tries again, or answers 504."""
     cdef bint connecting = x.stage == STAGE_CONNECTING
+    if not connecting or is_up_to_endpoint(r, x):
+        record_failure(r, x, KIND_BACKEND_TIMEOUT)
     if x.trace is not NULL:
         tracing_failed(x, REASON_BACKEND_TIMEOUT)
     if attempt_again(r, x, FAILURE_NOT_CONNECTED if connecting else FAILURE_TIMEOUT, 0, False):
-        if connecting:
-            record_failure(r, x, KIND_BACKEND_TIMEOUT)
         return VERDICT_ON
     return answer_plainly(r, c, x, 504, REASON_BACKEND_TIMEOUT)
 

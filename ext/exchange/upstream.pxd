@@ -25,19 +25,25 @@ cdef enum Opening:              # of a connection in STATE_CONNECTING
     OPENING_DONE                # it is established, and in STATE_ACTIVE
     OPENING_FAILED
 
+cdef enum Obstacle:             # why a connection could not even be started
+    OBSTACLE_ENDPOINT           # it cannot be reached; this is counted as its failure
+    OBSTACLE_ROOM               # no local port, or too many connections to it; there may be room for another endpoint
+    OBSTACLE_DESCRIPTOR         # no descriptor or memory, whatever the endpoint
+
 # Takes an idle connection with this key from its pool, in STATE_ACTIVE, for a request of `method` (MethodName); NULL if
-# there is none. With `certainly` it is checked first, for requests that must not be sent twice. Unusable ones are closed,
+# there is none. It is charged to the namespace `payer`, but a connection that carries streams stays charged to the namespace
+# that opened it. With `certainly` it is checked first, for requests that must not be sent twice. Unusable ones are closed,
 # but only a few: then it returns NULL.
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
-                                bint certainly) noexcept nogil
+                                bint certainly, uint16_t payer) noexcept nogil
 # Notes the final head of an answer on `u`. A body that was stated but must not follow (after HEAD, or in a 304) may
 # follow nevertheless, and would be read as the next answer. So the connection is `held`: its socket is checked
 # before it is reused, and after HEAD only HEAD requests use it for HELD_TIME.
 cdef void upstream_note(Reactor r, Connection *u, const Message *message) noexcept nogil
-# Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL if it could not be started
-# (if that is the endpoint's fault, it is counted as a failure of the endpoint). `payer`: the namespace of the route, to which
-# its handshake is charged.
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil
+# Starts a connection: STATE_CONNECTING, or STATE_ACTIVE if it was established at once. NULL with `obstacle` if it could not
+# be started. `payer`: the namespace of the route, to which its handshake and its descriptor are charged.
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer,
+                                  Obstacle *obstacle) noexcept nogil
 # Sets the options of a connection whose bytes are passed on unread, before the second write: the first one needs none, and
 # many connections have no other.
 cdef void upstream_tune(Connection *u) noexcept nogil
@@ -45,12 +51,6 @@ cdef void upstream_tune(Connection *u) noexcept nogil
 cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil
 # Whether a connection in STATE_CONNECTING is established: with TLS, if its pool key requires that.
 cdef Opening upstream_connected(Reactor r, Connection *u) noexcept nogil
-# The LocalReason for which a connection in STATE_CONNECTING was not established; NULL: it could not even be started.
-cdef uint16_t upstream_fault(const Connection *u) noexcept nogil
-# No connection `u` (NULL: it has gone) to the endpoint could be established. If TLS was what failed, this depends on the
-# pool key: it counts as a failure of the endpoint only if all backends that list it have this key. A handshake that still
-# waits for the time of the gateway is no failure of the endpoint: then False.
-cdef bint note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil
 # Puts an active connection back into its pool, or closes it if it cannot be pooled.
 cdef void upstream_release(Reactor r, Connection *u) noexcept nogil
 cdef void upstream_close(Reactor r, Connection *u) noexcept nogil

@@ -1,10 +1,11 @@
 """Connections to endpoints and their pools; see upstream.pxd."""
 
 from libc.errno cimport EADDRNOTAVAIL, EINPROGRESS, EINTR, EMFILE, ENFILE, errno
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
 from posix.unistd cimport close
 
+from fastroute.ext.exchange.fault cimport note_fault, note_faults
 from fastroute.ext.exchange.idle cimport idle_is_usable, idle_stays, idle_takes
 from fastroute.ext.exchange.localport cimport connect_to_endpoint, ports_are_scarce
 from fastroute.ext.exchange.proxy_protocol cimport PREFACE_WRITTEN, write_preface
@@ -14,9 +15,6 @@ from fastroute.ext.memory.list cimport Link
 from fastroute.ext.message.forwarded cimport Peer, peer_set
 from fastroute.ext.message.message cimport BODY_LENGTH, BODY_NONE
 from fastroute.ext.message.protocol cimport PROTOCOL_RAW, has_streams
-from fastroute.ext.message.reason cimport (
-    REASON_CONNECT_FAILED, REASON_UPSTREAM_CERTIFICATE_INVALID, REASON_UPSTREAM_TLS_FAILED,
-)
 from fastroute.ext.reactor.connection cimport (
     LAYER_SEALING, LAYER_STREAM, LAYER_TLS, SIDE_UPSTREAM, STATE_ACTIVE, STATE_CONNECTING, STATE_PARENT, STATE_POOLED,
     slab_at, slab_find,
@@ -25,15 +23,15 @@ from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, gauge_add
 from fastroute.ext.reactor.encryption cimport end_tls
 from fastroute.ext.reactor.inet cimport (
     IPPROTO_TCP, MSG_NOSIGNAL, SEND_BUFFER, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE,
-    SO_SNDBUF, TCP_NODELAY, getsockname, getsockopt, ntohs, send, setsockopt, sockaddr, sockaddr_in,
-    sockaddr_in6, sockaddr_storage, socket,
+    SO_SNDBUF, TCP_NODELAY, getsockname, getsockopt, ntohs, send, setsockopt, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket,
 )
 from fastroute.ext.reactor.linked cimport link_of, list_append, list_remove
 from fastroute.ext.reactor.parent cimport parent_begin, parent_has_room, protocol_at
 from fastroute.ext.reactor.reactor cimport (
-    INTEREST_TRAFFIC, close_connection, dequeue, end_writing, has_ended, may_connect, open_connection, set_deadline,
+    INTEREST_TRAFFIC, close_connection, dequeue, end_writing, has_ended, open_connection, set_deadline,
 )
-from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_remove
+from fastroute.ext.reactor.resting cimport resting_add, resting_oldest, resting_oldest_of, resting_remove
 from fastroute.ext.reactor.sealing cimport sealing_advance, sealing_begin
 from fastroute.ext.reactor.stream cimport parent_of, stream_open, streams_end
 from fastroute.ext.routing.balancer cimport endpoint_failed
@@ -41,14 +39,34 @@ from fastroute.ext.routing.endpoint cimport IdlePool
 from fastroute.ext.routing.poolkey cimport key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
 from fastroute.ext.routing.tables cimport endpoint_ref, endpoint_unref
-from fastroute.ext.tls.tls cimport tls_fault
 
 cdef enum:
+    GREED = 8           # connections that a namespace may have for each free descriptor
+    SPARE = 16          # idle connections that are closed if no descriptor is left
     KEPT_ALIVE = 7200000    # milliseconds without traffic after which the kernel looks (tcp_keepalive_time, if not changed)
-    SPARE = 16          # idle connections that are closed if no file descriptor is left
     UNUSABLE_MOST = 16  # unusable connections that a request closes
     PARENTS_MOST = 256  # connections that carry streams, to one endpoint and with one key
     FORGOTTEN = 16      # connections that no backend may use and that a turn closes
+
+
+cdef bint has_share(Reactor r, uint16_t payer) noexcept nogil:
+    """Whether the namespace may have one more connection. Flows use at most half of the descriptors (share_descriptors)."""
+    cdef int64_t left = <int64_t> r.max_upstreams - r.upstream_connections - r.flows.open - r.listeners_count
+    return <int64_t> r.upstreams_of[payer] < left * GREED
+
+
+cdef bint makes_room(Reactor r, uint16_t payer) noexcept nogil:
+    """Closes idle connections of a namespace that has its share. Whether it may have one more connection then."""
+    cdef Connection *u
+    cdef int _
+    for _ in range(SPARE):
+        if has_share(r, payer):
+            return True
+        u = resting_oldest_of(r, payer)
+        if u is NULL:
+            return False
+        upstream_close(r, u)
+    return has_share(r, payer)
 
 
 cdef void close_idle(Reactor r) noexcept nogil:
@@ -62,28 +80,39 @@ cdef void close_idle(Reactor r) noexcept nogil:
         upstream_close(r, u)
 
 
-cdef int new_socket(Reactor r, uint16_t family, uint16_t payer) noexcept nogil:
-    """The negative errno if the namespace gets none."""
-    if not may_connect(r, payer):
-        return -EMFILE
+cdef int new_socket(uint16_t family) noexcept nogil:
+    """The negative errno if the kernel has none."""
     cdef int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     return fd if fd >= 0 else -errno
 
 
 cdef int open_socket(Reactor r, uint16_t family, uint16_t payer) noexcept nogil:
-    """Negative if the namespace gets no file descriptor, even without idle connections."""
-    cdef int fd = new_socket(r, family, payer)
+    """-1: no descriptor. A namespace that has its share closes idle connections of its own; if the kernel has none left,
+    the oldest idle connections of all are closed."""
+    cdef int fd
+    if not makes_room(r, payer):
+        r.share_shortage.count += 1
+        r.share_shortage.error = EMFILE
+        return -1
+    fd = new_socket(family)
     if r.pooled and (fd == -EMFILE or fd == -ENFILE):
         close_idle(r)
-        fd = new_socket(r, family, payer)
+        fd = new_socket(family)
     if fd < 0:
         note_shortage(r, -fd)
+        return -1
     return fd
 
 
 cdef void note_shortage(Reactor r, int error) noexcept nogil:
     r.connect_shortage.count += 1
     r.connect_shortage.error = error
+
+
+cdef void charge(Reactor r, Connection *u, uint16_t payer) noexcept nogil:
+    r.upstreams_of[u.payer] -= 1
+    u.payer = payer
+    r.upstreams_of[payer] += 1
 
 
 cdef void tune(int fd, bint watched) noexcept nogil:
@@ -108,13 +137,15 @@ cdef bint is_tuned_later(Reactor r, const PoolKey *key) noexcept nogil:
             and r.times.tunnel_idle < KEPT_ALIVE)
 
 
-cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
-    """Starts a connection of its own: STATE_CONNECTING or STATE_ACTIVE; NULL if it could not be started."""
+cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer,
+                                Obstacle *obstacle) noexcept nogil:
+    """Starts a connection of its own. Like upstream_connect."""
     cdef int fd = open_socket(r, endpoint.family, payer)
     cdef Connection *u
     cdef bint later = is_tuned_later(r, key)
     cdef int failed
     if fd < 0:
+        obstacle[0] = OBSTACLE_DESCRIPTOR
         return NULL
     if not later:
         tune(fd, True)
@@ -122,12 +153,15 @@ cdef Connection *connect_socket(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     if failed and errno != EINPROGRESS and errno != EINTR:
         if errno == EADDRNOTAVAIL and (endpoint.family == AF_INET or ports_are_scarce(r)):
             note_shortage(r, errno)
+            obstacle[0] = OBSTACLE_ROOM
         else:
             endpoint_failed(endpoint, r.milliseconds, &r.random)
+            obstacle[0] = OBSTACLE_ENDPOINT
         close(fd)
         return NULL
     u = open_connection(r, fd, SIDE_UPSTREAM, INTEREST_TRAFFIC)
     if u is NULL:
+        obstacle[0] = OBSTACLE_DESCRIPTOR
         close(fd)
         return NULL
     u.state = STATE_CONNECTING if failed or key.verification is not NULL or key.announces else STATE_ACTIVE
@@ -152,10 +186,12 @@ cdef uint8_t upstream_speaks(const PoolKey *key) noexcept nogil:
     return protocol_at(key.protocol).messages if has_streams(key.protocol) else key.protocol
 
 
-cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
+cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer,
+                                  Obstacle *obstacle) noexcept nogil:
+    obstacle[0] = OBSTACLE_ROOM
     if has_streams(key.protocol):
-        return stream_to(r, endpoint, key, any_parent(r, endpoint, key, payer))
-    return connect_socket(r, endpoint, key, payer)
+        return stream_to(r, endpoint, key, any_parent(r, endpoint, key, payer, obstacle))
+    return connect_socket(r, endpoint, key, payer, obstacle)
 
 
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
@@ -183,14 +219,15 @@ cdef uint32_t count_parents(Reactor r, const Endpoint *endpoint, const PoolKey *
     return count
 
 
-cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer) noexcept nogil:
-    """A parent with room, established if possible, or else a new one; NULL if none could be started."""
+cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_t payer,
+                            Obstacle *obstacle) noexcept nogil:
+    """A parent with room, established if possible, or else a new one. Like upstream_connect."""
     cdef Connection *p = find_parent(r, endpoint, key, STATE_PARENT, True)
     if p is NULL:
         p = find_parent(r, endpoint, key, STATE_CONNECTING, False)
     if p is not NULL or count_parents(r, endpoint, key) >= <uint32_t> (PARENTS_MOST if endpoint.streams else 1):
         return p
-    p = connect_socket(r, endpoint, key, payer)
+    p = connect_socket(r, endpoint, key, payer, obstacle)
     if p is NULL:
         return NULL
     if parent_begin(r, p, key.protocol) < 0:
@@ -228,19 +265,6 @@ cdef void begin_parent(Reactor r, Connection *p) noexcept nogil:
     list_append(&r.slab, &p.endpoint.parents, p, sibling_link)
     list_append(&r.slab, &r.upstream_parents, p, parent_link)
     p.parent.listed = True
-
-
-cdef void note_faults(Reactor r, Connection *p) noexcept nogil:
-    """Tells the streams of a parent why it could not be established."""
-    cdef uint16_t reason = upstream_fault(p)
-    cdef bint waits = waits_for_gateway(r, p)
-    cdef uint32_t index = p.parent.streams.first
-    cdef Connection *s
-    while index != 0:
-        s = slab_at(&r.slab, index)
-        index = s.stream.link.after
-        s.stream.fault = reason
-        s.faultless = waits
 
 
 cdef void end_parent(Reactor r, Connection *p) noexcept nogil:
@@ -304,56 +328,6 @@ cdef bint announce(Reactor r, Connection *u) noexcept nogil:
     return send(u.fd, header, size, MSG_NOSIGNAL) == size
 
 
-cdef void note_fault(Reactor r, const Connection *u) noexcept nogil:
-    """The handshake has failed: keeps why, for Engine.faults."""
-    cdef bint invalid
-    r.tls_faults += 1
-    memcpy(r.tls_fault_label, u.endpoint.label, sizeof(u.endpoint.label))
-    r.tls_fault = tls_fault(u.tls, &invalid) if u.tls is not NULL else NULL
-
-
-cdef uint16_t upstream_fault(const Connection *u) noexcept nogil:
-    cdef bint invalid
-    if u is not NULL and u.layer == LAYER_STREAM and u.stream.fault:
-        return u.stream.fault
-    if u is NULL or u.layer != LAYER_SEALING or u.state != STATE_CONNECTING:
-        return REASON_CONNECT_FAILED
-    if u.tls is NULL:
-        return REASON_CONNECT_FAILED if u.key.verification.context is not NULL else REASON_UPSTREAM_TLS_FAILED
-    tls_fault(u.tls, &invalid)
-    return REASON_UPSTREAM_CERTIFICATE_INVALID if invalid else REASON_UPSTREAM_TLS_FAILED
-
-
-cdef bint note_failure(Reactor r, const Connection *u, Endpoint *endpoint) noexcept nogil:
-    cdef const IdlePool *pool
-    if u is not NULL and waits_for_gateway(r, u):
-        return False
-    if u is not NULL and is_tls_failure(r, u):
-        pool = pool_of(r.upstreams.pools, endpoint, u.key)
-        if pool is NULL or pool.listed != endpoint.listed:
-            return True
-    endpoint_failed(endpoint, r.milliseconds, &r.random)
-    return True
-
-
-cdef bint waits_for_gateway(Reactor r, const Connection *u) noexcept nogil:
-    """Whether its handshake waits for others of the gateway, not for the endpoint."""
-    if u.faultless:
-        return True
-    if u.layer == LAYER_STREAM:
-        u = parent_of(r, u)
-    return u is not NULL and u.tls is not NULL and u.tls.waiting.present
-
-
-cdef bint is_tls_failure(Reactor r, const Connection *u) noexcept nogil:
-    """TCP was established, or TLS is not possible at all."""
-    if u.layer == LAYER_STREAM:
-        if u.stream.fault:
-            return u.stream.fault != REASON_CONNECT_FAILED
-        u = parent_of(r, u)
-    return u is not NULL and (u.tls is not NULL or upstream_fault(u) != REASON_CONNECT_FAILED)
-
-
 cdef void enter_pool(Reactor r, Connection *u, IdlePool *pool) noexcept nogil:
     dequeue(r, u)               # a connection is in one list only; a long handshake may have put it into the ready list
     list_append(&r.slab, &pool.idle, u, link_of)
@@ -371,7 +345,7 @@ cdef void leave_pool(Reactor r, Connection *u) noexcept nogil:
 
 
 cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uint8_t method,
-                                bint certainly) noexcept nogil:
+                                bint certainly, uint16_t payer) noexcept nogil:
     cdef const IdlePool *pool = pool_of(r.upstreams.pools, endpoint, key)
     cdef uint32_t index = pool.idle.last if pool is not NULL else 0
     cdef uint32_t closed = 0
@@ -385,6 +359,7 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
             continue
         leave_pool(r, u)
         if idle_is_usable(r, u, certainly):
+            charge(r, u, payer)
             return u
         upstream_close(r, u)
         closed += 1

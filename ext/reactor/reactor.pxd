@@ -32,7 +32,6 @@ from fastroute.ext.tls.tls cimport Pipe
 
 cdef enum:
     SCRATCH = 131072            # bytes read at once
-    GREED = 8                   # connections to backends that a namespace may have for each free descriptor
     MILLISECOND = 1000          # microseconds
     LINGER_TIME = 30000         # milliseconds that a half-closed client has to stop sending, to read and to close
     LINGER_IDLE = 2000          # milliseconds without a byte after which it is closed; while draining: in all
@@ -153,6 +152,7 @@ cdef class Reactor:
     cdef uint64_t paused_until  # milliseconds: nothing is accepted before then, because there were no descriptors left
     cdef Shortage accept_shortage       # of descriptors for clients
     cdef Shortage connect_shortage      # of descriptors or local ports for connections to backends
+    cdef Shortage share_shortage        # of connections for namespaces that have their share of the descriptors
     cdef LocalPorts ports
     cdef uint64_t *listeners    # their handles
     cdef uint32_t listeners_count
@@ -172,8 +172,8 @@ cdef class Reactor:
     cdef List unread            # list of those with such output; the one that has it longest is the first
     cdef Waiting waiting        # those of them that wait
     cdef uint32_t upstream_connections
-    cdef uint32_t max_upstreams # those and listening sockets and flows of datagrams: the descriptors that clients leave
-    cdef uint32_t *upstreams_of # upstream connections by namespace (owner.pxd): of the route that opened them
+    cdef uint32_t max_upstreams # descriptors for those, for listening sockets and for flows (share_descriptors)
+    cdef uint32_t *upstreams_of # upstream connections by the namespace of the route that used them last (owner.pxd)
     cdef uint32_t pooled
     cdef List upstream_parents  # connections to backends that carry streams
     cdef List resting           # idle upstream connections, oldest first (resting.pxd)
@@ -188,11 +188,6 @@ cdef void read_clock(Reactor r) noexcept nogil
 cdef inline uint32_t portion(Reactor r) noexcept nogil:
     cdef int64_t left = <int64_t> (r.begun + LONGEST - r.now)
     return <uint32_t> min(max(left * PORTION_RATE, <int64_t> PORTION_LEAST), <int64_t> SCRATCH)
-# Whether a namespace (owner.pxd) may have one more connection to a backend. The fewer descriptors are free, the fewer it may
-# have: so some are always left for the namespaces that have few.
-cdef inline bint may_connect(Reactor r, uint16_t owner) noexcept nogil:
-    cdef int64_t left = <int64_t> r.max_upstreams - r.upstream_connections - r.flows.open - r.listeners_count
-    return <int64_t> r.upstreams_of[owner] < left * GREED
 # Whether the turn begins no further step, so that a step with several parts ends here. Reads the clock.
 cdef bint turn_is_over(Reactor r) noexcept nogil
 # For a short time, turns do not wait for more events, because trio has work to do.

@@ -1,5 +1,7 @@
 """Connections to backends that carry no request; see resting.pxd."""
 
+from libc.stdint cimport uint16_t, uint32_t
+
 from fastroute.ext.memory.list cimport Link
 from fastroute.ext.reactor.connection cimport slab_at
 from fastroute.ext.reactor.counters cimport FIXED_UPSTREAM_ACTIVE, FIXED_UPSTREAM_IDLE, gauge_add
@@ -26,3 +28,17 @@ cdef void resting_remove(Reactor r, Connection *u) noexcept nogil:
 
 cdef Connection *resting_oldest(Reactor r) noexcept nogil:
     return slab_at(&r.slab, r.resting.first) if r.resting.first != 0 else NULL
+
+
+cdef Connection *resting_oldest_of(Reactor r, uint16_t payer) noexcept nogil:
+    cdef uint32_t index = r.resting.first
+    cdef Connection *u
+    cdef int _
+    for _ in range(RESTING_LOOKS):
+        if index == 0:
+            return NULL
+        u = slab_at(&r.slab, index)
+        if u.payer == payer:
+            return u
+        index = u.rest.after
+    return NULL

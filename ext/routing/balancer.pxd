@@ -5,8 +5,6 @@ from libc.stdint cimport uint32_t, uint64_t
 from fastroute.ext.routing.backends cimport Backend, Endpoint
 
 
-cdef uint64_t failures_seen      # failures of endpoints in this process, so far
-
 cdef struct Choice:             # reference-counted, so that an unchanged rule keeps it over an install
     uint32_t refs
     uint32_t count
@@ -28,6 +26,8 @@ cdef Endpoint *choose_usable(Backend *backend, Endpoint **tried, uint32_t tried_
                              uint64_t *random) noexcept nogil
 # Call it when a request begins to use a chosen endpoint. If the endpoint has failed before, the request tests it.
 cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil
+# The request was not sent to it, for a reason that has nothing to do with it: the next one may test it at once.
+cdef void endpoint_spared(Endpoint *endpoint, uint64_t now) noexcept nogil
 # Passive health checks. Failed: a connection was refused or timed out; the endpoint is avoided for 1 s, then 2, 4 ...
 # 30 s (with jitter), and then one request per second tests it until a connection succeeds. Succeeded: a connection was
 # established.

@@ -230,10 +230,14 @@ cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
         endpoint.probed = True
 
 
+cdef void endpoint_spared(Endpoint *endpoint, uint64_t now) noexcept nogil:
+    if endpoint.probed:
+        endpoint.avoided_until = now
+        endpoint.probed = False
+
+
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
-    global failures_seen
     cdef uint64_t pause = AVOID_MOST
-    failures_seen += 1
     if endpoint.failures and not endpoint.probed:
         return          # one of several requests that were in flight at the first failure: no new information
     endpoint.probed = False

@@ -66,6 +66,8 @@ class Flood:
             rule("many", path="/many"),
             rule("victim", path="/victim", name="1", route="other/route"),
             rule("victim", path="/copied", name="2", filters=[snapshot.Mirror(backend="many")]),
+            rule("many", path="/request-timeout", name="3", request_timeout_ms=500),
+            rule("many", path="/backend-timeout", name="4", backend_timeout_ms=500),
         )
 
     def listen(self, name: str) -> socket.socket:
@@ -165,6 +167,22 @@ def test_a_handshake_that_waited_too_long_is_no_failure_of_the_endpoint() -> Non
         flood.rig.engine.advance(Limits().connect_timeout)
         turns_until(flood.rig, lambda: answered(clients) > 0)
         assert Selector(flood.rig.upstreams, "many", 1).choose(now=0, usable=True)
+        assert flood.rig.engine.failures(10) == []
+
+
+@pytest.mark.parametrize("path", ["/request-timeout", "/backend-timeout"])
+def test_a_timeout_of_a_request_whose_handshake_waits_is_no_failure_of_the_endpoint(path: str) -> None:
+    with flooded() as flood:
+        clients = flood.ask(FLOOD.replace(b"/many", path.encode()), MANY)
+        many = flood.backends("many", MANY)
+        flood.release(*many)
+        flood.rig.engine.turn()
+        waiting = MANY - count(many)
+        flood.rig.engine.hold_clock()
+        flood.rig.engine.advance(0.5)
+        turns_until(flood.rig, lambda: answered(clients) == MANY)
+        failed = sum(sum(reasons.values()) for _, _, reasons in flood.rig.engine.failures(10))
+        assert failed <= MANY - waiting
 
 
 def test_a_handshake_for_streams_that_waited_too_long_is_no_failure_of_the_endpoint() -> None:

@@ -5,14 +5,15 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from shutil import which
 
 import pytest
-import trio
-from datagrams import answering, clients, echo, to, udp, udp_rule
-from rig import GET, no_descriptor, soon
+from datagrams import answering, clients, echo, to, udp, udp_listener, udp_rule
+from rig import GET, backends, connect, hanging, listener, no_descriptor, rule, soon
+
+from fastroute.settings import Limits
 
 DNS = "apps/dns:53"
 
@@ -41,35 +42,35 @@ async def test_without_any_descriptor_datagrams_are_lost_and_counted() -> None:
 
 
 @contextmanager
-def few_descriptors(free: int) -> Iterator[None]:
-    """A limit of open files, with `free` unused numbers below its half."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = {int(fd) for fd in os.listdir("/proc/self/fd")}
-    half = 0
-    while sum(number not in used for number in range(half)) < free:
-        half += 1
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * half, limits[1]))
+def limited(files: int) -> Iterator[None]:
+    """For an engine that begins meanwhile, the limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_flows_leave_half_of_the_descriptors_to_connections() -> None:
-    with clients(("127.0.0.1", 9), 60) as many, few_descriptors(30):
-        async with answering(echo) as [endpoint], udp(udp_rule(to(DNS))) as rig:
-            rig.endpoints(DNS, endpoint.port)
-            for client in many:
-                client.to = rig.place[1:]
-                assert await client.ask(b"x") == b"x"
-            assert 10 < rig.flows < 30
-            assert {line["reason"] for line in rig.lines()} == {"flows_full"}
-            port = rig.listen()
-            streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(10)]
-            for stream in streams:
-                await stream.send_all(GET)
-                assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 404")
-                await stream.aclose()
+    """Of 400 descriptors, 100 are for flows, connections to backends and listening sockets."""
+    async with AsyncExitStack() as stack:
+        [endpoint] = await stack.enter_async_context(answering(echo))
+        [backend] = await stack.enter_async_context(backends(hanging))
+        with limited(400):
+            small = Limits(max_connections=400 - 100 - 256)
+            rig = await stack.enter_async_context(udp(udp_rule(to(DNS)), limits=small))
+        rig.endpoints(DNS, endpoint.port)
+        for client in stack.enter_context(clients(rig.place, 120)):
+            assert await client.ask(b"x") == b"x"
+        assert rig.flows == 50
+        assert {line["reason"] for line in rig.lines()} == {"flows_full"}
+        rig.listen()
+        rig.install_all([udp_listener(rig.place), listener(rig.port)], udp_rule(to(DNS)), rule("b"))
+        rig.put("b", backend.port)
+        for _ in range(40):
+            await (await connect(rig.port)).send(GET)
+        await soon(lambda: backend.open == 40)
 
 
 async def more_flows_than_ports() -> None:

@@ -106,25 +106,31 @@ async def test_a_try_that_is_repeated_counts(reason: str) -> None:
         assert failures(rig)["b", bad.port] == {reason: 1 if status == 200 else 2}
 
 
+async def next_failures(rig: Rig) -> list[tuple[str, dict[str, int]]]:
+    """By backend, when there are some."""
+    found = dict[tuple[str, int], dict[str, int]]()
+    await soon(lambda: bool(found.update(failures(rig)) or found))
+    return [(backend, reasons) for (backend, _), reasons in found.items()]
+
+
 async def test_endpoints_that_cannot_be_connected() -> None:
     """Each try counts, also with a connection that the gateway makes for a mirror."""
     dead = free_port()
     served = rule("b", filters=[Mirror(backend="m")])
     async with backends(answering) as [good], running(served) as rig:
         rig.put("b", good.port, dead)
-        rig.put("m", dead)
+        rig.put("m", good.port)
         client = await connect(rig.port)
         while ("b", dead) not in (found := failures(rig)):
             await client.send(GET)
             assert (await client.response())[0] == 200
         assert found["b", dead] == {"connect_failed": 1}
         rig.put("b", good.port)
-        rig.put("m", free_port())
-        await client.send(GET)
-        assert (await client.response())[0] == 200
-        found = {}
-        await soon(lambda: bool(found.update(failures(rig)) or found))
-        assert [(backend, reasons) for (backend, _), reasons in found.items()] == [("m", {"connect_failed": 1})]
+        for address in ("127.0.0.1", "255.255.255.255"):  # to the second one, connect() fails at once
+            rig.upstreams.update("m", [(address, free_port())])
+            await client.send(GET)
+            assert (await client.response())[0] == 200
+            assert await next_failures(rig) == [("m", {"connect_failed": 1})]
 
 
 async def test_what_is_no_fault_of_the_endpoint() -> None:

@@ -207,8 +207,9 @@ def wmem_max():
 
 
 async def test_a_missing_descriptor_is_counted():
-    async with backends(answering) as [backend], running(rule("b"), held=True) as rig:
-        rig.put("b", backend.port)
+    """The request is not sent to the other endpoint either, and no endpoint is avoided."""
+    async with backends(answering, answering) as [backend, other], running(rule("b"), held=True) as rig:
+        rig.put("b", backend.port, other.port)
         client = await connect(rig.port)
         with socket.socket() as late:
             late.setblocking(False)
@@ -217,7 +218,14 @@ async def test_a_missing_descriptor_is_counted():
                 assert (await client.response())[0] == 503
                 late.connect_ex(("127.0.0.1", rig.port))
                 await quiet()
-            assert rig.engine.shortages() == {"accept": (1, errno.EMFILE), "connect": (1, errno.EMFILE)}
+            assert rig.engine.shortages() == {
+                "accept": (1, errno.EMFILE),
+                "connect": (1, errno.EMFILE),
+                "share": (0, 0),
+            }
+            assert rig.local("overloaded") == 1
+            assert rig.counters.fixed()["retries_connect"] == 0
+            assert rig.engine.failures(1) == []
             late.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             await rig.passes(1)
             assert late.recv(12) == b"HTTP/1.1 200"
