@@ -93,6 +93,7 @@ cdef bint turn(Reactor r, Turns *turns) noexcept nogil:
     read_clock(r)
     read_wall_clock(r)
     start = r.begun = r.now
+    r.turn += 1
     slab_exhume(&r.slab)
     if r.upstreams.pools.unused is not NULL:
         upstream_forget(r)

@@ -194,6 +194,16 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, u
     return connect_socket(r, endpoint, key, payer, obstacle)
 
 
+cdef bint is_open(Reactor r, Connection *p) noexcept nogil:
+    """Whether the peer has not closed the connection. Asks the kernel once per turn: many streams may begin in one."""
+    if p.parent.open_in == r.turn:
+        return True
+    if has_ended(p):
+        return False
+    p.parent.open_in = r.turn
+    return True
+
+
 cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey *key, uint8_t state,
                              bint certainly) noexcept nogil:
     """A parent in that state with room for another stream; NULL if there is none. Like upstream_reuse."""
@@ -202,7 +212,7 @@ cdef Connection *find_parent(Reactor r, const Endpoint *endpoint, const PoolKey 
     while index != 0:
         p = slab_at(&r.slab, index)
         index = p.parent.sibling.before
-        if p.key == key and p.state == state and parent_has_room(p) and not (certainly and has_ended(p)):
+        if p.key == key and p.state == state and parent_has_room(p) and (not certainly or is_open(r, p)):
             return p
     return NULL
 

@@ -96,6 +96,7 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint64_t ping_at            # milliseconds: when to ask a silent backend whether it is alive; 0: never
     uint64_t pong_until         # milliseconds: until then it must answer; 0: it was not asked
     uint64_t owed_until         # milliseconds: until then the peer must complete what it has begun; 0: nothing
+    uint64_t open_in            # upstream: the turn in which it was last seen to be open
     Link sibling                # upstream: list of the parents of its endpoint (Endpoint.parents)
     Link link                   # upstream: list of all of them (Reactor.upstream_parents)
     uint8_t protocol            # Protocol (message/protocol.pxd)

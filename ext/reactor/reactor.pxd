@@ -141,6 +141,7 @@ cdef class Reactor:
     cdef bint traces            # whether there is tracing
     cdef bint trace_all         # all new traces are sampled; otherwise
     cdef uint64_t trace_sample  # the part of them, of 2 ** 64
+    cdef uint64_t turn          # number of the current turn, from 1
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
     cdef Sweep sweep
     cdef uint64_t flushed       # milliseconds: when the log was last flushed
