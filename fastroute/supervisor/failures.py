@@ -8,6 +8,7 @@ What is known of a backend is forgotten when it is no longer served.
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
+from operator import add, sub
 from threading import Lock
 
 from prometheus_client.core import Metric
@@ -20,6 +21,7 @@ from fastroute.graph.backend_id import without_certificate
 from fastroute.publication import FailedEndpoint
 from fastroute.snapshot import Endpoint, backend_label
 from fastroute.supervisor.admission import Admission
+from fastroute.supervisor.exposed import Exposed
 from fastroute.view.state import FailedTries
 
 MOST = 2_000  # endpoints that are kept
@@ -72,8 +74,9 @@ class Failures:
         self._endpoints: dict[Key, Count] = {}  # the one that failed last is the last
         self._backends: dict[str, Backend] = {}  # by label
         self._forget_at = 0.0
-        self._admission = Admission[Cell](series, lambda cell: cell[0].partition("/")[0])
-        self._left: Counter[str] = Counter()  # by reason: what is counted as `other` for ever
+        admission = Admission[Cell](series, lambda cell: cell[0].partition("/")[0])
+        self._exposed = Exposed[Cell, int](admission, add, sub)
+        self._left: Counter[str] = Counter()  # by reason: what is in `other` without a backend
 
     def note(self, report: Iterable[FailedEndpoint]) -> None:
         now = self._clock()
@@ -127,14 +130,10 @@ class Failures:
         sums = {
             (label, reason): count for label, one in self._backends.items() for reason, count in one.reasons.items()
         }
-        for cell in sums:
-            self._admission(cell)
-        named, other = dict[Cell, int](), Counter(self._left)
-        for cell, count in sums.items():
-            if self._admission(cell):
-                named[cell] = count
-            else:
-                other[cell[1]] += count
+        named, parts = self._exposed.divide(sums)
+        other = Counter(self._left)
+        for (_, reason), count in parts:
+            other[reason] += count
         return named, other
 
     def _forget(self, now: float) -> None:
@@ -153,5 +152,5 @@ class Failures:
 
     def _drop(self, label: str) -> None:
         for reason, count in self._backends.pop(label).reasons.items():
-            if not self._admission.expel((label, reason)):
-                self._left[reason] += count
+            if left := self._exposed.end((label, reason), count):
+                self._left[reason] += left

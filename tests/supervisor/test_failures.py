@@ -1,5 +1,11 @@
 """Failures of endpoints in the main process: what is kept, what is forgotten, which series there are."""
 
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fastroute.publication import FailedEndpoint
 from fastroute.snapshot import Endpoint
 from fastroute.supervisor import failures
@@ -109,3 +115,42 @@ def test_series_are_limited_and_other_never_decreases() -> None:
     one.served = frozenset(("a/x:80", "a/z:80"))
     one.note([failed("a/z:80")])
     assert series(one) == {("a/x:80", "status"): 1, ("a/z:80", "status"): 1, ("other", "status"): 8}
+
+
+def test_a_series_that_gets_a_place_later_starts_at_zero() -> None:
+    one, _ = serving("a/x:80", "a/y:80", series=1)
+    one.note([failed("a/x:80"), failed("a/y:80", status=3)])
+    assert series(one) == {("a/x:80", "status"): 1, ("other", "status"): 3}
+    one.served = frozenset(("a/y:80",))
+    assert series(one) == {("a/y:80", "status"): 0, ("other", "status"): 3}
+    one.note([failed("a/y:80", status=2)])
+    assert series(one) == {("a/y:80", "status"): 2, ("other", "status"): 3}
+
+
+BACKENDS = ("a/x:80", "a/y:80", "b/x:80", "c/x:80")
+SERVED = st.sets(st.sampled_from(BACKENDS), min_size=1).map(frozenset)
+REPORT = st.tuples(st.sampled_from((*BACKENDS, "")), st.sampled_from(("status", "upstream_closed")), st.integers(1, 5))
+STEPS = st.lists(REPORT | SERVED | st.none(), min_size=5, max_size=40)
+
+
+@settings(max_examples=300)
+@given(st.integers(1, 3), STEPS)
+def test_no_series_ever_decreases_and_none_misses_a_failure(bound: int, steps: list[Any]) -> None:
+    """`steps`: a report, the backends that are served from now on, or a scrape (None)."""
+    one, _ = serving(*BACKENDS, series=bound)
+    seen: dict[tuple[str, str], float] = {}
+    noted, ended = 0, False
+    for step in (*steps, None):
+        if step is None:
+            now = series(one)
+            assert {cell: now[cell] for cell in seen if now.get(cell, math.inf) < seen[cell]} == {}
+            assert {cell for cell in seen if cell[0] == "other"} <= now.keys()
+            assert ended or sum(now.values()) == noted
+            seen = now
+        elif isinstance(step, frozenset):
+            one.served, ended = step, ended or step != set(BACKENDS)
+            seen = {cell: count for cell, count in seen.items() if cell[0] in {*step, "other"}}
+        else:
+            backend, reason, count = step
+            one.note([failed(backend, ONE if backend else None, **{reason: count})])
+            noted += count
