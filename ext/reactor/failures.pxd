@@ -1,10 +1,12 @@
 # Failures of endpoints: tries of requests that failed because of the endpoint that was tried, by backend and endpoint.
 #
 # A request that succeeds costs nothing. The worker takes them once a second and reports them to the main process, so the
-# table is small: it has those of one second.
+# table is small: it has those of one second. If it is full, the namespace with the most gives up an endpoint for a
+# namespace that has fewer. The namespace is that of the backend.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from fastroute.ext.memory.owner cimport OWNERS
 from fastroute.ext.routing.tables cimport Backend, Endpoint
 
 
@@ -33,10 +35,12 @@ cdef struct Failing:            # one endpoint of one backend
     Backend *backend            # holds a reference
     Endpoint *endpoint          # holds a reference
     uint32_t counts[KINDS]
+    uint16_t owner              # as in the backend
 
 cdef struct Failures:           # all zero: none
-    Failing *known              # FAILING_MOST, the newest one last; NULL: no failure so far
+    Failing *known              # FAILING_MOST; NULL: no failure so far
     uint32_t count
+    uint16_t held[OWNERS]       # how many of them each namespace has
     uint32_t rest[KINDS]        # of endpoints for which there was no room
 
 # The FailureKind of a LocalReason that a backend can cause.

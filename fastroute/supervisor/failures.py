@@ -1,8 +1,8 @@
 """Failures of endpoints, as the workers report them once a second: by backend for the metrics, and by endpoint for the
 admin API.
 
-Pods come and go, so the metrics have no series of endpoints, and only the MOST endpoints that failed last are kept.
-What is known of a backend is forgotten when it is no longer served.
+Pods come and go, so the metrics have no series of endpoints, and only the MOST endpoints that failed last are kept: of
+the namespace with the most, fewer. What is known of a backend is forgotten when it is no longer served.
 """
 
 import time
@@ -22,6 +22,7 @@ from fastroute.publication import FailedEndpoint
 from fastroute.snapshot import Endpoint, backend_label
 from fastroute.supervisor.admission import Admission
 from fastroute.supervisor.exposed import Exposed
+from fastroute.supervisor.latest import Latest
 from fastroute.view.state import FailedTries
 
 MOST = 2_000  # endpoints that are kept
@@ -71,10 +72,10 @@ class Failures:
     def __init__(self, series: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.served: Container[str] = ()  # the ids of the backends that are served
         self._clock, self._lock = clock, Lock()
-        self._endpoints: dict[Key, Count] = {}  # the one that failed last is the last
+        self._endpoints = Latest[Key, Count](MOST, lambda key: _namespace(key[0]))
         self._backends: dict[str, Backend] = {}  # by label
         self._forget_at = 0.0
-        admission = Admission[Cell](series, lambda cell: cell[0].partition("/")[0])
+        admission = Admission[Cell](series, lambda cell: _namespace(cell[0]))
         self._exposed = Exposed[Cell, int](admission, add, sub)
         self._left: Counter[str] = Counter()  # by reason: what is in `other` without a backend
 
@@ -97,11 +98,9 @@ class Failures:
         if one.endpoint is None:
             return
         key = without_certificate(one.backend), one.endpoint
-        count = self._endpoints.pop(key, None) or Count(now)
+        count = self._endpoints.pop(key) or Count(now)
         count.add(reasons, now)
-        self._endpoints[key] = count
-        if len(self._endpoints) > MOST:
-            del self._endpoints[next(iter(self._endpoints))]
+        self._endpoints.put(key, count)
 
     def seen(self) -> Mapping[Key, FailedTries]:
         """What is known of the endpoints."""
@@ -147,10 +146,15 @@ class Failures:
             if not one.ids:
                 self._drop(label)
         known = {without_certificate(id_) for id_ in served}
-        for key in [key for key in self._endpoints if key[0] not in known]:
-            del self._endpoints[key]
+        for key in [key for key, _ in self._endpoints.items() if key[0] not in known]:
+            self._endpoints.pop(key)
 
     def _drop(self, label: str) -> None:
         for reason, count in self._backends.pop(label).reasons.items():
             if left := self._exposed.end((label, reason), count):
                 self._left[reason] += left
+
+
+def _namespace(backend: str) -> str:
+    """Of an id, or a label."""
+    return backend.partition("/")[0]

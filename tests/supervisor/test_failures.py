@@ -1,6 +1,7 @@
 """Failures of endpoints in the main process: what is kept, what is forgotten, which series there are."""
 
 import math
+from collections import Counter
 from typing import Any
 
 from hypothesis import given, settings
@@ -104,6 +105,17 @@ def test_only_the_endpoints_that_failed_last_are_kept(monkeypatch) -> None:
         one.note([failed("a/x:80", endpoint)])
     assert [endpoint for _, endpoint in one.seen()] == [ONE, three]
     assert series(one) == {("a/x:80", "status"): 4}
+
+
+def test_a_namespace_with_very_many_failed_endpoints_leaves_shares_for_the_others(monkeypatch) -> None:
+    monkeypatch.setattr(failures, "MOST", 10)
+    one, _ = serving("a/x:80", "b/x:80", "c/x:80")
+    one.note([failed("b/x:80", ONE), failed("c/x:80", ONE)])
+    one.note([failed("a/x:80", Endpoint("10.0.1.1", port)) for port in range(1, 100)])
+    found = {(backend, endpoint.port) for backend, endpoint in one.seen()}
+    assert found == {("b/x:80", 80), ("c/x:80", 80)} | {("a/x:80", port) for port in range(92, 100)}
+    one.note([failed("b/x:80", Endpoint("10.0.1.1", port)) for port in range(1, 100)])
+    assert sorted(Counter(backend for backend, _ in one.seen()).values()) == [1, 4, 5]
 
 
 def test_series_are_limited_and_other_never_decreases() -> None:
