@@ -43,10 +43,13 @@ cdef struct Failures:           # all zero: none
     uint16_t held[OWNERS]       # how many of them each namespace has
     uint32_t rest[KINDS]        # of endpoints for which there was no room
 
-# The FailureKind of a LocalReason that a backend can cause.
+# The FailureKind of a LocalReason; KIND_NONE if it is not the fault of an endpoint.
 cdef uint8_t failure_kind(uint16_t reason) noexcept nogil
+# Counts a failure, unless its kind is KIND_NONE. Visits the table at most twice.
 cdef void failures_note(Failures *failures, Backend *backend, Endpoint *endpoint, uint8_t kind) noexcept nogil
-# Removes and returns at most `most`: the id of the backend, the label of the endpoint, and the counts by kind. Without
-# backend and endpoint: those for which there was no room.
+# Returns the failures of at most `most` endpoints, and removes them from the table. An item is a tuple of three: the id of
+# the backend, the label of the endpoint ("10.0.0.1:80"), and a dictionary with the count of each kind, by its name in
+# `kinds`. If endpoints failed for which the table had no room, the first item counts all of them; its id and its label
+# are empty. The list is empty when nothing has failed since the last call.
 cdef list failures_take(Failures *failures, uint32_t most)
 cdef void failures_free(Failures *failures) noexcept nogil
