@@ -255,8 +255,9 @@ cdef class Engine:
             "" if self.r.tls_fault is NULL else self.r.tls_fault.decode())
 
     def failures(self, uint32_t most):
-        """Removes and returns failures of endpoints, of at most `most` endpoints: the id of the backend, the label of the
-        endpoint, and the count of each reason. Both are empty for endpoints that could not be told apart."""
+        """Returns the failures of at most `most` endpoints since the last call: for each, the id of its backend, its label
+        and the count of each reason. Further failures are for the next call. The first item has no id and no label if
+        it counts endpoints for which there was no room (reactor/failures)."""
         return failures_take(&self.r.failures, most)
 
     def shortages(self):

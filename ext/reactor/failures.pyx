@@ -57,24 +57,56 @@ cdef Failing *find(Failures *failures, Backend *backend, Endpoint *endpoint) noe
         one = &failures.known[i - 1]
         if one.endpoint == endpoint and one.backend == backend:
             return one
+    one = room(failures, backend.owner)
+    if one is not NULL:
+        memset(one, 0, sizeof(Failing))
+        backend_ref(backend)
+        endpoint_ref(endpoint)
+        one.backend = backend
+        one.endpoint = endpoint
+        one.owner = backend.owner
+        failures.held[one.owner] += 1
+    return one
+
+
+cdef Failing *room(Failures *failures, uint16_t owner) noexcept nogil:
+    """An unused place for an endpoint of this namespace, or NULL."""
     if failures.known is NULL:
         failures.known = <Failing *> calloc(FAILING_MOST, sizeof(Failing))
-    if failures.known is NULL or failures.count == FAILING_MOST:
-        return NULL
-    one = &failures.known[failures.count]
+        if failures.known is NULL:
+            return NULL
+    if failures.count == FAILING_MOST:
+        return crowd(failures, owner)
     failures.count += 1
-    memset(one, 0, sizeof(Failing))
-    backend_ref(backend)
-    endpoint_ref(endpoint)
-    one.backend = backend
-    one.endpoint = endpoint
-    return one
+    return &failures.known[failures.count - 1]
+
+
+cdef Failing *crowd(Failures *failures, uint16_t owner) noexcept nogil:
+    """The place of the last endpoint of the namespace with the most, which is counted as one without room from now on.
+    NULL if `owner` would not have fewer than that namespace."""
+    cdef Failing *found = &failures.known[FAILING_MOST - 1]
+    cdef uint32_t i
+    cdef int kind
+    for i in range(FAILING_MOST - 1, 0, -1):
+        if failures.held[failures.known[i - 1].owner] > failures.held[found.owner]:
+            found = &failures.known[i - 1]
+    if failures.held[owner] + 1 >= failures.held[found.owner]:
+        return NULL
+    for kind in range(<int> KINDS):
+        failures.rest[kind] += found.counts[kind]
+    drop(failures, found)
+    return found
+
+
+cdef void drop(Failures *failures, const Failing *one) noexcept nogil:
+    failures.held[one.owner] -= 1
+    endpoint_unref(one.endpoint)
+    backend_unref(one.backend)
 
 
 cdef void drop_last(Failures *failures) noexcept nogil:
     failures.count -= 1
-    endpoint_unref(failures.known[failures.count].endpoint)
-    backend_unref(failures.known[failures.count].backend)
+    drop(failures, &failures.known[failures.count])
 
 
 cdef dict named(const uint32_t *counts):

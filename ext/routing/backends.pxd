@@ -5,7 +5,7 @@
 # (endpoint.pxd), but only backends with equal pool keys share connections to it (pools.pxd). Only one thread uses them:
 # reference counts are plain integers.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.routing.budget cimport Budget
@@ -17,6 +17,7 @@ from fastroute.ext.routing.pools cimport Pools
 cdef struct Backend:            # Service + port
     uint32_t refs
     uint32_t count
+    uint16_t owner              # its namespace (owner.pxd)
     Slice name                  # "ns/name:port"; in this block
     PoolKey *key                # of its connections; changes together with `endpoints`; holds a reference
     uint32_t mask               # number of `cells` minus 1; `cells` is a power of two

@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from fastroute.ext.memory.bytemap cimport hash_secret, process_seed
+from fastroute.ext.memory.owner cimport owner_of
 from fastroute.ext.routing.endpoint cimport endpoint_new, endpoint_packed, endpoint_packed_of
 from fastroute.ext.routing.poolkey cimport key_ref, key_unref
 from fastroute.ext.routing.pools cimport pool_of
@@ -69,11 +70,13 @@ cdef Backend *_backend_new(str id, PoolKey *key) except NULL:
     """A new backend with one reference and no endpoints."""
     cdef bytes encoded = id.encode()
     cdef size_t size = len(encoded)
+    cdef uint16_t owner = owner_of(id.partition("/")[0])
     cdef Backend *backend = <Backend *> calloc(1, sizeof(Backend) + size)
     if backend == NULL:
         raise MemoryError
     memcpy(<char *> (backend + 1), <const char *> encoded, size)
     backend.refs = 1
+    backend.owner = owner
     backend.name.data = <const char *> (backend + 1)
     backend.name.size = <uint32_t> size
     backend.key = key

@@ -1,13 +1,15 @@
 """Failures of endpoints, as the workers report them once a second: by backend for the metrics, and by endpoint for the
 admin API.
 
-Pods come and go, so the metrics have no series of endpoints, and only the MOST endpoints that failed last are kept.
-What is known of a backend is forgotten when it is no longer served.
+Pods come and go, so the metrics have no series of endpoints, and only the MOST endpoints that failed last are kept: of
+the namespace with the most, fewer. What is known of a backend is forgotten when it is no longer served.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
+from operator import add, sub
 from threading import Lock
 
 from prometheus_client.core import Metric
@@ -20,6 +22,8 @@ from fastroute.graph.backend_id import without_certificate
 from fastroute.publication import FailedEndpoint
 from fastroute.snapshot import Endpoint, backend_label
 from fastroute.supervisor.admission import Admission
+from fastroute.supervisor.exposed import Exposed
+from fastroute.supervisor.latest import Latest
 from fastroute.view.state import FailedTries
 
 MOST = 2_000  # endpoints that are kept
@@ -55,25 +59,43 @@ class Count:
         return sum(self._parts)
 
 
-class Backend:
-    """The failures of all endpoints of a backend."""
+class Served:
+    """The backends that are served, whatever certificates are shown to them."""
 
-    def __init__(self) -> None:
-        self.ids = set[str]()  # that failed and are served
-        self.reasons: Counter[str] = Counter()
+    def __init__(self, ids: Collection[str]) -> None:
+        """`ids`: of a Snapshot."""
+        self._ids = ids
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._ids or without_certificate(id_) in self.nodes
+
+    @cached_property
+    def nodes(self) -> frozenset[str]:
+        """Their ids in the graph. Visits all of them once."""
+        return frozenset(map(without_certificate, self._ids))
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        return frozenset(map(backend_label, self.nodes))
 
 
 class Failures:
     """Any thread may call its methods."""
 
     def __init__(self, series: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.served: Container[str] = ()  # the ids of the backends that are served
+        self._served = Served(())
         self._clock, self._lock = clock, Lock()
-        self._endpoints: dict[Key, Count] = {}  # the one that failed last is the last
-        self._backends: dict[str, Backend] = {}  # by label
+        self._endpoints = Latest[Key, Count](MOST, lambda key: _namespace(key[0]))
+        self._backends: dict[str, Counter[str]] = {}  # by label, then by reason
         self._forget_at = 0.0
-        self._admission = Admission[Cell](series, lambda cell: cell[0].partition("/")[0])
-        self._left: Counter[str] = Counter()  # by reason: what is counted as `other` for ever
+        admission = Admission[Cell](series, lambda cell: _namespace(cell[0]))
+        self._exposed = Exposed[Cell, int](admission, add, sub)
+        self._left: Counter[str] = Counter()  # by reason: what is in `other` without a backend
+
+    def serve(self, ids: Collection[str]) -> None:
+        """Sets the ids of the backends that are served from now on."""
+        with self._lock:
+            self._served = Served(ids)
 
     def note(self, report: Iterable[FailedEndpoint]) -> None:
         now = self._clock()
@@ -82,23 +104,19 @@ class Failures:
                 reasons = {reason: count for reason, count in one.reasons.items() if reason in REASONS}
                 if not one.backend:
                     self._left.update(reasons)
-                elif reasons and one.backend in self.served:
+                elif reasons and one.backend in self._served:
                     self._add(one, reasons, now)
             if now >= self._forget_at:
                 self._forget(now)
 
     def _add(self, one: FailedEndpoint, reasons: Mapping[str, int], now: float) -> None:
-        backend = self._backends.setdefault(backend_label(one.backend), Backend())
-        backend.ids.add(one.backend)
-        backend.reasons.update(reasons)
+        self._backends.setdefault(backend_label(one.backend), Counter()).update(reasons)
         if one.endpoint is None:
             return
         key = without_certificate(one.backend), one.endpoint
-        count = self._endpoints.pop(key, None) or Count(now)
+        count = self._endpoints.pop(key) or Count(now)
         count.add(reasons, now)
-        self._endpoints[key] = count
-        if len(self._endpoints) > MOST:
-            del self._endpoints[next(iter(self._endpoints))]
+        self._endpoints.put(key, count)
 
     def seen(self) -> Mapping[Key, FailedTries]:
         """What is known of the endpoints."""
@@ -124,34 +142,30 @@ class Failures:
 
     def _sums(self) -> tuple[Mapping[Cell, int], Mapping[str, int]]:
         """The count of each series, and by reason what is counted as `other`."""
-        sums = {
-            (label, reason): count for label, one in self._backends.items() for reason, count in one.reasons.items()
-        }
-        for cell in sums:
-            self._admission(cell)
-        named, other = dict[Cell, int](), Counter(self._left)
-        for cell, count in sums.items():
-            if self._admission(cell):
-                named[cell] = count
-            else:
-                other[cell[1]] += count
+        sums = {(label, reason): count for label, counts in self._backends.items() for reason, count in counts.items()}
+        named, parts = self._exposed.divide(sums)
+        other = Counter(self._left)
+        for (_, reason), count in parts:
+            other[reason] += count
         return named, other
 
     def _forget(self, now: float) -> None:
         """Drops the backends that are not served. The series of such a backend ends; what it has counted in `other`
         stays there."""
         self._forget_at = now + FORGET
-        served = set[str]()
-        for label, one in list(self._backends.items()):
-            one.ids = {id_ for id_ in one.ids if id_ in self.served}
-            served |= one.ids
-            if not one.ids:
-                self._drop(label)
-        known = {without_certificate(id_) for id_ in served}
-        for key in [key for key in self._endpoints if key[0] not in known]:
-            del self._endpoints[key]
+        if not self._backends:
+            return
+        for label in self._backends.keys() - self._served.labels:
+            self._drop(label)
+        for key in [key for key, _ in self._endpoints.items() if key[0] not in self._served.nodes]:
+            self._endpoints.pop(key)
 
     def _drop(self, label: str) -> None:
-        for reason, count in self._backends.pop(label).reasons.items():
-            if not self._admission.expel((label, reason)):
-                self._left[reason] += count
+        for reason, count in self._backends.pop(label).items():
+            if left := self._exposed.end((label, reason), count):
+                self._left[reason] += left
+
+
+def _namespace(backend: str) -> str:
+    """Of an id, or a label."""
+    return backend.partition("/")[0]

@@ -2,15 +2,17 @@
 
 The memory outlives the worker, so sums only grow. The first `bound` series of a family are exposed separately. If there
 are more, the namespaces have equal shares, and the counts of the others are added to `other` and stay there, so no
-counter ever decreases. (A histogram is one series.) When a slot is assigned to another series, the count of that moment
-is the zero of the new series.
+counter ever decreases (exposed.py). (A histogram is one series.) When a slot is assigned to another series, the count
+of that moment is the zero of the new series.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from operator import add, sub
 
 from fastroute.ext.reactor.counters import BOUNDS, OTHER_SLOT, CounterMap, summed_histograms
 from fastroute.supervisor.admission import Admission
+from fastroute.supervisor.exposed import Exposed
 
 Sums = tuple[int, ...]  # a histogram: the sum in microseconds, then the count of each bucket
 Range = Callable[[], tuple[int, int]]  # the slots that were assigned so far: the first one, and the one after the last
@@ -35,24 +37,23 @@ class RequestTally:
         """`end`: the slot after the last one that was assigned so far. `owner`: the namespace of the series of a
         slot."""
         self._maps, self._used, self._end = maps, used, end
-        self._admission = Admission[tuple[int, int]](bound, lambda cell: owner(cell[0]))
+        admission = Admission[tuple[int, int]](bound, lambda cell: owner(cell[0]))
+        self._exposed = Exposed[tuple[int, int], int](admission, add, sub)
         self._baseline: Counter[tuple[int, int]] = Counter()
-        self._left: Counter[int] = Counter()  # by code: counts of ended series that were not exposed
+        self._left: Counter[int] = Counter()  # by code: what ended series have counted as `other`
 
     def counts(self) -> tuple[dict[tuple[int, int], int], Counter[int]]:
         """The count of each series by (slot, code), and the counts of `other` by code."""
-        named: dict[tuple[int, int], int] = {}
         other = Counter(self._left)
-        sums = self._sums()
-        for cell in sums:
-            if cell[0] != OTHER_SLOT:
-                self._admission(cell)
-        for cell, count in sums.items():
-            slot, code = cell
-            if slot != OTHER_SLOT and self._admission(cell):
-                named[cell] = count
-            else:
+        sums = dict[tuple[int, int], int]()
+        for (slot, code), count in self._sums().items():
+            if slot == OTHER_SLOT:
                 other[code] += count
+            else:
+                sums[slot, code] = count
+        named, parts = self._exposed.divide(sums)
+        for (_, code), count in parts:
+            other[code] += count
         return named, other
 
     def rebase(self, slot: int) -> None:
@@ -60,8 +61,8 @@ class RequestTally:
         for cell, count in self._sums().items():
             if cell[0] == slot:
                 self._baseline[cell] += count
-                if not self._admission.expel(cell):
-                    self._left[cell[1]] += count
+                if left := self._exposed.end(cell, count):
+                    self._left[cell[1]] += left
 
     def _sums(self) -> Counter[tuple[int, int]]:
         sums: Counter[tuple[int, int]] = Counter()
@@ -85,22 +86,16 @@ class HistogramTally:
     ) -> None:
         """`other`: the slot of what has no slot of its own."""
         self._maps, self._slots, self._other = maps, slots, other
-        self._admission = Admission[int](bound, owner)
+        self._exposed = Exposed[int, Sums](Admission[int](bound, owner), _added, _subtracted)
         self._baseline: dict[int, Sums] = {}
         self._left: Sums = _NOTHING
 
     def sums(self) -> tuple[dict[int, Sums], Sums]:
         """The histogram of each slot with measurements, and that of `other`."""
-        named: dict[int, Sums] = {}
+        named, parts = self._exposed.divide(self._all())
         other = _added(self._left, self.one(self._other))
-        all_ = self._all()
-        for slot in all_:
-            self._admission(slot)
-        for slot, held in all_.items():
-            if self._admission(slot):
-                named[slot] = held
-            else:
-                other = _added(other, held)
+        for _, held in parts:
+            other = _added(other, held)
         return named, other
 
     def _all(self) -> dict[int, Sums]:
@@ -108,7 +103,7 @@ class HistogramTally:
         if not self._baseline:
             return sums
         for slot, baseline in self._baseline.items():
-            sums[slot] = tuple(a - b for a, b in zip(sums[slot], baseline, strict=True))
+            sums[slot] = _subtracted(sums[slot], baseline)
         return {slot: held for slot, held in sums.items() if any(held)}
 
     def one(self, slot: int) -> Sums:
@@ -116,13 +111,13 @@ class HistogramTally:
         held = _NOTHING
         for one in self._maps:
             held = _added(held, one.histogram(slot))
-        return tuple(a - b for a, b in zip(held, self._baseline.get(slot, _NOTHING), strict=True))
+        return _subtracted(held, self._baseline.get(slot, _NOTHING))
 
     def rebase(self, slot: int) -> None:
         """Prepares `slot` for its assignment to another series."""
         held = self.one(slot)
-        if not self._admission.expel(slot):
-            self._left = _added(self._left, held)
+        if left := self._exposed.end(slot, held):
+            self._left = _added(self._left, left)
         if any(held):
             self._baseline[slot] = _added(self._baseline.get(slot, _NOTHING), held)
 
@@ -132,3 +127,7 @@ _NOTHING: Sums = (0,) * (len(BOUNDS) + 2)
 
 def _added(one: Sums, other: Sums) -> Sums:
     return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _subtracted(one: Sums, other: Sums) -> Sums:
+    return tuple(a - b for a, b in zip(one, other, strict=True))

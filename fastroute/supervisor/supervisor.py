@@ -149,7 +149,8 @@ class Supervisor:
         base = self._target.version if self._target else 0
         target = Target(base + 1, snapshot)
         self._parcels = {base: parcel(base, target, changes)}
-        self._target, self.failures.served = target, snapshot.endpoints
+        self._target = target
+        self.failures.serve(snapshot.endpoints)
         self._sockets.follow_listeners(before.listeners if before else {}, snapshot.listeners)
         self._announce_change()
         self.effort, installed = time.thread_time() - cpu, install_cpu(self._counters)

@@ -29,6 +29,7 @@ class ControlStream:
         self._decoder = Decoder[Downward](Downward)
         self._descriptors: deque[int] = deque()
         self._sending = trio.Lock()
+        self._unsent = bytearray()  # a message of each task that sends, and what a cancelled task has left
 
     def __enter__(self) -> "ControlStream":
         return self
@@ -78,13 +79,17 @@ class ControlStream:
         return self._descriptors.popleft()
 
     async def send(self, message: Upward) -> None:
-        """Sends a message; does nothing when the main process is gone."""
-        data = memoryview(encode(message))
+        """Sends a message; does nothing when the main process is gone. If it is cancelled, the next call sends the
+        message, or the rest of it, first."""
+        self._unsent += encode(message)
         async with self._sending:
-            while data:
+            while self._unsent:
                 try:
-                    data = data[await self._socket.send(data) :]
+                    sent = await self._socket.send(self._unsent)
                 except OSError as error:
                     if not is_shortage(error):
+                        self._unsent.clear()
                         return
                     await trio.sleep(_PAUSE)
+                else:
+                    del self._unsent[:sent]

@@ -57,6 +57,7 @@ _LOOK = 0.01  # seconds between checks whether all requests in flight are finish
 _REPORT = 1.0  # seconds between reports of lost log lines
 _PROGRESS = 5.0  # seconds between two Pongs during an installation
 _AGAIN = 60.0  # seconds between reports of refused connections
+ROUNDS = 6  # messages with failures of endpoints in a report: they have room for all that the engine tells apart
 
 
 async def serve(control: ControlStream, anchors: bytes = b"") -> None:
@@ -286,8 +287,10 @@ async def report_failures(engine: Engine, control: ControlStream) -> None:
 
 
 async def send_failures(engine: Engine, control: ControlStream) -> None:
-    """Sends what is not reported yet, in messages of limited size."""
-    while found := engine.failures(FAILED):
+    """Sends what is not reported yet, in at most ROUNDS messages: new failures wait for the next report."""
+    for _ in range(ROUNDS):
+        if not (found := engine.failures(FAILED)):
+            break
         await control.send(
             EndpointFailures(
                 tuple(

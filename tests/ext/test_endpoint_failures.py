@@ -1,6 +1,8 @@
 """Tries that fail because of the endpoint are counted by backend, endpoint and reason; others are not."""
 
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +17,7 @@ from fastroute.snapshot import Mirror, Retry
 
 pytestmark = [PLAIN, pytest.mark.usefixtures("transport")]
 MOST = 100
+APART = 512  # FAILING_MOST
 
 
 def failures(rig: Rig) -> dict[tuple[str, int], dict[str, int]]:
@@ -191,27 +194,60 @@ async def test_an_icmp_error_is_a_failure() -> None:
         assert found == {("apps/dns:53/udp", dead): {"connect_failed": 1}}
 
 
+@asynccontextmanager
+async def failing(names: list[str]) -> AsyncIterator[tuple[Rig, Callable[..., Awaitable[None]]]]:
+    """Backends whose one endpoint answers with 503, and a function that sends a request to each of some of them."""
+    async with backends(saying(BUSY)) as [one]:
+        rules = [rule(name, name=str(number), path=f"/{name}") for number, name in enumerate(names)]
+        async with running(*rules) as rig:
+            for name in names:
+                rig.put(name, one.port)
+            client = await connect(rig.port)
+
+            async def ask(*asked: str) -> None:
+                for name in asked:
+                    await client.send(f"GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+                    assert (await client.response())[0] == 503
+                await quiet()
+
+            yield rig, ask
+
+
 async def test_the_endpoints_that_are_told_apart_are_limited() -> None:
     """What has no room is counted without an endpoint; later there is room again."""
-    extra = 5
-    count = 512 + extra
-    async with backends(saying(BUSY)) as [one]:
-        rules = [rule(f"b{i}", name=str(i), path=f"/{i}") for i in range(count)]
-        async with running(*rules) as rig:
-            for i in range(count):
-                rig.put(f"b{i}", one.port)
-            client = await connect(rig.port)
-            for i in range(count):
-                await client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % i)
-                assert (await client.response())[0] == 503
-            await quiet()
-            assert len(rig.engine.failures(MOST)) == MOST
-            found = failures(rig)
-            assert len(found) == 512 - MOST + 1
-            await client.send(b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert (await client.response())[0] == 503
-            await quiet()
-            assert failures(rig) == {("b0", one.port): {"status": 1}}
+    names = [f"a/b{number}" for number in range(APART + 5)]
+    async with failing(names) as (rig, ask):
+        await ask(*names)
+        found = rig.engine.failures(MOST)
+        assert (len(found), found[0]) == (MOST, ("", "", {"status": 5}))
+        assert len(failures(rig)) == APART - MOST + 1
+        await ask(names[0])
+        assert [backend for backend, _ in failures(rig)] == names[:1]
+
+
+async def test_a_namespace_with_very_many_failing_endpoints_leaves_shares_for_the_others() -> None:
+    """All are counted. Two namespaces may share a number (owner.pxd), so not all of the late ones must have a share."""
+    many, late = [f"a/{number}" for number in range(APART + 5)], [f"{name}/x" for name in "bcdefghi"]
+    async with failing([*many, *late]) as (rig, ask):
+        await ask(*many, *late, *late)
+        found = {backend: reasons["status"] for (backend, _), reasons in failures(rig).items()}
+        shown = [found[name] for name in late if name in found]
+        assert set(shown) == {2}
+        assert len(shown) > 5
+        assert len(found) == APART + 1
+        assert sum(found.values()) == len(many) + 2 * len(late)
+        await ask(*many)
+        assert len(failures(rig)) == APART + 1
+
+
+async def test_namespaces_with_many_failing_endpoints_share_the_room() -> None:
+    """Two of them may share a number."""
+    names = [f"{space}/{number}" for space in "abcd" for number in range(200)]
+    async with failing(names) as (rig, ask):
+        await ask(*names)
+        found = Counter(backend.partition("/")[0] for backend, _ in failures(rig) if backend)
+        assert found.total() == APART
+        assert max(found.values()) <= APART // 3 + 1
 
 
 def test_the_reasons_have_names() -> None:

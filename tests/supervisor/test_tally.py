@@ -12,6 +12,9 @@ from fastroute.supervisor.memory import counter_memory
 from fastroute.supervisor.slots import REST
 from fastroute.supervisor.tally import NO_EXEMPLARS, Tally, WorkerSample
 
+REQUESTS = "fastroute_http_requests_total"
+DURATIONS = "fastroute_http_request_duration_seconds_count"
+
 
 @pytest.fixture
 def maps():
@@ -34,9 +37,13 @@ def scrape(tally):
 
 
 def requests(samples):
-    name = "fastroute_http_requests_total"
-    found = [(dict(key[1:]), value) for key, value in samples.items() if key[0] == name]
+    found = [(dict(key[1:]), value) for key, value in samples.items() if key[0] == REQUESTS]
     return {(labels["route"], labels["backend"], labels["code"]): value for labels, value in found}
+
+
+def counts(tally, name):
+    """By route."""
+    return {dict(key[1:])["route"]: value for key, value in scrape(tally).items() if key[0] == name}
 
 
 def test_nothing_counted_is_no_series(maps):
@@ -187,6 +194,25 @@ def test_a_slot_with_a_new_owner_starts_at_zero_and_other_keeps_what_it_had(maps
     assert sorted(requests(scrape(tally)).values()) == [1, 1]
 
 
+def test_what_was_counted_as_other_stays_there_when_a_place_becomes_free(maps):
+    """Of requests, and of durations."""
+    clock, tally = Clock(), tally_of(maps, series=1)
+    for shelf, size in ((tally.book.requests, 4), (tally.book.durations, 2)):
+        shelf._clock, shelf._end = clock, shelf._next + size
+    for route in ("a/first", "b/second"):
+        slots = tally.book.assign(rule(route, "a/x:80"))
+        for _ in range(3):
+            maps[0].count_request(slots.targets[0], 200)
+            maps[0].observe(slots.duration, 10)
+    assert [counts(tally, name) for name in (REQUESTS, DURATIONS)] == [{"a/first": 3, "other": 3}] * 2
+    tally.book.release(rule("a/first").id)
+    clock.now = REST
+    tally.book.assign(rule("c/new", "a/x:80"))
+    maps[0].count_request(slots.targets[0], 200)
+    maps[0].observe(slots.duration, 10)
+    assert [counts(tally, name) for name in (REQUESTS, DURATIONS)] == [{"b/second": 1, "other": 3}] * 2
+
+
 def test_durations_are_cumulative_buckets_in_seconds(maps):
     tally = tally_of(maps)
     slot = tally.book.assign(rule("a/one", "a/x:80")).duration
@@ -225,12 +251,7 @@ def test_histograms_beyond_the_bound_are_other_too(maps):
     for name in "abc":
         maps[1].observe(tally.book.assign(rule(f"a/{name}", "a/x:80")).duration, 10)
     maps[0].observe(OTHER_SLOT, 10)
-    counts = {
-        dict(key[1:])["route"]: value
-        for key, value in scrape(tally).items()
-        if key[0] == "fastroute_http_request_duration_seconds_count"
-    }
-    assert counts == {"a/a": 1, "other": 3}
+    assert counts(tally, DURATIONS) == {"a/a": 1, "other": 3}
 
 
 def test_a_histogram_with_a_new_owner_starts_at_zero(maps):
@@ -243,11 +264,7 @@ def test_a_histogram_with_a_new_owner_starts_at_zero(maps):
     clock.now = REST
     assert tally.book.assign(rule("a/new")).duration == slot
     maps[1].observe(slot, 300)
-    samples = scrape(tally)
-    counts = {
-        dict(key[1:])["route"]: value for key, value in samples.items() if key[0].endswith("duration_seconds_count")
-    }
-    assert counts == {"a/new": 1, "other": 1}
+    assert counts(tally, DURATIONS) == {"a/new": 1, "other": 1}
 
 
 def test_fixed_counters_have_their_families(maps):
@@ -291,6 +308,6 @@ def test_a_namespace_with_very_many_series_leaves_shares_for_the_others_and_noth
     assert sum(route.startswith("z-team/") for route, _, _ in shown) == 2
     assert sum(route.startswith("a-team/") for route, _, _ in shown) == 2
     assert shown["other", "other", "200"] == 36 > before["other", "other", "200"]
-    durations = {key for key in samples if key[0] == "fastroute_http_request_duration_seconds_count"}
+    durations = {key for key in samples if key[0] == DURATIONS}
     assert sum("z-team/" in str(key) for key in durations) == 2
     assert requests(scrape(tally)) == shown

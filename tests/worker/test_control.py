@@ -4,13 +4,15 @@ import array
 import os
 import resource
 import socket
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 import trio
+import trio.testing
 
 from fastroute.place import Place, Transport
-from fastroute.publication import Ack, Begin, Commit, Drain, Listen, Upward
+from fastroute.publication import Ack, Begin, Commit, Drain, Drained, Listen, Trouble, Upward
 from fastroute.wire import Decoder, WireError, encode
 from fastroute.worker.control import LOST, ControlStream
 
@@ -116,6 +118,34 @@ async def test_what_is_sent_arrives_and_a_main_that_is_gone_is_nobodys_business(
     assert decoder.next_message() == Ack(3)
     main.close()
     await control.send(Ack(4))
+
+
+async def test_cancelled_sends_cut_no_message_and_lose_none(ends):
+    """The second one waits for the first one, of which the main process has not read the rest."""
+    main, control = ends
+    long = Trouble("x" * 1_000_000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(control.send, long)
+        nursery.start_soon(control.send, Ack(3))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    reader = trio.socket.from_stdlib_socket(main.dup())
+    decoder = Decoder[Upward](Upward)
+    received = []
+
+    async def end():
+        await control.send(Drained())
+        control.__exit__(None, None, None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end)
+        while data := await reader.recv(100_000):
+            decoder.feed(data)
+            received += decoder
+    reader.close()
+    assert Counter(map(type, received)) == {Trouble: 1, Ack: 1, Drained: 1}
+    assert long in received
+    assert received[-1] == Drained()
 
 
 async def test_closing_closes_what_nobody_took(ends):
