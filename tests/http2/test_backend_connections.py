@@ -1,5 +1,7 @@
 """Connections to HTTP/2 backends: how many there are, which requests they carry, and when they end."""
 
+import os
+
 import trio
 from h2.settings import SettingCodes
 from http2.client import client
@@ -70,6 +72,30 @@ async def test_complete_answers_survive_the_end_of_the_connection() -> None:
             assert (await peer.response())[2] == b"ok"
             await soon(lambda: backend.open == 0)
             assert backend.connections == number
+
+
+async def test_a_request_gets_no_stream_of_a_connection_that_has_ended() -> None:
+    """Its event is in the same batch as that of the request, after it. A POST may not be sent twice."""
+    links = []
+
+    async def script(channel: Channel) -> None:
+        await channel.request()
+        links.append(channel.link)
+        await channel.send(OK)
+
+    async with serving(script) as (rig, backend):
+        for number in range(1, 4):
+            peer = await asked(rig, POST)
+            assert (await peer.response())[0] == 200
+            assert backend.connections == 2 * number - 1
+            later = await connect(rig.port)
+            await quiet()
+            os.write(later.stream.socket.fileno(), POST)
+            links[-1].peer.stream.socket.close()
+            assert (await later.response())[0] == 200
+            links[-1].peer.stream.socket.close()
+            await soon(lambda: rig.engine.statistics().upstream_idle == 0)
+        assert rig.local("upstream_closed") == 0
 
 
 async def test_the_oldest_idle_connections_make_room() -> None:
