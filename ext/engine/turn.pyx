@@ -63,7 +63,7 @@ cdef extern from "<sys/timerfd.h>" nogil:
     int TFD_TIMER_ABSTIME
 
 cdef enum:
-    ROW = 50000             # microseconds after which no further turn begins in a row
+    ROW = 200000            # microseconds after which no further turn begins in a row
     SHARE = 500             # microseconds of BUDGET for handshakes that wait; at least one of them continues
     RELIEF = 500            # microseconds of BUDGET for the search for connections to end, if the buffers are full
     VISITS = 500            # microseconds of BUDGET for visits, if many deadlines have passed
