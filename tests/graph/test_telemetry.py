@@ -80,6 +80,13 @@ def test_a_gateway_of_another_controller_has_no_entry() -> None:
     assert build_graph(world(edge(), theirs, policy("p", "theirs")), SETTINGS).telemetry == {}
 
 
+def test_a_gateway_that_is_not_chosen_has_no_entry() -> None:
+    settings = GraphSettings(gateways=frozenset({"infra/edge"}))
+    graph = build_graph(world(edge(), policy("p", "edge", "later"), policy("q", "later")), settings)
+    assert reasons(graph, "p") == ["Accepted"]
+    assert graph.telemetry.keys() == {Key("infra", "p")}
+
+
 def test_a_collector_needs_a_grant_and_must_exist() -> None:
     resources = world(edge(), policy("p", "edge", to="obs"))
     graph = build_graph(resources, SETTINGS)
