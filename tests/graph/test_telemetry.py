@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from graph.world import gateway, listener, make, removed, replaced, service, world
+from graph.world import endpoint_slice, gateway, listener, make, ref, removed, replaced, route, service, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import Graph
 from fastroute.lint import lint
+from fastroute.resources.core import EndpointSlice
 from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
@@ -16,7 +17,7 @@ from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.status import build_statuses
 
-SETTINGS = GraphSettings()
+SETTINGS = GraphSettings(local_endpoints=False)
 OURS = "fastroute.dev/gateway"
 
 
@@ -100,6 +101,18 @@ def test_a_collector_needs_a_grant_and_must_exist() -> None:
     graph = follow(graph, replaced(granted, service("otel", "obs", ports=[{"port": 4318}])))
     assert reasons(graph, "p", "ResolvedRefs") == ["ResolvedRefs"]
     assert reasons(follow(graph, resources), "p", "ResolvedRefs") == ["RefNotPermitted"]
+
+
+def test_a_collector_whose_endpoint_becomes_refused_is_noticed() -> None:
+    objects = edge(), policy("p", "edge", to="infra"), service("otel", "infra", 4318)
+    resources = world(*objects, route("r", "infra", ref("otel", port=4318), parents=[{"name": "edge"}]))
+    graph = build_graph(resources, SETTINGS)
+    assert reasons(graph, "p", "ResolvedRefs") == ["ResolvedRefs"]
+    slices = endpoint_slice("otel-1", "infra", "otel", "127.0.0.1")
+    graph = follow(graph, resources := replaced(resources, slices))
+    assert reasons(graph, "p", "ResolvedRefs") == ["EndpointRefused"]
+    graph = follow(graph, removed(resources, EndpointSlice, slices.key))
+    assert reasons(graph, "p", "ResolvedRefs") == ["ResolvedRefs"]
 
 
 def test_a_collector_that_speaks_grpc_is_refused_by_name() -> None:
