@@ -121,6 +121,16 @@ def test_a_collector_that_speaks_grpc_is_refused_by_name() -> None:
     assert reasons(graph, "p", "ResolvedRefs") == ["UnsupportedProtocol"]
 
 
+def test_the_fix_for_a_collector_that_does_not_speak_http_is_no_protocol_that_is_refused_too() -> None:
+    otel = service("otel", "infra", {"port": 4318, "appProtocol": "mysql"})
+    graph = build_graph(world(edge(), policy("p", "edge", to="infra"), otel), SETTINGS)
+    [found] = [one for one in find_problems(graph) if one.reason == "UnsupportedProtocol"]
+    assert "grpc" not in found.message
+    assert "appProtocol: http;" in found.message
+    fixed = service("otel", "infra", {"port": 4318, "appProtocol": "http"})
+    assert reasons(follow(graph, replaced(graph.memo.resources, fixed)), "p", "ResolvedRefs") == ["ResolvedRefs"]
+
+
 def test_a_mode_that_has_no_effect_is_refused_by_name() -> None:
     graph = build_graph(world(edge(), policy("p", "edge", to="infra")), SETTINGS)
     assert reasons(graph, "p") == ["UnsupportedValue"]
