@@ -21,6 +21,7 @@ from fastroute.view.answers import (
     Status,
     Worker,
 )
+from fastroute.view.endpoints import GONE
 from fastroute.view.referring import REFUSED
 
 MOST = 50  # rows of a table
@@ -151,14 +152,15 @@ def _share(one: BackendShare) -> str:
 
 def _backend(one: Backend) -> Row:
     used = sum(endpoint.used for endpoint in one.endpoints)
-    others = [f"{endpoint.address} {endpoint.state}" for endpoint in one.endpoints if not endpoint.used]
+    others = [f"{each.address} {each.state}" for each in one.endpoints if not each.used and each.state != GONE]
     failing = [_failures(endpoint) for endpoint in _worst(one.endpoints)]
     shown = [endpoint.address for endpoint in one.endpoints if endpoint.used]
     protocol = one.protocol + (f", TLS by {one.tls_policy}" if one.tls_policy else "")
+    total = one.endpoints_total - sum(each.state == GONE for each in one.endpoints)
     texts = (*_first(failing), *_first(shown), *(f"not used: {text}" for text in _first(others)), *one.messages)
     attention = not used or bool(one.messages or failing)
     style = "red" if not used else "yellow" if attention else ""
-    return attention, style, (one.backend, protocol, f"{used} of {one.endpoints_total}", ", ".join(texts) or "none")
+    return attention, style, (one.backend, protocol, f"{used} of {total}", ", ".join(texts) or "none")
 
 
 def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
@@ -170,8 +172,9 @@ def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
 def _failures(one: EndpointState) -> str:
     reasons = sorted(one.failure_reasons.items(), key=lambda item: -item[1])
     since = f"; {', '.join(f'{reason} {count}' for reason, count in reasons)} so far" if reasons else ""
-    avoided = ", avoided" if one.avoided else ""
-    return f"{one.address} FAILED {one.recent_failures} times in the last minute{avoided}{since}"
+    failed = f"FAILED {one.recent_failures} times in the last minute" if one.recent_failures else ""
+    now = ", ".join(filter(None, (failed, "avoided" if one.avoided else "")))
+    return f"{one.address} {now}{since}"
 
 
 def _certificate(one: Certificate) -> Row:

@@ -5,6 +5,7 @@ from view.test_views import HTTPS, secret
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, world
 
 from fastroute.overview import MOST, overview_page
+from fastroute.place import Transport
 from fastroute.snapshot import Endpoint
 from fastroute.text import Block, Line, Table, Yaml
 from fastroute.view.answers import Overview
@@ -132,3 +133,15 @@ def test_the_endpoint_that_fails_is_named_first() -> None:
         "127.0.0.1:18001 FAILED 4 times in the last minute; upstream_closed 7, status 2 so far, 127.0.0.1:18001"
     )
     assert "FAILED" not in bananas[3]
+
+
+def test_an_endpoint_that_failed_before_is_listed_only_while_it_is_avoided_or_offered() -> None:
+    allowed = grant("apples", "infra"), grant("bananas", "infra")
+    gone, old = Endpoint("127.0.0.9", 18001), FailedTries(3, 0, 0.0, {"status": 3})
+    failed = {("apples/apple-echo:80", gone): old, ("bananas/banana-echo:80", Endpoint("127.0.0.1", 18002)): old}
+    avoided = {Transport.TCP: frozenset({Endpoint("127.0.0.1", 18002)})}
+    state = seen(world(GATEWAY, FRUITS, APPLES, BANANAS, *allowed), failed=failed)
+    blocks = page(state._replace(avoided=avoided))
+    texts = {row[0]: row[2:] for row, _ in rows(blocks, "BACKEND")}
+    assert texts["apples/apple-echo:80"] == ("1 of 1", "127.0.0.1:18001")
+    assert texts["bananas/banana-echo:80"][1].startswith("127.0.0.1:18002 avoided; status 3 so far, 127.0.0.1:18002")

@@ -54,14 +54,14 @@ def near_misses(
     request: Request,
     winner: Found | None,
     *,
-    elsewhere: Collection[Considered] = (),
+    elsewhere: Collection[Considered] | None = None,
 ) -> tuple[Considered, ...]:
-    """At most AT_MOST near misses, the nearest first. `elsewhere`: routes that would match another host."""
+    """At most AT_MOST near misses, the nearest first. `elsewhere`: all routes that would match another host."""
     near = [
         *_outranked(snapshot, listener, request, winner),
         *_not_served(snapshot, graph, listener, request),
-        *elsewhere,
-        *_not_matching(snapshot, listener, request, winner),
+        *(elsewhere or ()),
+        *_not_matching(snapshot, listener, request, hosts=elsewhere is None),
     ]
     return tuple(near[:AT_MOST])
 
@@ -94,11 +94,8 @@ def _path_first(winner: Found, loser: Found) -> str:
     return f"the path prefix {ours.value} is longer than {theirs.value or '/'}"
 
 
-def _not_matching(
-    snapshot: Snapshot, listener: Listener, request: Request, winner: Found | None
-) -> Iterator[Considered]:
-    """Sorted by the number of unmet conditions. Without a winner, the caller knows those that only the host does not
-    meet."""
+def _not_matching(snapshot: Snapshot, listener: Listener, request: Request, *, hosts: bool) -> Iterator[Considered]:
+    """Sorted by the number of unmet conditions. `hosts`: also those that only the host does not meet."""
     near: list[tuple[int, Considered]] = []
     for rule in snapshot.rules.values():
         if rule.listener != listener.id:
@@ -107,7 +104,7 @@ def _not_matching(
         wrong_host = [] if hostname is not None else [_wrong_host(rule.hostnames, request)]
         for index, match in enumerate(rule.matches):
             missing = [*wrong_host, *misses(match, request, rule.calls)]
-            if missing and (winner is not None or missing != wrong_host):
+            if missing and (hosts or missing != wrong_host):
                 near.append((len(missing), considered_rule(rule, "; ".join(missing), index)))
     near.sort(key=lambda pair: pair[0])
     return (considered for _, considered in near[:AT_MOST])

@@ -70,7 +70,7 @@ def explain(
     if request.refused is not None:
         return _refused(request)
     told = _told(snapshot, graph, arrival, request)
-    elsewhere = other_hosts(snapshot, here, request) if arrival.found is None and not arrival.misdirected else ()
+    elsewhere = other_hosts(snapshot, here, request) if arrival.found is None and not arrival.misdirected else None
     near = near_misses(snapshot, graph, arrival.listener, request, arrival.found, elsewhere=elsewhere)
     return msgspec.structs.replace(told, considered=near, client_certificate=_asked_of_client(arrival.listener))
 

@@ -1,4 +1,4 @@
-"""Near misses by hostname: routes that would take what no route takes, if its host were another one.
+"""Near misses by hostname: routes that would take a request or connection if it were for another hostname.
 
 Each route is named once for each listener, the most similar hostnames first.
 """

@@ -140,7 +140,8 @@ def _judge_port(referrer: Referrer, service: Service, port: ServicePort, field: 
     if policy is not None and protocol is not Protocol.OTHER:
         return Verdict(withheld=reader.find(UNFULFILLED, policy.key))
     if protocol not in referrer.spoken:
-        return Verdict(conditions.unsupported_app_protocol(service.key, port, protocol, field))
+        exports = Protocol.HTTP2 not in referrer.spoken
+        return Verdict(conditions.unsupported_app_protocol(service.key, port, protocol, field, exports=exports))
     return Verdict()
 
 

@@ -108,6 +108,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     limits = admit_units(last.limits, last.units, made)
     made |= judged_units(last.limits, limits, last.units, made)
     memo = _completed(memo, last, supply, limits, made)
+    changed |= changed_entries({CONCERNS: last.indexes.get(CONCERNS, {})}, {CONCERNS: supply.concerns})
     moved = Changes(touched.telemetry, touched.gateways, changed)
     memo = msgspec.structs.replace(memo, telemetry=judge_telemetry(memo, moved, last.telemetry))
     return _graph(memo, last, before, supply, made)

@@ -116,9 +116,19 @@ WHY_NOT_SPOKEN = {
 }
 
 
-def unsupported_app_protocol(service: Key, port: ServicePort, protocol: Protocol, field: str) -> Problem:
+_NOT_OTLP = (
+    "which is not HTTP, but spans are exported over HTTP/1.1 (OTLP/HTTP). If the port speaks that, set "
+    "appProtocol: http; otherwise, name the port for OTLP/HTTP, usually 4318"
+)
+
+
+def unsupported_app_protocol(
+    service: Key, port: ServicePort, protocol: Protocol, field: str, *, exports: bool
+) -> Problem:
+    """`exports`: the port is that of a collector, which needs HTTP/1.1."""
+    why = _NOT_OTLP if exports and protocol is Protocol.OTHER else WHY_NOT_SPOKEN[protocol]
     named = shortened(port.app_protocol or "")
-    message = f"Port {port.port} of Service {service} has appProtocol {named}, {WHY_NOT_SPOKEN[protocol]}."
+    message = f"Port {port.port} of Service {service} has appProtocol {named}, {why}."
     return Problem(
         condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=intern(message), field=f"{field}.port"
     )

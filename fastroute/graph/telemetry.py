@@ -83,7 +83,10 @@ def _node(source: XTelemetryPolicy, memo: Memo, reader: Reader) -> TelemetryNode
 
 
 def _ancestors(source: XTelemetryPolicy, memo: Memo, reader: Reader) -> Iterator[TelemetryAncestor]:
+    chosen = memo.settings.gateways
     for gateway in sorted(source.gateways):
+        if chosen and str(gateway) not in chosen:  # whether it exists or not, another instance tells it
+            continue
         first = (reader.find(TELEMETRY, gateway) or (source,))[0]
         if gateway not in memo.resources.gateways:
             yield TelemetryAncestor(gateway, (telemetry_conditions.target_not_found(gateway),))

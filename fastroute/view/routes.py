@@ -9,7 +9,7 @@ from fastroute.graph.backend_id import parts_of
 from fastroute.graph.entries import named_parents
 from fastroute.graph.node import BackendRefNode, Graph, RouteId, RouteNode, RuleNode
 from fastroute.place import Transport
-from fastroute.resources.http_rule import HTTPMatch
+from fastroute.resources.http_rule import HTTPFilter, HTTPMatch
 from fastroute.resources.meta import Key
 from fastroute.snapshot import backend_label
 from fastroute.view.answers import BackendShare, Latency, Parent, Route, Routes, Rule
@@ -121,7 +121,7 @@ def _shares(graph: Graph, node: RouteNode, rule: RuleNode, counts: Mapping[str, 
         refs = [ref for ref in rule.backend_refs if backend_label(ref.id) == label]
         weight = sum(ref.weight for ref in refs)
         refused = next((ref.problem or ref.withheld for ref in refs if not ref.served), None)
-        absent = not refused and _has_no_endpoint(graph, refs) and not _redirects(node, rule)
+        absent = not refused and weight > 0 and _has_no_endpoint(graph, refs) and not _redirects(node, rule, label)
         yield BackendShare(
             backend=label,
             weight=weight,
@@ -138,10 +138,15 @@ def _has_no_endpoint(graph: Graph, refs: Iterable[BackendRefNode]) -> bool:
     return not any(one.endpoints or any(one.fewer.values()) for one in backends)
 
 
-def _redirects(node: RouteNode, rule: RuleNode) -> bool:
-    """Whether a filter answers: then no endpoint is needed."""
+def _redirects(node: RouteNode, rule: RuleNode, label: str) -> bool:
+    """Whether filters answer all requests for the backend `label`: then no endpoint is needed."""
     if not node.http_rules:
         return False
     written = node.http_rules[rule.index]
-    filters = (*written.filters, *(one for ref in written.backend_refs for one in ref.filters))
-    return any(one.type == "RequestRedirect" for one in filters)
+    own = zip(rule.backend_refs, written.backend_refs, strict=True)
+    filters = [ref.filters for one, ref in own if one.weight and backend_label(one.id) == label]
+    return any(map(_is_redirect, written.filters)) or all(any(map(_is_redirect, some)) for some in filters)
+
+
+def _is_redirect(one: HTTPFilter) -> bool:
+    return one.type == "RequestRedirect"

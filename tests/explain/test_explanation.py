@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 from explain.asking import ask
+from explain.test_matching import rule
 from worlds import APPLES, BANANAS, FRUITS, GATEWAY, grant, graph_of, route, service
 
 from fastroute.compiler.compile import compile_snapshot
@@ -312,6 +313,27 @@ def test_the_name_of_a_connection_and_the_host_of_its_request(
     request, port = parse_url("GET", url, (("Host", host),))
     explanation = explain(Snapshot(listeners=made), graph_of(), request, port)
     assert (explanation.status, explanation.reason, explanation.listener) == (status, reason, listener)
+
+
+def test_a_misdirected_request_has_the_routes_of_its_listener_as_near_misses() -> None:
+    only = Listener(
+        id="a",
+        gateway="infra/web",
+        name="a",
+        place=Place(Transport.TCP, "127.0.0.1", 443),
+        spec_port=443,
+        hostname="a.example.com",
+        mode=Mode.TERMINATE,
+        tls=ListenerTLS(certificates=("certs/a",)),
+    )
+    wild = msgspec.structs.replace(only, id="wild", name="wild", hostname="*.example.com")
+    taking = rule("infra/r", hostnames=("a.example.com",), of="a")
+    snapshot = Snapshot(listeners={"a": only, "wild": wild}, rules={taking.id: taking})
+    request, port = parse_url("GET", "https://a.example.com/", (("Host", "b.example.com"),))
+    explanation = explain(snapshot, graph_of(), request, port)
+    assert explanation.reason == "misdirected"
+    reasons = [miss.reason for miss in explanation.considered if miss.route == "infra/r"]
+    assert reasons == ["hostname a.example.com does not match b.example.com"]
 
 
 def test_a_url_without_a_port_means_the_only_port_there_is() -> None:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from graph.world import gateway, listener, make, removed, replaced, service, world
+from graph.world import endpoint_slice, gateway, listener, make, ref, removed, replaced, route, service, world
 
 from fastroute.graph.build import build_graph
 from fastroute.graph.finding import find_problems
 from fastroute.graph.node import Graph
 from fastroute.lint import lint
+from fastroute.resources.core import EndpointSlice
 from fastroute.resources.gateway import EXPERIMENTAL, GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import ReferenceGrant
@@ -16,7 +17,7 @@ from fastroute.resources.world import Resources
 from fastroute.settings import GraphSettings
 from fastroute.status import build_statuses
 
-SETTINGS = GraphSettings()
+SETTINGS = GraphSettings(local_endpoints=False)
 OURS = "fastroute.dev/gateway"
 
 
@@ -80,6 +81,13 @@ def test_a_gateway_of_another_controller_has_no_entry() -> None:
     assert build_graph(world(edge(), theirs, policy("p", "theirs")), SETTINGS).telemetry == {}
 
 
+def test_a_gateway_that_is_not_chosen_has_no_entry() -> None:
+    settings = GraphSettings(gateways=frozenset({"infra/edge"}))
+    graph = build_graph(world(edge(), policy("p", "edge", "later"), policy("q", "later")), settings)
+    assert reasons(graph, "p") == ["Accepted"]
+    assert graph.telemetry.keys() == {Key("infra", "p")}
+
+
 def test_a_collector_needs_a_grant_and_must_exist() -> None:
     resources = world(edge(), policy("p", "edge", to="obs"))
     graph = build_graph(resources, SETTINGS)
@@ -95,10 +103,32 @@ def test_a_collector_needs_a_grant_and_must_exist() -> None:
     assert reasons(follow(graph, resources), "p", "ResolvedRefs") == ["RefNotPermitted"]
 
 
+def test_a_collector_whose_endpoint_becomes_refused_is_noticed() -> None:
+    objects = edge(), policy("p", "edge", to="infra"), service("otel", "infra", 4318)
+    resources = world(*objects, route("r", "infra", ref("otel", port=4318), parents=[{"name": "edge"}]))
+    graph = build_graph(resources, SETTINGS)
+    assert reasons(graph, "p", "ResolvedRefs") == ["ResolvedRefs"]
+    slices = endpoint_slice("otel-1", "infra", "otel", "127.0.0.1")
+    graph = follow(graph, resources := replaced(resources, slices))
+    assert reasons(graph, "p", "ResolvedRefs") == ["EndpointRefused"]
+    graph = follow(graph, removed(resources, EndpointSlice, slices.key))
+    assert reasons(graph, "p", "ResolvedRefs") == ["ResolvedRefs"]
+
+
 def test_a_collector_that_speaks_grpc_is_refused_by_name() -> None:
     otel = service("otel", "infra", ports=[{"port": 4318, "appProtocol": "kubernetes.io/h2c"}])
     graph = build_graph(world(edge(), policy("p", "edge", to="infra"), otel), SETTINGS)
     assert reasons(graph, "p", "ResolvedRefs") == ["UnsupportedProtocol"]
+
+
+def test_the_fix_for_a_collector_that_does_not_speak_http_is_no_protocol_that_is_refused_too() -> None:
+    otel = service("otel", "infra", {"port": 4318, "appProtocol": "mysql"})
+    graph = build_graph(world(edge(), policy("p", "edge", to="infra"), otel), SETTINGS)
+    [found] = [one for one in find_problems(graph) if one.reason == "UnsupportedProtocol"]
+    assert "grpc" not in found.message
+    assert "appProtocol: http;" in found.message
+    fixed = service("otel", "infra", {"port": 4318, "appProtocol": "http"})
+    assert reasons(follow(graph, replaced(graph.memo.resources, fixed)), "p", "ResolvedRefs") == ["ResolvedRefs"]
 
 
 def test_a_mode_that_has_no_effect_is_refused_by_name() -> None:

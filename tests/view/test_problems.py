@@ -25,7 +25,13 @@ EMPTY = """
   - backendRefs: [{name: full, port: 80, weight: 0}]
   - filters: [{type: RequestRedirect, requestRedirect: {hostname: b.example}}]
 """
+EMPTY_REFS = "\n  - backendRefs: [%s]\n"
 SERVICES = service("infra/empty"), service("infra/full", 1)
+
+
+def shares_of(state: State) -> list[tuple[str, str | None]]:
+    shares = [share for one in routes(state, ALL).items for rule in one.rules for share in rule.backends]
+    return [(one.backend, one.reason) for one in shares]
 
 
 def types(found: Problems) -> list[str]:
@@ -139,12 +145,24 @@ def test_parts_that_the_gateway_answers_with_an_error_make_a_route_fail() -> Non
         "rule 0: 25 % of the requests get 503 (no_endpoint)",
         "rule 1: 100 % of the requests get 500 (zero_weights)",
     )
-    shares = [share for one in routes(state, ALL).items for rule in one.rules for share in rule.backends]
-    assert [(one.backend, one.reason) for one in shares] == [
+    assert shares_of(state) == [
         ("infra/empty:80", "no_endpoint"),
         ("infra/full:80", None),
         ("infra/full:80", None),
     ]
+
+
+def test_a_backend_of_weight_zero_lacks_no_endpoint() -> None:
+    refs = "{name: empty, port: 80, weight: 0}", "{name: full, port: 80, weight: 3}"
+    state = seen(world(GATEWAY, route("infra/none", EMPTY_REFS % ", ".join(refs)), *SERVICES))
+    assert shares_of(state) == [("infra/empty:80", None), ("infra/full:80", None)]
+
+
+def test_the_redirect_of_one_backend_does_not_answer_for_another() -> None:
+    redirect = "filters: [{type: RequestRedirect, requestRedirect: {hostname: b.example}}]"
+    refs = "{name: empty, port: 80}", f"{{name: full, port: 80, {redirect}}}"
+    state = seen(world(GATEWAY, route("infra/one", EMPTY_REFS % ", ".join(refs)), *SERVICES))
+    assert shares_of(state) == [("infra/empty:80", "no_endpoint"), ("infra/full:80", None)]
 
 
 def test_what_fails_of_a_route_is_cut() -> None:
