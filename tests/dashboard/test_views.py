@@ -97,6 +97,23 @@ def test_each_type_of_problem_is_counted_and_leads_to_its_list(opened: Opened) -
         page.wait_text("shop/search", ".grid")
 
 
+def test_warnings_are_asked_for_again_although_the_version_is_the_same(opened: Opened) -> None:
+    count = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('%s')).length"
+    asked, statuses = count % "problems?type=warning&limit=1", count % "status"
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        clock = "window.passed = 0; Date.now = () => 1e12 + window.passed"
+        page.ask("Page.addScriptToEvaluateOnNewDocument", source=clock)
+        page.open(f"{shown.url}?clock")
+        page.wait(f"{asked} === 1")
+        shown.state = shop(USELESS)
+        page.script("window.passed = 29_000")
+        page.wait(f"{statuses} > {page.script(statuses) + 1}")
+        assert page.script(asked) == 1
+        page.script("window.passed = 30_000")
+        page.wait_text("1 warning", ".summary")
+
+
 def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
     with showing(shop()) as shown:
         page = opened(f"{shown.url}#/refused")
