@@ -7,6 +7,8 @@ import { Pages } from "./pages.js";
 import { Badge, Empty, Yaml } from "./parts.jsx";
 import { link } from "./place.js";
 
+const SIZE = 500; // problems of a page
+
 /** By type, in the order of the answer: what one is called, and its tone. */
 export const TYPES = {
   failing: ["route that fails now", "bad", "routes that fail now"],
@@ -30,10 +32,8 @@ export function Problems({ query }) {
 function List({ type }) {
   const pages = useRef(null);
   const [, draw] = useReducer((times) => times + 1, 0);
-  pages.current ??= new Pages("problems", [["type", type]]);
-  useLive(() =>
-    pages.current.pages.length ? pages.current.refresh(pages.current.pages.keys()) : pages.current.more(),
-  );
+  pages.current ??= new Pages("problems", [["type", type]], SIZE);
+  useLive(() => (pages.current.pages.length ? pages.current.refreshSome() : pages.current.more()));
   const { items, total, rest, last } = pages.current;
   if (total === null) return <Empty>Loading…</Empty>;
   return (
