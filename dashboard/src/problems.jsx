@@ -39,7 +39,7 @@ function List({ type }) {
   return (
     <div class="view">
       <Types counts={last.counts} type={type} />
-      {!items.length && <Empty>Nothing is wrong{type && " of this type"}.</Empty>}
+      {!items.length && <Empty>There are no problems{type && " of this type"}.</Empty>}
       {items.map((one, index) => (
         <Problem key={`${one.type} ${one.kind} ${one.object} ${one.field} ${index}`} one={one} />
       ))}

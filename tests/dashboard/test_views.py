@@ -141,6 +141,14 @@ def test_a_round_asks_for_three_pages_of_problems_at_most(opened: Opened) -> Non
     assert {one[-1] for one in spans} == {next(text for text in texts if "r1999" in text)}
 
 
+def test_nothing_wrong_is_said_plainly(opened: Opened) -> None:
+    with showing(seen(world(GATEWAY), ready=True)) as shown:
+        page = opened(f"{shown.url}#/problems")
+        page.wait_text("There are no problems.", ".view .empty")
+        page.open(f"{shown.url}#/problems?type=failing")
+        page.wait_text("There are no problems of this type.", ".view .empty")
+
+
 def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:
     with showing(shop()) as shown:
         page = opened(f"{shown.url}#/refused")
