@@ -2,7 +2,7 @@
 
 import { percent, plural, rate, seconds } from "./format.js";
 import { Badge } from "./parts.jsx";
-import { trouble } from "./tree.js";
+import { shareTrouble, trouble } from "./tree.js";
 
 const Kind = ({ children }) => <span class="kind">{children}</span>;
 const More = ({ children }) => <span class="dim">{children}</span>;
@@ -42,10 +42,11 @@ function Endpoint({ state, used, avoided, recent_failures: recent }) {
 }
 
 /** The part that a backend should get, and the mark of the part that it got. */
-function Share({ wanted, seen, reason }) {
+function Share({ share }) {
+  const { wanted, seen } = share;
   const said = `${percent(wanted)} wanted, ${percent(seen)} seen`;
   return (
-    <span class={`share ${reason ? "bad" : ""}`} title={said}>
+    <span class={`share ${shareTrouble(share) ? "bad" : ""}`} title={said}>
       <span class="bar" aria-hidden="true">
         <span class="wanted" style={{ width: `${wanted * 100}%` }} />
         {seen != null && <span class="seen" style={{ left: `${seen * 100}%` }} />}
@@ -69,7 +70,7 @@ const ratio = (errors) => (errors ? <b class="bad-text">{percent(errors)}</b> : 
 export function numbers({ kind, data }) {
   if (kind === "gateway") return { rate: rate(total(data.listeners)) };
   if (kind === "listener") return { rate: rate(data.rate) };
-  if (kind === "backend") return { errors: ratio(data.error_ratio), share: <Share {...data} /> };
+  if (kind === "backend") return { errors: ratio(data.error_ratio), share: <Share share={data} /> };
   if (kind !== "route") return {};
   const { error_ratio: errors, latency } = data;
   return {

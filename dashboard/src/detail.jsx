@@ -2,6 +2,7 @@
 
 import { count, percent, plural, rate, seconds } from "./format.js";
 import { Badge, Conditions, Facts, Refused } from "./parts.jsx";
+import { shareTrouble } from "./tree.js";
 
 const VIEWS = { gateway: Gateway, listener: Listener, route: Route, rule: Rule, backend: Backend, endpoint: Endpoint };
 
@@ -121,7 +122,7 @@ function Rule({ name, matches, backends, route }) {
         {backends.map((one) => (
           <li key={one.backend}>
             <code>{one.backend}</code> {percent(one.wanted)} wanted, {percent(one.seen)} seen{" "}
-            {one.reason && <Badge tone="bad">{one.reason}</Badge>}
+            {one.reason && <Reason share={one} />}
           </li>
         ))}
       </ul>
@@ -129,7 +130,11 @@ function Rule({ name, matches, backends, route }) {
   );
 }
 
-function Backend({ backend, weight, wanted, seen, error_ratio: errors, reason, message, route, known }) {
+/** Why a share gets no requests: nothing is wrong with one of weight 0 that has no endpoint. */
+const Reason = ({ share }) => <Badge tone={shareTrouble(share) ? "bad" : "neutral"}>{share.reason}</Badge>;
+
+function Backend(share) {
+  const { backend, weight, wanted, seen, error_ratio: errors, reason, message, route, known } = share;
   return (
     <>
       <Title kind="Backend">{backend}</Title>
@@ -153,7 +158,7 @@ function Backend({ backend, weight, wanted, seen, error_ratio: errors, reason, m
       />
       {reason && (
         <p>
-          <Badge tone="bad">{reason}</Badge> {message}
+          <Reason share={share} /> {message}
         </p>
       )}
       {reason &&

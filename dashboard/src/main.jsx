@@ -80,8 +80,8 @@ function Known(status) {
 }
 
 /** Each type of problem by itself; each leads to its list. */
-function Wrong({ target, ...status }) {
-  const warnings = useWarnings(target);
+function Wrong(status) {
+  const warnings = useWarnings();
   const counts = {
     failing: status.failing_routes,
     refused: status.refused_references,
@@ -99,15 +99,16 @@ function Wrong({ target, ...status }) {
     ));
 }
 
-/** Warnings take long to find with many routes: asked for when the configuration changed, not in each round. */
-function useWarnings(version) {
+/** Warnings take long to find with many routes, so they are not asked for in each round. They may change without a new
+ * version: an unused ReferenceGrant changes nothing that the workers serve. */
+function useWarnings() {
   const [found, know] = useState(0);
-  const asked = useRef(null); // {version, time}
+  const asked = useRef(null); // when: milliseconds
   const { status } = useLive();
   useEffect(() => {
     const now = Date.now();
-    if (asked.current && (asked.current.version === version || now - asked.current.time < SELDOM)) return;
-    asked.current = { version, time: now };
+    if (asked.current && now - asked.current < SELDOM) return;
+    asked.current = now;
     ask("problems", [
       ["type", "warning"],
       ["limit", 1],

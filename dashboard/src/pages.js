@@ -2,16 +2,18 @@
 
 import { ask } from "./api.js";
 
-const SIZE = 50; // items of a page
+const SIZE = 50; // items of a page, unless a view asks for more
 
 export class Pages {
-  constructor(resource, parameters = []) {
+  constructor(resource, parameters = [], size = SIZE) {
     this.resource = resource;
+    this.size = size;
     this.parameters = parameters;
     this.pages = []; // {after, items, next}, in order
     this.total = null; // null: nothing is known yet
     this.last = null; // the last answer
     this.loading = false;
+    this.turn = 0; // the page between the first and the last one that was asked for last
   }
 
   /** Known items. */
@@ -49,8 +51,16 @@ export class Pages {
     }
   }
 
+  /** Asks again for the first and the last known page, and for one of those between them. */
+  async refreshSome() {
+    const known = this.pages.length;
+    this.turn = (this.turn + 1) % Math.max(1, known);
+    await this.refresh(new Set([0, this.turn, known - 1]));
+    while (this.pages.length < known && !this.complete) await this.more(); // items moved: later pages were forgotten
+  }
+
   async #load(number, after) {
-    const answer = await ask(this.resource, [...this.parameters, ["limit", SIZE], ["after", after]]);
+    const answer = await ask(this.resource, [...this.parameters, ["limit", this.size], ["after", after]]);
     const known = this.pages[number + 1];
     if (known && known.after !== answer.next) this.pages.length = number + 1;
     this.pages[number] = { after, items: answer.items, next: answer.next };

@@ -7,6 +7,8 @@ import { Pages } from "./pages.js";
 import { Badge, Empty, Yaml } from "./parts.jsx";
 import { link } from "./place.js";
 
+const SIZE = 500; // problems of a page
+
 /** By type, in the order of the answer: what one is called, and its tone. */
 export const TYPES = {
   failing: ["route that fails now", "bad", "routes that fail now"],
@@ -30,16 +32,14 @@ export function Problems({ query }) {
 function List({ type }) {
   const pages = useRef(null);
   const [, draw] = useReducer((times) => times + 1, 0);
-  pages.current ??= new Pages("problems", [["type", type]]);
-  useLive(() =>
-    pages.current.pages.length ? pages.current.refresh(pages.current.pages.keys()) : pages.current.more(),
-  );
+  pages.current ??= new Pages("problems", [["type", type]], SIZE);
+  useLive(() => (pages.current.pages.length ? pages.current.refreshSome() : pages.current.more()));
   const { items, total, rest, last } = pages.current;
   if (total === null) return <Empty>Loading…</Empty>;
   return (
     <div class="view">
       <Types counts={last.counts} type={type} />
-      {!items.length && <Empty>Nothing is wrong{type && " of this type"}.</Empty>}
+      {!items.length && <Empty>There are no problems{type && " of this type"}.</Empty>}
       {items.map((one, index) => (
         <Problem key={`${one.type} ${one.kind} ${one.object} ${one.field} ${index}`} one={one} />
       ))}

@@ -143,7 +143,7 @@ export class Tree {
         key,
         at,
         data,
-        share.reason
+        isRefused(share)
           ? null
           : (below) => {
               for (const endpoint of addresses) {
@@ -197,6 +197,22 @@ export function routesBelow({ kind, data }) {
   return kind === "listener" ? data.routes : 1;
 }
 
+const NO_ENDPOINT = "no_endpoint"; // the reason of a share that is not refused, but has no endpoint that is ready
+
+const isRefused = ({ reason }) => reason !== null && reason !== NO_ENDPOINT;
+
+/** What is wrong with a share, or null. A share of weight 0 gets no requests, so it needs no endpoint. */
+export function shareTrouble(share) {
+  if (isRefused(share)) return share.reason;
+  return share.reason && share.weight ? "no endpoint" : null;
+}
+
+function ruleTrouble(backends) {
+  const weighed = backends.filter((one) => one.weight);
+  if (weighed.some(isRefused)) return "refused share";
+  return weighed.some(shareTrouble) ? "no endpoint" : null;
+}
+
 /** What is wrong with the object of a row, in a word, or null. */
 export function trouble(row) {
   const { kind, data } = row;
@@ -207,7 +223,7 @@ export function trouble(row) {
     if (data.refused.length) return "refused";
     return data.problem ? "problem" : data.failing.length ? "fails" : null;
   }
-  if (kind === "rule") return data.backends.some((one) => one.reason) ? "refused share" : null;
-  if (kind === "backend") return data.reason;
+  if (kind === "rule") return ruleTrouble(data.backends);
+  if (kind === "backend") return shareTrouble(data);
   return null;
 }

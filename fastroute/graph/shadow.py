@@ -26,7 +26,8 @@ Conditions = tuple[str | None, frozenset[tuple[str, str, str]], frozenset[tuple[
 Wanted = tuple[bool, str, str, Conditions]  # for calls of gRPC; type and value of the path; the other conditions
 Entry = tuple[MatchRank, Wanted]
 Winners = dict[Wanted, MatchRank]
-ANYTHING: Conditions = (None, frozenset(), frozenset())
+NO_VALUES: frozenset[tuple[str, str, str]] = frozenset()
+ANYTHING: Conditions = (None, NO_VALUES, NO_VALUES)
 
 
 class Shadow(NamedTuple):
@@ -47,10 +48,11 @@ def find_shadows(listener: ListenerNode) -> Iterator[Shadow]:
 
 
 def _entries(route: RouteNode) -> Iterator[Entry]:
+    own, id_ = age(route.source), route.id
     for index, rule in enumerate(route.http_rules):
         for number, match in enumerate(rule.matches):
             wanted = rule.calls, match.path.type, matched_path(match.path), _conditions(match)
-            yield (age(route.source), route.id, index, number), wanted
+            yield (own, id_, index, number), wanted
 
 
 def _shadows_in(groups: Mapping[str, list[Entry]]) -> Iterator[Shadow]:
@@ -119,5 +121,7 @@ def _conditions(match: HTTPMatch) -> Conditions:
 
 def _values(named: tuple[tuple[str, HeaderMatch], ...]) -> frozenset[tuple[str, str, str]]:
     """If a name occurs more than once, the first entry counts."""
+    if not named:
+        return NO_VALUES  # as of most matches: a list of thousands makes no thousands of sets
     first = dict(reversed(named))
     return frozenset((name, match.type, match.value) for name, match in first.items())

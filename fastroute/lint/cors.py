@@ -23,11 +23,14 @@ _SENT = frozenset(
 
 def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding]:
     """Matches of rules with a CORS filter that match no preflight, unless another rule with such a filter does."""
-    rules = [(route, index, rule) for route, index, rule in rules_of(graph) if route.accepted and not rule.calls]
-    sharing = [(route, rule) for route, _, rule in rules if _cors_fields(rule)]
-    for route, index, rule in rules:
-        fields = _cors_fields(rule)
-        for number, match in enumerate(rule.matches if fields else ()):
+    rules = [
+        (route, index, rule, fields)
+        for route, index, rule in rules_of(graph)
+        if (fields := _cors_fields(rule)) and route.accepted and not rule.calls
+    ]
+    sharing = [(route, rule) for route, _, rule, _ in rules]
+    for route, index, rule, fields in rules:
+        for number, match in enumerate(rule.matches):
             why = _misses_preflights(match)
             if why and not _taken_elsewhere(route, match, sharing):
                 message = (
@@ -41,8 +44,8 @@ def preflights_not_taken(resources: Resources, graph: Graph) -> Iterator[Finding
 
 def _cors_fields(rule: HTTPRule) -> list[str]:
     """The fields of the CORS filters of a rule."""
-    lists = [("filters", rule.filters)]
-    lists += [(f"backendRefs[{i}].filters", ref.filters) for i, ref in enumerate(rule.backend_refs)]
+    lists = [("filters", rule.filters)] if rule.filters else []
+    lists += [(f"backendRefs[{i}].filters", ref.filters) for i, ref in enumerate(rule.backend_refs) if ref.filters]
     return [f"{field}[{i}]" for field, filters in lists for i, each in enumerate(filters) if each.type == "CORS"]
 
 

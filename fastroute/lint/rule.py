@@ -37,8 +37,9 @@ def marks_not_changed(resources: Resources, graph: Graph) -> Iterator[Finding]:
 def _filters(graph: Graph) -> Iterator[tuple[RouteNode, str, HTTPFilter]]:
     """Every filter of rules and backendRefs, with its route and its path."""
     for route, index, rule in rules_of(graph):
-        lists = [(f"spec.rules[{index}]", rule.filters)]
-        lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in enumerate(rule.backend_refs)]
+        refs = enumerate(rule.backend_refs)
+        lists = [(f"spec.rules[{index}]", rule.filters)] if rule.filters else []
+        lists += [(f"spec.rules[{index}].backendRefs[{i}]", ref.filters) for i, ref in refs if ref.filters]
         for field, filters in lists:
             for number, filter_ in enumerate(filters):
                 yield route, f"{field}.filters[{number}]", filter_

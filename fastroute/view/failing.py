@@ -3,10 +3,11 @@
 A route without a wrong condition may fail: its backends answer with errors, or have no endpoint that is ready.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fastroute.explain.share import percent
 from fastroute.snapshot import Filter, Redirect, Rule, Snapshot, WeightedBackend
+from fastroute.view.once import Served, once
 from fastroute.view.state import State
 from fastroute.view.traffic import RouteName, Traffic
 
@@ -21,18 +22,31 @@ class Failing:
     """By kind and name of a route: what fails. Routes that work are not there."""
 
     def __init__(self, state: State) -> None:
-        found: dict[RouteName, dict[str, None]] = {}
-        for name, text in (*_answered(state), *_refused(state.snapshot)):
-            found.setdefault(name, {})[text] = None  # a rule may be attached to several listeners
-        self.routes: Mapping[RouteName, tuple[str, ...]] = {name: _first(texts) for name, texts in found.items()}
+        self.answered: Mapping[RouteName, str] = dict(_answered(state))
+        self.refused = refused_parts(state)
+
+    def __contains__(self, name: RouteName) -> bool:
+        return name in self.refused or name in self.answered
+
+    def __len__(self) -> int:
+        return len(self.refused) + sum(name not in self.refused for name in self.answered)
 
     def of(self, name: RouteName) -> tuple[str, ...]:
-        return self.routes.get(name, ())
+        refused = self.refused.get(name, ())
+        return first_texts((self.answered[name], *refused) if name in self.answered else refused)
 
 
-def _first(texts: Mapping[str, None]) -> tuple[str, ...]:
-    known = tuple(texts)
-    return known if len(known) <= MOST else (*known[:MOST], f"and {len(known) - MOST} more")
+def first_texts(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(texts) if len(texts) <= MOST else (*texts[:MOST], f"and {len(texts) - MOST} more")
+
+
+@once
+def refused_parts(served: Served) -> Mapping[RouteName, tuple[str, ...]]:
+    """All texts about parts that the gateway answers with an error."""
+    found: dict[RouteName, dict[str, None]] = {}
+    for name, text in _refused(served.snapshot):
+        found.setdefault(name, {})[text] = None  # a rule may be attached to several listeners
+    return {name: tuple(texts) for name, texts in found.items()}
 
 
 def _answered(state: State) -> Iterator[tuple[RouteName, str]]:

@@ -96,7 +96,7 @@ def _listeners(state: State, holder: Holder, seen: _Seen) -> Iterator[Listener]:
 
 def _rate(state: State, node: ListenerNode, uncounted: Uncounted) -> float | None:
     """Null also if datagrams or one of its rules are not counted."""
-    traffic, label = state.traffic, (str(node.gateway), node.label)
-    if not traffic.seconds or node.mode is Mode.DATAGRAMS or label in uncounted.listeners:
+    traffic, gateway = state.traffic, str(node.gateway)
+    if not traffic.seconds or node.mode is Mode.DATAGRAMS or uncounted.has_listener(gateway, node.label):
         return None
-    return traffic.listeners.get(label, 0) / traffic.seconds
+    return traffic.listeners.get((gateway, node.label), 0) / traffic.seconds

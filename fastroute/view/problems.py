@@ -1,78 +1,88 @@
 """Problems of all kinds in one list: what an operator must look at, whatever object it is about.
 
-The status counts all but warnings: these take longer to find, so they are found once for each Graph.
+The status counts all but warnings: these take longer to find.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from weakref import WeakKeyDictionary
 
-from fastroute.graph.finding import Finding, find_problems
-from fastroute.graph.node import Graph
-from fastroute.lint import lint
+from fastroute.graph.finding import Finding
 from fastroute.snapshot import Failed
 from fastroute.view.answers import PROBLEMS, Problem, ProblemCounts, Problems
 from fastroute.view.certificates import ending, moment
-from fastroute.view.failing import Failing
+from fastroute.view.failing import Failing, first_texts, refused_parts
+from fastroute.view.findings import said, warnings
+from fastroute.view.once import Served, once
 from fastroute.view.paging import Window, cut
 from fastroute.view.referring import REFUSED
 from fastroute.view.state import State
+from fastroute.view.traffic import RouteName
 
-_WARNINGS: WeakKeyDictionary[Graph, tuple[Finding, ...]] = WeakKeyDictionary()
+Keyed = Mapping[str, Problem]
 
 
 def problems(state: State, window: Window) -> Problems:
     """The key of a problem in `window` begins with the place of its type in PROBLEMS."""
-    known = (*_present(state), *_conditions(state.graph), *_warnings(state.graph))
-    counts = Counter(one.type for one in known)
-    chosen = (
-        one for one in known if window.choice.type in ("", one.type) and window.choice.finds(partial(_texts, one))
-    )
-    keyed = dict(_keyed(chosen))
+    choice, known = window.choice, _known(state)
+    keyed = {key: one for type_ in PROBLEMS if choice.type in ("", type_) for key, one in known[type_].items()}
+    if choice.search:
+        keyed = {key: one for key, one in keyed.items() if choice.finds(partial(_texts, one))}
     found = cut(keyed, window, keyed.__getitem__)
     return Problems(
         version=state.outcome.target,
         total=found.total,
         next=found.next,
         items=found.items,
-        counts=ProblemCounts(**{one: counts[one] for one in PROBLEMS}),
+        counts=ProblemCounts(**{one: len(known[one]) for one in PROBLEMS}),
     )
 
 
 def present_counts(state: State) -> Mapping[str, int]:
     """By type, without those that conditions say, and without warnings."""
-    return Counter(one.type for one in _present(state))
+    counts: Counter[str] = Counter(one.type for one in (*_unbound(state), *_certificates(state)))
+    counts["failing"] = len(Failing(state))
+    return counts
 
 
-def _keyed(found: Iterator[Problem]) -> Iterator[tuple[str, Problem]]:
+def _known(state: State) -> Mapping[str, Keyed]:
+    """By type. A route that fails because of its rules, and because of its responses, is one problem."""
+    failing = Failing(state)
+    present = {
+        "failing": (_failing(name, failing.of(name)) for name in failing.answered),
+        "not_bound": _unbound(state),
+        "certificate": _certificates(state),
+    }
+    lasting = _lasting(state)
+    return {one: {**lasting.get(one, {}), **_keyed(present.get(one, ()))} for one in PROBLEMS}
+
+
+@once
+def _lasting(served: Served) -> Mapping[str, Keyed]:
+    """By type: what the traffic and the time do not change."""
+    conditions = [_found("refused" if one.reason == REFUSED else "condition", one) for one in said(served).problems]
+    failing = (_failing(name, first_texts(texts)) for name, texts in refused_parts(served).items())
+    return {
+        "failing": _keyed(failing),
+        "refused": _keyed(one for one in conditions if one.type == "refused"),
+        "condition": _keyed(one for one in conditions if one.type == "condition"),
+        "warning": _keyed(_found("warning", one) for one in warnings(served)),
+    }
+
+
+def _keyed(found: Iterable[Problem]) -> Keyed:
     """Two problems of a field are told apart by their order."""
+    keyed: dict[str, Problem] = {}
     seen: Counter[str] = Counter()
     for one in found:
         key = f"{PROBLEMS.index(one.type)} {one.kind}/{one.object} {one.field or ''} {one.reason}"
         seen[key] += 1
-        yield f"{key} {seen[key]:06}", one
+        keyed[f"{key} {seen[key]:06}"] = one
+    return keyed
 
 
 def _texts(one: Problem) -> tuple[str, ...]:
     return f"{one.kind}/{one.object}", one.reason, one.message
-
-
-def _present(state: State) -> Iterator[Problem]:
-    """What no condition says."""
-    yield from _failing(state)
-    yield from _unbound(state)
-    yield from _certificates(state)
-
-
-def _conditions(graph: Graph) -> Iterator[Problem]:
-    yield from (_found("refused" if one.reason == REFUSED else "condition", one) for one in find_problems(graph))
-
-
-def _warnings(graph: Graph) -> Iterator[Problem]:
-    if graph not in _WARNINGS:
-        _WARNINGS[graph] = tuple(lint(graph.resources, graph)) if graph.resources else ()
-    yield from (_found("warning", one) for one in _WARNINGS[graph])
 
 
 def _found(type_: str, one: Finding) -> Problem:
@@ -87,9 +97,8 @@ def _found(type_: str, one: Finding) -> Problem:
     )
 
 
-def _failing(state: State) -> Iterator[Problem]:
-    for (kind, name), texts in Failing(state).routes.items():
-        yield _said("failing", kind, name, "Failing", "; ".join(texts))
+def _failing(name: RouteName, texts: Iterable[str]) -> Problem:
+    return _said("failing", *name, "Failing", "; ".join(texts))
 
 
 def _unbound(state: State) -> Iterator[Problem]:

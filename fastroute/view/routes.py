@@ -34,8 +34,8 @@ class _Seen(NamedTuple):
 
 def routes(state: State, window: Window) -> Routes:
     """The key of a route in `window` is "kind/namespace/name"."""
-    names = (f"{kind}/{key}" for kind, key in chosen_routes(state, window.choice))
     seen = _Seen(Uncounted(state), Failing(state))
+    names = (one.text for one in chosen_routes(state, window.choice, seen.failing))
     found = cut(names, window, lambda name: _route(state, _id(name), seen), _rows)
     return Routes(version=state.outcome.target, total=found.total, next=found.next, items=found.items)
 
@@ -53,7 +53,7 @@ def _id(name: str) -> RouteId:
 def _route(state: State, id_: RouteId, seen: _Seen) -> Route:
     node, name = state.graph.routes[id_], (id_[0], str(id_[1]))
     patch = state.statuses.get(id_)
-    traffic = NO_TRAFFIC if name in seen.uncounted.routes or _takes_datagrams(node) else state.traffic
+    traffic = NO_TRAFFIC if seen.uncounted.has_route(name) or _takes_datagrams(node) else state.traffic
     flow = traffic.routes.get(name)
     return Route(
         kind=node.kind,
@@ -65,7 +65,7 @@ def _route(state: State, id_: RouteId, seen: _Seen) -> Route:
         error_ratio=flow.failed / flow.total if flow and flow.total and not node.l4_rules else None,
         latency=_latency(flow, traffic.bounds) if flow and any(flow.buckets) else None,
         refused=refused_references(node.kind, node.key, node.problems),
-        problem=has_problem(state, id_),
+        problem=has_problem(state.graph, id_),
         failing=seen.failing.of(name),
     )
 

@@ -1,19 +1,17 @@
 """The status of the gateway in short, and its workers."""
 
 from fastroute import __version__
-from fastroute.graph.finding import find_problems
 from fastroute.view.answers import Status, Worker, Workers
 from fastroute.view.certificates import moment
+from fastroute.view.findings import said
 from fastroute.view.paging import Window, cut
 from fastroute.view.problems import present_counts
-from fastroute.view.referring import MOST_REFUSED, REFUSED, refused_reference
 from fastroute.view.state import Standing, State
 
 
 def status(state: State, window: Window) -> Status:
     """`window` does not matter: it is one item."""
-    problems, counts = find_problems(state.graph), present_counts(state)
-    refused = [one for one in problems if one.reason == REFUSED]
+    found, counts = said(state), present_counts(state)
     traffic, graph = state.traffic, state.graph
     return Status(
         fastroute=__version__,
@@ -28,12 +26,12 @@ def status(state: State, window: Window) -> Status:
         routes=len(graph.routes),
         backends=len(graph.backends),
         certificates=len(graph.certificates),
-        problems=len(problems),
+        problems=len(found.problems),
         not_bound=counts["not_bound"],
         failing_routes=counts["failing"],
         certificates_ending=counts["certificate"],
-        refused_references=len(refused),
-        refused=tuple(refused_reference(one.kind, one.key, one) for one in refused[:MOST_REFUSED]),
+        refused_references=found.refused,
+        refused=found.first_refused,
         window_seconds=traffic.seconds,
         rate=sum(traffic.listeners.values()) / traffic.seconds if traffic.seconds else 0.0,
     )

@@ -8,7 +8,7 @@ from dashboard.browser import WITHIN, Browser, Page
 from dashboard.shop import ALLOWED, shop, traffic
 from dashboard.site import showing
 from view.seen import seen
-from worlds import GATEWAY, route, world
+from worlds import GATEWAY, route, service, world
 
 from fastroute.place import Transport
 from fastroute.snapshot import Endpoint
@@ -269,3 +269,39 @@ def test_before_the_first_configuration(browser: Browser) -> None:
         shown.state = shop()
         row(page, "infra/web")
     page.close()
+
+
+WITHOUT_ENDPOINTS = """
+  - {name: unused, backendRefs: [{name: full, port: 80}, {name: empty, port: 80, weight: 0}]}
+  - {name: partly, backendRefs: [{name: full, port: 80}, {name: empty, port: 80}]}
+  - {name: refused, backendRefs: [{name: empty, port: 80}, {name: x, namespace: other, port: 80}]}
+  - {name: neither, backendRefs: [{name: full, port: 80}, {name: x, namespace: other, port: 80, weight: 0}]}
+"""
+NOT_READY = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: empty-1, namespace: infra, labels: {kubernetes.io/service-name: empty}}
+addressType: IPv4
+endpoints: [{addresses: [127.0.0.9], conditions: {ready: false}}]
+ports: [{name: http, port: 18009}]
+"""
+
+
+def test_a_share_without_an_endpoint_is_not_a_refused_share(opened: Opened) -> None:
+    services = service("infra/full", 18008), service("infra/empty"), NOT_READY
+    with showing(seen(world(GATEWAY, route("infra/shares", WITHOUT_ENDPOINTS), *services))) as shown:
+        page = opened(shown.url)
+        page.click(f"{row(page, 'infra/shares')} .turn")
+        states = {one: page.text(f"{row(page, one)} .state") for one in ("unused", "partly", "refused", "neither")}
+        assert states == {"unused": "", "partly": "no endpoint", "refused": "refused share", "neither": ""}
+        backends = "[...document.querySelectorAll('.body .row.backend')]"
+        page.wait(f"{backends}.length === 8")
+        marked = (
+            f"{backends}.filter(one => one.querySelector('.share.bad')).map(one => one.querySelector('b').innerText)"
+        )
+        assert page.script(marked) == ["infra/empty:80", "infra/empty:80", "other/x:80", "other/x:80"]
+        page.script(f"{backends}[1].querySelector('.turn').click()")  # what is not ready can be seen
+        page.wait_text("not ready", row(page, "127.0.0.9:18009"))
+        page.script(f"{backends}[1].click()")
+        page.wait_text("None of its endpoints is ready.", ".detail")
+        assert page.script("document.querySelector('.detail p .badge').className") == "badge neutral"

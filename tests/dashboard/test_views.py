@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from urllib.parse import urlencode
 
 import pytest
@@ -9,7 +10,8 @@ from dashboard.browser import WITHIN, Page
 from dashboard.shop import ALLOWED, shop
 from dashboard.site import showing
 from msgspec.structs import replace
-from worlds import grant, route
+from view.seen import seen
+from worlds import GATEWAY, grant, route, world
 
 from fastroute.snapshot import Failed
 
@@ -95,6 +97,56 @@ def test_each_type_of_problem_is_counted_and_leads_to_its_list(opened: Opened) -
         )
         page.wait("document.title === 'Topology – fastroute'")
         page.wait_text("shop/search", ".grid")
+
+
+def test_warnings_are_asked_for_again_although_the_version_is_the_same(opened: Opened) -> None:
+    count = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('%s')).length"
+    asked, statuses = count % "problems?type=warning&limit=1", count % "status"
+    with showing(shop()) as shown:
+        page = opened(shown.url)
+        clock = "window.passed = 0; Date.now = () => 1e12 + window.passed"
+        page.ask("Page.addScriptToEvaluateOnNewDocument", source=clock)
+        page.open(f"{shown.url}?clock")
+        page.wait(f"{asked} === 1")
+        shown.state = shop(USELESS)
+        page.script("window.passed = 29_000")
+        page.wait(f"{statuses} > {page.script(statuses) + 1}")
+        assert page.script(asked) == 1
+        page.script("window.passed = 30_000")
+        page.wait_text("1 warning", ".summary")
+
+
+def test_a_round_asks_for_three_pages_of_problems_at_most(opened: Opened) -> None:
+    rule = "\n  - backendRefs: [{name: x, namespace: other, port: 80}]\n"
+    whole = seen(world(GATEWAY, *(route(f"infra/r{number:04}", rule) for number in range(2_100))), ready=True)
+    names = "performance.getEntriesByType('resource').map(one => one.name)"
+    asked = f"{names}.map(one => one.split('problems?type=refused')[1]).filter(Boolean)"
+    with showing(whole) as shown:
+        page = opened(f"{shown.url}#/problems?type=refused")
+        page.script("performance.setResourceTimingBufferSize(10_000)")
+        for known in range(500, 2_100, 500):
+            page.wait(f"document.querySelectorAll('.view .refused').length === {known}")
+            page.click(".view > button")
+        page.wait("document.querySelectorAll('.view .refused').length === 2100")
+        page.wait_text("2,100 refused references", ".types [aria-current]")
+        rounds = f"{asked}.filter(one => one === '&limit=500').length"
+        known = page.script(rounds)
+        page.wait(f"{rounds} >= {known + 4}")
+        shown.state = seen(world(GATEWAY))
+        page.wait("document.querySelector('.view .refused') === null")
+        texts = [one.partition("after=")[2] for one in page.script(asked)]
+    starts = [number for number, text in enumerate(texts) if not text]
+    spans = [texts[begin:end] for begin, end in pairwise(starts[known : known + 4])]
+    assert [len(one) for one in spans if len(one) > 3] == []
+    assert {one[-1] for one in spans} == {next(text for text in texts if "r1999" in text)}
+
+
+def test_nothing_wrong_is_said_plainly(opened: Opened) -> None:
+    with showing(seen(world(GATEWAY), ready=True)) as shown:
+        page = opened(f"{shown.url}#/problems")
+        page.wait_text("There are no problems.", ".view .empty")
+        page.open(f"{shown.url}#/problems?type=failing")
+        page.wait_text("There are no problems of this type.", ".view .empty")
 
 
 def test_refused_references_are_red_and_have_yaml(opened: Opened) -> None:

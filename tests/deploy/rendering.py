@@ -29,27 +29,28 @@ class RenderError(Exception):
     """The output of helm or kustomize."""
 
 
-def chart(*arguments: str, namespace: str = "fastroute", release: str = "fastroute") -> Objects:
-    """The chart's objects; `arguments` are those of helm, for example `--set=replicas=3`.
+def chart(*arguments: str, namespace: str = "fastroute", release: str = "fastroute", source: Path = CHART) -> Objects:
+    """The chart's objects; `arguments` are those of helm, for example `--set=replicas=3`; `source`: a folder, or an
+    archive.
 
     Raises:
         RenderError: the schema refuses the values.
     """
-    return _objects(_output("helm", "template", release, str(CHART), f"--namespace={namespace}", *arguments))
+    return _objects(_output("helm", "template", release, str(source), f"--namespace={namespace}", *arguments))
 
 
 def base() -> Objects:
     return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE / "base")))
 
 
-def whole() -> Objects:
+def whole(source: Path = KUSTOMIZE) -> Objects:
     """The objects that `kubectl apply -k deploy/kustomize` applies."""
-    return _objects(_output("kubectl", "kustomize", str(KUSTOMIZE)))
+    return _objects(_output("kubectl", "kustomize", str(source)))
 
 
-def with_components(folder: Path, *components: str, patches: str = "") -> Objects:
+def with_components(folder: Path, *components: str, patches: str = "", source: Path = KUSTOMIZE) -> Objects:
     """The base with components of deploy/kustomize and `patches` (YAML), in the empty folder `folder`."""
-    (folder / "deploy").symlink_to(KUSTOMIZE)
+    (folder / "deploy").symlink_to(source)
     kustomization: Mapping[str, list[str]] = {
         "resources": ["deploy/base"],
         "components": [f"deploy/{component}" for component in components],
