@@ -31,7 +31,7 @@ cdef enum:
     CUT_BITS = 32
 
 cdef uint64_t EVER = UINT64_MAX     # as a time: no endpoint is avoided any longer
-failures_seen = 0
+cdef uint64_t failures_seen = 0      # failures of endpoints in this process, so far
 
 
 cdef uint32_t _common_divisor(uint32_t a, uint32_t b) noexcept nogil:
@@ -237,7 +237,9 @@ cdef void endpoint_spared(Endpoint *endpoint, uint64_t now) noexcept nogil:
 
 
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:
+    global failures_seen
     cdef uint64_t pause = AVOID_MOST
+    failures_seen += 1
     if endpoint.failures and not endpoint.probed:
         return          # one of several requests that were in flight at the first failure: no new information
     endpoint.probed = False
