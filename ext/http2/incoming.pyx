@@ -117,7 +117,7 @@ cdef int take_head(Reactor r, Connection *p, Session *session, const nghttp2_fra
     """A request has begun."""
     cdef int32_t id = frame.hd.stream_id
     cdef Connection *s = NULL
-    if p.parent.heads + session.block.room <= BLOCKS_MOST:
+    if <uint64_t> p.parent.heads + session.block.room <= BLOCKS_MOST:
         s = stream_accept(r, p, id, nghttp2_session_get_remote_settings(session.wire, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE))
     if s is NULL:
         fault_note(r, p, HTTP2_REFUSED)
@@ -151,7 +151,8 @@ cdef void take_answer(Reactor r, Connection *p, Session *session, Connection *s)
     if session.refusal:
         refuse_answer(r, p, s, session.refusal)
         return
-    if buffer_size(heads) + size > HEADS_FACTOR * r.head_limits.head or p.parent.heads + size > BLOCKS_MOST:
+    if buffer_size(heads) + size > HEADS_FACTOR * r.head_limits.head \
+            or <uint64_t> p.parent.heads + size > BLOCKS_MOST:
         refuse_answer(r, p, s, REFUSAL_INTERIM_TOO_LARGE if buffer_size(heads) else REFUSAL_HEAD_TOO_LARGE)
         return
     s.stream.final = status_of(block, size) >= 200

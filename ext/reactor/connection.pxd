@@ -87,10 +87,10 @@ cdef struct Parent:             # what a connection that carries streams owns (p
     uint32_t count
     uint32_t most               # streams that the peer accepts at the same time
     List ready                  # those that have work to do without an event
+    uint32_t held               # bytes of content of all streams that were received and not taken
+    uint32_t heads              # bytes of memory for heads of all streams that were received and not taken
     Buffer batch                # frames that the next write sends
     int64_t window              # bytes of content of all streams that the peer accepts now
-    uint64_t held               # bytes of content of all streams that were received and not taken
-    uint64_t heads              # bytes of memory for heads of all streams that were received and not taken
     uint64_t leave_until        # milliseconds: until then a leaving parent accepts streams
     uint64_t rest_until         # milliseconds: the end of a parent without streams
     uint64_t ping_at            # milliseconds: when to ask a silent backend whether it is alive; 0: never

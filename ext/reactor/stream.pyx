@@ -203,7 +203,7 @@ cdef void streams_end(Reactor r, Connection *p) noexcept nogil:
 
 cdef int stream_receive(Reactor r, Connection *p, Connection *s, const char *data, uint32_t size) noexcept nogil:
     if <uint64_t> buffer_size(&s.stream.input) + size > protocol_of(p).input_most \
-            or p.parent.held + size > protocol_of(p).inputs_most \
+            or <uint64_t> p.parent.held + size > protocol_of(p).inputs_most \
             or buffer_append(&s.stream.input, data, size) < 0:
         return -1
     p.parent.held += size
