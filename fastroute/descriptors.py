@@ -27,8 +27,9 @@ _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, err
 _DONE = {
     "accept": "cannot accept connections of clients",
     "connect": "cannot connect to a backend",
-    "share": "refuses connections to backends to routes of a namespace that has its share of them",
+    "share": "refuses requests, because the routes of a namespace may have no more connections to backends",
 }
+_REFUSED = frozenset({"connect", "share"})  # the request was refused; another one may succeed
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ class Shortages:
         now = self._clock()
         if now >= self._logged.get(use, -REPEAT) + REPEAT:
             self._logged[use] = now
-            _log.error("%s: %s. fastroute will try again", what, _explained(use, error))
+            again = "" if use in _REFUSED else ". fastroute will try again"
+            _log.error("%s: %s%s", what, _explained(use, error), again)
 
 
 def _explained(use: str, error: OSError) -> str:

@@ -7,8 +7,8 @@ import msgspec
 
 class Short(msgspec.Struct, frozen=True, tag="short"):
     """`times`: how often no descriptor was left since the last report, for clients ("accept") or for connections to
-    backends ("connect", also if no local port was left). "share": how often a namespace that has its share of these
-    connections was refused another one."""
+    backends ("connect", also if no local port was left). "share": how often a request was refused because the routes
+    of its namespace may have no more of these connections."""
 
     use: Literal["accept", "connect", "share"]
     error: Annotated[int, msgspec.Meta(ge=1, le=4095)]  # errno

@@ -92,7 +92,7 @@ def test_a_report_of_a_worker_says_what_to_do(caplog):
         "worker 3 cannot accept connections of clients: Too many open files: raise the limit of open files of fastroute"
         " (ulimit -n). fastroute will try again",
         "worker 3 cannot connect to a backend: Too many open files: raise the limit of open files of fastroute"
-        " (ulimit -n). fastroute will try again",
-        "worker 3 refuses connections to backends to routes of a namespace that has its share of them: for more, raise"
-        " the limit of open files of fastroute (ulimit -n) or add replicas. fastroute will try again",
+        " (ulimit -n)",
+        "worker 3 refuses requests, because the routes of a namespace may have no more connections to backends: for"
+        " more, raise the limit of open files of fastroute (ulimit -n) or add replicas",
     ]

@@ -30,7 +30,7 @@ from fastroute.ext.reactor.inet cimport (
 )
 from fastroute.ext.reactor.reactor cimport MILLISECOND, set_deadline
 from fastroute.ext.routing.balancer cimport (
-    choose_endpoint, choose_target, endpoint_failed, endpoint_succeeded, endpoint_used,
+    choose_endpoint, choose_target, endpoint_failed, endpoint_spared, endpoint_succeeded, endpoint_used,
 )
 from fastroute.ext.routing.router cimport Listener, listener_ref, listener_unref
 from fastroute.ext.routing.rule cimport Rule, Target
@@ -125,17 +125,20 @@ cdef uint16_t join(Reactor r, Flow *flow, Backend *backend) noexcept nogil:
     cdef Endpoint *tried[TRIES]
     cdef Endpoint *endpoint
     cdef uint32_t tries
+    cdef bint tests
     cdef int fd
     for tries in range(TRIES):
         endpoint = choose_endpoint(backend, tried, tries, r.milliseconds, &r.random)
         if endpoint is NULL:
             return REASON_CONNECT_FAILED if tries else REASON_NO_ENDPOINT
         flow.tests = endpoint.failures != 0
-        endpoint_used(endpoint, r.milliseconds)
+        tests = endpoint_used(endpoint, r.milliseconds)
         fd = open_socket(r, endpoint)
         if fd >= 0:
             return attach(r, flow, endpoint, fd)
         if fd == NO_ROOM:
+            if tests:
+                endpoint_spared(endpoint, r.milliseconds)
             return REASON_OVERLOADED
         note_failure(r, backend, endpoint)
         tried[tries] = endpoint
@@ -172,7 +175,7 @@ cdef int new_socket(Reactor r, const Endpoint *endpoint) noexcept nogil:
     """-1 with errno: also if flows have as many descriptors as they may."""
     cdef int on = 1
     cdef int fd
-    if r.flows.open >= r.flows.open_most:
+    if 2 * <uint64_t> r.flows.open + r.listeners_count >= r.max_upstreams:
         set_errno(EMFILE)
         return -1
     fd = socket(endpoint.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)

@@ -31,6 +31,7 @@ from fastroute.ext.exchange.pace cimport PACE_WINDOW
 from fastroute.ext.exchange.relief cimport relief_open
 from fastroute.ext.memory.buffer cimport buffers_total
 from fastroute.ext.memory.entropy cimport entropy_open
+from fastroute.ext.memory.list cimport List
 from fastroute.ext.memory.owner cimport OWNERS
 from fastroute.ext.message.forwarded cimport Peer, trusted_proxies_new
 from fastroute.ext.message.limits cimport head_room
@@ -354,7 +355,7 @@ cdef int set_limits(Reactor r, limits) except -1:
 
 cdef int share_descriptors(Reactor r) except -1:
     """Connections to backends, flows and listening sockets together get what clients leave, but at least a quarter of all
-    descriptors; flows get at most half of this. Raises OSError, MemoryError."""
+    descriptors; flows get at most half of this, less half of the listening sockets. Raises OSError, MemoryError."""
     cdef rlimit files
     cdef int64_t left
     if getrlimit(RLIMIT_NOFILE, &files) < 0:
@@ -362,9 +363,9 @@ cdef int share_descriptors(Reactor r) except -1:
     files.rlim_cur = min(files.rlim_cur, <uint64_t> INT_MAX)
     left = <int64_t> files.rlim_cur - r.max_connections - OTHER_FILES
     r.max_upstreams = <uint32_t> max(left, <int64_t> files.rlim_cur // 4)
-    r.flows.open_most = r.max_upstreams // 2
     r.upstreams_of = <uint32_t *> calloc(OWNERS, sizeof(uint32_t))
-    if r.upstreams_of is NULL:
+    r.resting_of = <List *> calloc(OWNERS, sizeof(List))
+    if r.upstreams_of is NULL or r.resting_of is NULL:
         raise MemoryError
     return 0
 

@@ -84,13 +84,14 @@ cdef void detach(Exchange *x) noexcept nogil:
         x.tried[x.tries - 1].in_flight -= 1
 
 
-cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) noexcept nogil:
-    """Opens a new connection for the exchange. False: it could not even be started."""
+cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint, bint tests) noexcept nogil:
+    """Opens a new connection for the exchange. `tests`: what endpoint_used has returned. False: it could not even be
+    started."""
     cdef Obstacle obstacle
     cdef Connection *u = upstream_connect(r, endpoint, x.target.backend.key, x.rule.owner, &obstacle)
     x.reused = False
     if u is NULL:
-        not_started(r, x, endpoint, obstacle)
+        not_started(r, x, endpoint, obstacle, tests)
         return False
     attach(r, c, x, u)
     if x.stage == STAGE_WAITING:
@@ -98,12 +99,11 @@ cdef bint connect_to(Reactor r, Connection *c, Exchange *x, Endpoint *endpoint) 
     return True
 
 
-cdef void not_started(Reactor r, Exchange *x, Endpoint *endpoint, Obstacle obstacle) noexcept nogil:
-    x.unconnected = REASON_CONNECT_FAILED
+cdef void not_started(Reactor r, Exchange *x, Endpoint *endpoint, Obstacle obstacle, bint tests) noexcept nogil:
+    x.unconnected = REASON_OVERLOADED if obstacle == OBSTACLE_DESCRIPTOR else REASON_CONNECT_FAILED
     if obstacle == OBSTACLE_ENDPOINT:
         record_failure(r, x, KIND_CONNECT_FAILED)
-    elif obstacle == OBSTACLE_DESCRIPTOR:
-        x.unconnected = REASON_OVERLOADED
+    elif tests:
         endpoint_spared(endpoint, r.milliseconds)
     if x.trace is not NULL:
         tracing_failed(x, x.unconnected)
@@ -161,6 +161,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     """Continues with the next endpoint of this round. Returns like attempt_begin."""
     cdef Endpoint *endpoint
     cdef Connection *u
+    cdef bint tests
     if not is_fit(x):
         return REASON_BACKEND_INVALID
     if x.unconnected == REASON_NONE:
@@ -171,7 +172,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             break
         if x.asked and x.retries and not is_funded(r, x):
             return x.unconnected
-        endpoint_used(endpoint, r.milliseconds)
+        tests = endpoint_used(endpoint, r.milliseconds)
         remember(r, x, endpoint)
         if x.asked > 1:
             count(r.counters, FIXED_RETRIES_REFUSED if x.unprocessed else FIXED_RETRIES_CONNECT, 1)
@@ -181,7 +182,7 @@ cdef uint16_t ask(Reactor r, Connection *c, Exchange *x) noexcept nogil:
             x.reused = True
             attach(r, c, x, u)
             return 0
-        if connect_to(r, c, x, endpoint):
+        if connect_to(r, c, x, endpoint, tests):
             return 0
         if x.unconnected == REASON_OVERLOADED:      # no other endpoint can be reached either
             return REASON_OVERLOADED
@@ -285,7 +286,7 @@ cdef uint16_t replace(Reactor r, Connection *c, Exchange *x) noexcept nogil:
     attempt_end(r, x, False)
     if same and is_fit(x):
         count_try(r, x, endpoint)
-        if connect_to(r, c, x, endpoint):
+        if connect_to(r, c, x, endpoint, False):
             return go_on(r, c, x, 0)
         if x.unconnected == REASON_OVERLOADED:
             return REASON_OVERLOADED

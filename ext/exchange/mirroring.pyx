@@ -55,20 +55,18 @@ cdef Connection *connection_to(Reactor r, const Exchange *x, Endpoint *endpoint,
     checked for being open and silent, because the copy is not sent again."""
     cdef Obstacle obstacle
     cdef Connection *u
-    endpoint_used(endpoint, r.milliseconds)
+    cdef bint tests = endpoint_used(endpoint, r.milliseconds)
     u = upstream_reuse(r, endpoint, backend.key, x.method, True, x.rule.owner)
     if u is not NULL:
         return u
     u = upstream_connect(r, endpoint, backend.key, x.rule.owner, &obstacle)
     if u is not NULL:
         return u
-    if obstacle == OBSTACLE_DESCRIPTOR:
-        endpoint_spared(endpoint, r.milliseconds)
-        count_failure(r, MIRROR_OVERLOADED, 1)
-        return NULL
     if obstacle == OBSTACLE_ENDPOINT:
         failures_note(&r.failures, backend, endpoint, KIND_CONNECT_FAILED)
-    count_failure(r, MIRROR_NOT_CONNECTED, 1)
+    elif tests:
+        endpoint_spared(endpoint, r.milliseconds)
+    count_failure(r, MIRROR_OVERLOADED if obstacle == OBSTACLE_DESCRIPTOR else MIRROR_NOT_CONNECTED, 1)
     return NULL
 
 

@@ -190,7 +190,7 @@ cdef Connection *upstream_connect(Reactor r, Endpoint *endpoint, PoolKey *key, u
                                   Obstacle *obstacle) noexcept nogil:
     obstacle[0] = OBSTACLE_ROOM
     if has_streams(key.protocol):
-        return stream_to(r, endpoint, key, any_parent(r, endpoint, key, payer, obstacle))
+        return stream_to(r, endpoint, key, any_parent(r, endpoint, key, payer, obstacle), obstacle)
     return connect_socket(r, endpoint, key, payer, obstacle)
 
 
@@ -241,6 +241,7 @@ cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_
     if p is NULL:
         return NULL
     if parent_begin(r, p, key.protocol) < 0:
+        obstacle[0] = OBSTACLE_DESCRIPTOR
         upstream_close(r, p)
         return NULL
     begin_parent(r, p)
@@ -249,10 +250,15 @@ cdef Connection *any_parent(Reactor r, Endpoint *endpoint, PoolKey *key, uint16_
     return p
 
 
-cdef Connection *stream_to(Reactor r, Endpoint *endpoint, PoolKey *key, Connection *p) noexcept nogil:
-    """A new stream on the parent; NULL if that failed, or `p` is NULL."""
-    cdef Connection *u = stream_open(r, p) if p is not NULL else NULL
+cdef Connection *stream_to(Reactor r, Endpoint *endpoint, PoolKey *key, Connection *p,
+                           Obstacle *obstacle) noexcept nogil:
+    """A new stream on the parent, which has room for it; NULL if memory is exhausted, or if `p` is NULL."""
+    cdef Connection *u
+    if p is NULL:
+        return NULL
+    u = stream_open(r, p)
     if u is NULL:
+        obstacle[0] = OBSTACLE_DESCRIPTOR
         return NULL
     u.started = r.now
     u.endpoint = endpoint
@@ -359,9 +365,10 @@ cdef Connection *upstream_reuse(Reactor r, Endpoint *endpoint, PoolKey *key, uin
     cdef const IdlePool *pool = pool_of(r.upstreams.pools, endpoint, key)
     cdef uint32_t index = pool.idle.last if pool is not NULL else 0
     cdef uint32_t closed = 0
+    cdef Obstacle obstacle
     cdef Connection *u
     if has_streams(key.protocol):
-        return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly))
+        return stream_to(r, endpoint, key, find_parent(r, endpoint, key, STATE_PARENT, certainly), &obstacle)
     while index != 0 and closed < UNUSABLE_MOST:
         u = slab_at(&r.slab, index)
         index = u.link.before

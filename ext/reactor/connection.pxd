@@ -129,6 +129,7 @@ cdef struct Connection:
     Link link                   # in the one list that its state implies: free, graves, ready, an idle pool,
                                 # listeners that must wait
     Link rest                   # list of all idle upstream connections by age (resting.pxd)
+    Link own_rest               # the same of a namespace
     Parent *parent              # owned; NULL: carries no streams
     Stream *stream              # owned; NULL: not a stream
     # timer (timer.pyx)

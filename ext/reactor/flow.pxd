@@ -73,7 +73,6 @@ cdef struct Flows:
     uint32_t most               # --max-flows
     uint32_t sockets            # number of sockets of all places
     uint64_t idle               # milliseconds: --udp-idle-timeout
-    uint32_t open_most          # flows with a descriptor: half of Reactor.max_upstreams
     uint32_t *buckets           # indexes of flows; NULL until the first place
     uint32_t mask               # number of buckets minus 1; the number is a power of two
     uint64_t seed

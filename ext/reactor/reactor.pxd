@@ -178,6 +178,7 @@ cdef class Reactor:
     cdef uint32_t pooled
     cdef List upstream_parents  # connections to backends that carry streams
     cdef List resting           # idle upstream connections, oldest first (resting.pxd)
+    cdef List *resting_of       # the same of each namespace: OWNERS (owner.pxd)
     cdef uint32_t exchanges
     cdef Shares mirrors         # in progress
     cdef char date[29]

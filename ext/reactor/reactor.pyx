@@ -82,6 +82,7 @@ cdef class Reactor:
         free(self.arena.base)
         free(self.copies.arena.base)
         free(self.upstreams_of)
+        free(self.resting_of)
         free(self.sockets)
         free(self.greetings)
         free(self.listeners)

@@ -24,9 +24,11 @@ cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t trie
 # The same, but NULL if all are avoided.
 cdef Endpoint *choose_usable(Backend *backend, Endpoint **tried, uint32_t tried_count, uint64_t now,
                              uint64_t *random) noexcept nogil
-# Call it when a request begins to use a chosen endpoint. If the endpoint has failed before, the request tests it.
-cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil
-# The request was not sent to it, for a reason that has nothing to do with it: the next one may test it at once.
+# Call it when a request begins to use a chosen endpoint. If the endpoint has failed before, the request may be the one
+# that tests it: then this returns True.
+cdef bint endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil
+# The request that should have tested it was not sent, for a reason that has nothing to do with it: the next one may test
+# it at once.
 cdef void endpoint_spared(Endpoint *endpoint, uint64_t now) noexcept nogil
 # Passive health checks. Failed: a connection was refused or timed out; the endpoint is avoided for 1 s, then 2, 4 ...
 # 30 s (with jitter), and then one request per second tests it until a connection succeeds. Succeeded: a connection was

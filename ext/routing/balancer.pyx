@@ -224,16 +224,17 @@ cdef Endpoint *choose_endpoint(Backend *backend, Endpoint **tried, uint32_t trie
     return chosen
 
 
-cdef void endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
-    if endpoint.failures and endpoint.avoided_until <= now:
-        endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the test; others wait for its result
-        endpoint.probed = True
+cdef bint endpoint_used(Endpoint *endpoint, uint64_t now) noexcept nogil:
+    if endpoint.failures == 0 or endpoint.avoided_until > now:
+        return False
+    endpoint.avoided_until = now + PROBE_INTERVAL      # this request is the test; others wait for its result
+    endpoint.probed = True
+    return True
 
 
 cdef void endpoint_spared(Endpoint *endpoint, uint64_t now) noexcept nogil:
-    if endpoint.probed:
-        endpoint.avoided_until = now
-        endpoint.probed = False
+    endpoint.avoided_until = now
+    endpoint.probed = False
 
 
 cdef void endpoint_failed(Endpoint *endpoint, uint64_t now, uint64_t *random) noexcept nogil:

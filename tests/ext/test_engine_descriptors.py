@@ -19,13 +19,14 @@ HELD = 128  # the most that one namespace may have of 143: about eight for each 
 
 
 class Answering:
-    """A backend that answers while it is released."""
+    """A backend that answers while it is released, and closes connections after a request when it has had enough."""
 
     def __init__(self) -> None:
         self.released = trio.Event()
+        self.enough = False
 
     async def __call__(self, peer: Peer) -> None:
-        while await peer.head():
+        while await peer.head() and not self.enough:
             await self.released.wait()
             await peer.send(OK)
 
@@ -128,3 +129,34 @@ async def test_a_reused_connection_counts_for_the_namespace_that_uses_it() -> No
         await asking(rig, "/crowd", 100)
         await soon(lambda: rig.local("overloaded") > 0 and crowd.open + rig.local("overloaded") == 100)
         assert crowd.open == 92  # eight ninths of the 103 that are left; 88 if the 40 counted for `crowd`
+
+
+async def test_many_idle_connections_of_others_do_not_protect_own_ones() -> None:
+    """The namespace `small` has the 70 idle ones that are older."""
+    async with worker() as (rig, crowd, small):
+        first = await asking(rig, "/small", 70)
+        second = await asking(rig, "/other", 5)
+        small.released.set()
+        for client in [*first, *second]:
+            assert (await client.response())[0] == 200
+            await client.close()
+        assert rig.engine.statistics().upstream_idle == 75
+        await asking(rig, "/crowd", 65)
+        await soon(lambda: crowd.open == 65)  # eight ninths of the 73 that are left
+        assert rig.engine.statistics().upstream_idle == 70
+
+
+async def test_a_request_whose_kept_connection_has_ended_is_refused_without_a_share() -> None:
+    async with worker() as (rig, crowd, small):
+        small.released.set()
+        [client] = await asking(rig, "/other", 1)
+        assert (await client.response())[0] == 200
+        await asking(rig, "/crowd", HELD - 1)
+        await soon(lambda: crowd.open == HELD - 1)
+        small.released = trio.Event()
+        await asking(rig, "/small", ROOM - HELD)
+        small.enough = True
+        await client.send(request("/other"))
+        assert (await client.response())[0] == 503
+        assert rig.local("overloaded") == 1
+        assert rig.engine.failures(10) == []

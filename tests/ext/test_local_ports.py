@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import which
@@ -75,30 +75,20 @@ def test_after_a_long_search_sockets_get_a_part_of_the_ports_for_a_minute() -> N
         assert part_of(connected()) is None
 
 
+FIRST = 50_000  # of the 128 local ports in the network namespace of a test
+
+
 @contextmanager
-def taken(count: int) -> Iterator[int]:
-    """The first of `count` local ports in a row that no connection can get, among those of the kernel."""
-    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+def taken(count: int) -> Iterator[None]:
+    """No connection can get one of the first ports."""
     with ExitStack() as stack:
-        held = 0
-        for port in range(first, last):
-            if held == count:
-                yield port - count
-                return
-            one = stack.enter_context(socket.socket())
-            try:
-                one.bind(("", port))
-                held += 1
-            except OSError:
-                stack.close()
-                held = 0
-    raise AssertionError("there are not so many free ports in a row")
+        for port in range(FIRST, FIRST + count):
+            stack.enter_context(socket.socket()).bind(("", port))
+        yield
 
 
-@pytest.mark.skipif(not knows_parts(), reason="needs Linux 6.3")
-def test_all_ports_are_searched_at_most_once_in_100_ms() -> None:
-    """Parts of the ports are tried first, and here all of these are in use."""
-    with taken(65) as first, standing(local_ports=(first, first + 64)) as (rig, stack):
+def with_all_parts_in_use() -> None:
+    with taken(65), standing(local_ports=(FIRST, FIRST + 64)) as (rig, stack):
         backend = stack.enter_context(listening(rig))
         rig.engine.note_scarce_ports()
 
@@ -129,7 +119,7 @@ def ask_from(address: str, rig: Rig) -> socket.socket:
 
 def without_a_local_port() -> None:
     """Each client resets its connection before the backend has replied, so the kernel keeps the port of the gateway."""
-    with standing(local_ports=(50_000, 50_127)) as (rig, stack):
+    with standing(local_ports=(FIRST, FIRST + 127)) as (rig, stack):
         backend = stack.enter_context(listening(rig))
         rig.engine.note_scarce_ports()
         statuses = set()
@@ -152,11 +142,19 @@ def without_a_local_port() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not which("ip") or not knows_parts(), reason="makes a network namespace")
-def test_an_endpoint_is_not_to_blame_for_missing_local_ports() -> None:
+@pytest.mark.parametrize(
+    "test",
+    [
+        pytest.param(with_all_parts_in_use, id="all ports are searched at most once in 100 ms"),
+        pytest.param(without_a_local_port, id="an endpoint is not to blame for missing local ports"),
+    ],
+)
+def test_with_few_local_ports(test: Callable[[], None]) -> None:
     folders = [Path(__file__).parent, Path(__file__).parent.parent, *sys.path]
-    program = "from test_local_ports import without_a_local_port as test; test()"
+    program = f"from test_local_ports import {test.__name__} as test; test()"
     sysctl = "/proc/sys/net/ipv4"
-    prepare = f"ip link set lo up && echo 50000 50127 > {sysctl}/ip_local_port_range && echo 0 > {sysctl}/tcp_tw_reuse"
+    ports = f"echo {FIRST} {FIRST + 127} > {sysctl}/ip_local_port_range"
+    prepare = f"ip link set lo up && {ports} && echo 0 > {sysctl}/tcp_tw_reuse"
     subprocess.run(
         ["unshare", "--net", "sh", "-c", f'{prepare} && exec "$@"', "sh", sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
