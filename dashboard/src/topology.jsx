@@ -43,7 +43,8 @@ export function Topology({ query }) {
     draw();
   };
   const expand = (row) => {
-    const routes = row ? routesBelow(row) : (tree.current.found?.total ?? live.status?.routes ?? 0);
+    const routes = row ? routesBelow(row) : (tree.current.found?.total ?? live.status?.routes);
+    if (routes === undefined) return say("The routes are not counted yet. Try again in a moment.");
     const all = tree.current.expand(row, routes);
     say(all ? "" : `There are ${plural(routes, "route")}: only Gateways and listeners were opened.`);
     draw();

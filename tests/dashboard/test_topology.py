@@ -212,6 +212,7 @@ def test_too_many_routes_are_not_opened_together(opened: Opened) -> None:
     with showing(shop(), with_many) as shown:
         page = opened(shown.url)
         row(page, "http")
+        page.wait_text("5,001 routes")
         page.click(".tools button")
         page.wait_text("There are 5,001 routes: only Gateways and listeners were opened.", "[role=status]")
         row(page, "shop/catalogue")
@@ -221,6 +222,18 @@ def test_too_many_routes_are_not_opened_together(opened: Opened) -> None:
         page.script("document.querySelector('.grid').focus()")
         page.press("End", "*")
         page.wait_text("only Gateways and listeners were opened", "[role=status]")
+
+
+def test_nothing_is_opened_before_the_routes_are_counted(opened: Opened) -> None:
+    def without_status(path: str, body: bytes) -> bytes:
+        return b"{" if path.endswith("/status") else body
+
+    with showing(shop(), without_status) as shown:
+        page = opened(shown.url)
+        row(page, "http")
+        page.click(".tools button")
+        page.wait_text("The routes are not counted yet.", "[role=status]")
+        assert "127.0.0.1:18004" not in names(page)
 
 
 def test_only_what_is_visible_is_drawn_and_asked(opened: Opened) -> None:
