@@ -8,15 +8,15 @@ import pytest
 from cluster import isolation
 from cluster.api import Api
 from cluster.cluster import Cluster
-from cluster.programs import CLUSTER, ECHO, H2SPEC, INTEROP, RELEASES, TOOLS, built, crds, suite
+from cluster.programs import CLUSTER, COLLECTOR, ECHO, H2SPEC, INTEROP, RELEASES, TOOLS, built, crds, suite
 from cluster.scratch import scratch
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Called before collection if this folder was given on the command line. Also builds what tests/http2 needs, which
+    """Called before collection if this folder was given on the command line. Also builds what other tests need that
     can be given with it: nothing can be downloaded inside. The tools are first, because tests/deploy waits for them."""
     if not isolation.is_inside() and not hasattr(config, "workerinput"):
-        for module in (TOOLS, CLUSTER, ECHO, H2SPEC, INTEROP, suite("v1.6.3")):
+        for module in (TOOLS, CLUSTER, ECHO, H2SPEC, INTEROP, COLLECTOR, suite("v1.6.3")):
             built(module)
         for version in RELEASES:
             crds(version)
