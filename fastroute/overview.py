@@ -153,8 +153,9 @@ def _share(one: BackendShare) -> str:
 def _backend(one: Backend) -> Row:
     used = sum(endpoint.used for endpoint in one.endpoints)
     others = [f"{each.address} {each.state}" for each in one.endpoints if not each.used and each.state != GONE]
-    failing = [_failures(endpoint) for endpoint in _worst(one.endpoints)]
-    shown = [endpoint.address for endpoint in one.endpoints if endpoint.used]
+    worst = _worst(one.endpoints)
+    failing = [_failures(endpoint) for endpoint in worst]
+    shown = [endpoint.address for endpoint in one.endpoints if endpoint.used and endpoint not in worst]
     protocol = one.protocol + (f", TLS by {one.tls_policy}" if one.tls_policy else "")
     total = one.endpoints_total - sum(each.state == GONE for each in one.endpoints)
     texts = (*_first(failing), *_first(shown), *(f"not used: {text}" for text in _first(others)), *one.messages)
@@ -171,7 +172,7 @@ def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
 
 def _failures(one: EndpointState) -> str:
     reasons = sorted(one.failure_reasons.items(), key=lambda item: -item[1])
-    since = f"; {', '.join(f'{reason} {count}' for reason, count in reasons)} so far" if reasons else ""
+    since = f" (so far: {', '.join(f'{reason} {count}' for reason, count in reasons)})" if reasons else ""
     failed = f"FAILED {one.recent_failures} times in the last minute" if one.recent_failures else ""
     now = ", ".join(filter(None, (failed, "avoided" if one.avoided else "")))
     return f"{one.address} {now}{since}"

@@ -139,7 +139,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
     access_log: bool = False  # whether there is one
     log_format: str = "json"  # of the access log
     log_sample: float = 1.0
-    trace_sampling: float | None = None  # None: no tracing
+    traced: bool = False  # whether requests are traced if no policy says otherwise
+    trace_sampling: float = 0.0
     drain_timeout: float = 30.0  # maximum duration of a drain, in seconds
     trusted_proxies: tuple[str, ...] = ()
     proxy_protocol: bool = False

@@ -62,6 +62,18 @@ class ListenerTLS(msgspec.Struct, frozen=True, kw_only=True):
     clients: ClientValidation | None = None  # None: clients are not asked for a certificate
 
 
+class ListenerTracing(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests of a listener are traced, if an XTelemetryPolicy says so and not the options."""
+
+    number: int  # of the policy as it is now, from 1: it is in each line of a trace (GatewayTracing)
+    traced: bool = True  # False: they are not, and their traceparent passes unchanged
+    sampling: float | None = None  # part of the traces that begin here; None: --trace-sampling
+    # Part of the traces whose sender has sampled them; those that it has not sampled are not. None: the decision of the
+    # sender is ignored, `sampling` is for all.
+    parent_sampling: float | None = 1.0
+    headers: tuple[str, ...] = ()  # lowercase names of fields whose values are in the line of a trace
+
+
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """One listener of one Gateway on one address."""
 
@@ -73,6 +85,7 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str  # lower case; "": any host; "*.example.com": all names below
     mode: Mode = Mode.HTTP
     tls: ListenerTLS | None = None  # only with mode TERMINATE
+    tracing: ListenerTracing | None = None  # None: as the options say
 
     @property
     def scheme(self) -> str:
@@ -255,6 +268,33 @@ class Endpoint(msgspec.Struct, frozen=True, order=True):
     port: int
 
 
+class Collector(msgspec.Struct, frozen=True, kw_only=True):
+    """What gets spans over OTLP/HTTP, at the path /v1/traces."""
+
+    service: str  # "ns/name:port"
+    endpoints: tuple[Endpoint, ...]  # none: nothing can be sent now
+    headers: tuple[tuple[str, str], ...] = ()  # of the requests; they may contain tokens
+
+    def __repr__(self) -> str:
+        return f"Collector({self.service!r})"
+
+
+class GatewayTracing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the main process does with the lines of the traces of one Gateway that a policy has sampled.
+
+    `number` is that of ListenerTracing. Lines with another number are of an older policy, and are dropped.
+    """
+
+    number: int
+    policy: str  # "ns/name"
+    collector: Collector
+    service_name: str | None = None  # of the resource
+    span_name: str | None = None
+    literals: tuple[tuple[str, str], ...] = ()  # attributes of every span: name and value
+    keys: tuple[tuple[str, str], ...] = ()  # name and key of the semantic conventions
+    headers: tuple[str, ...] = ()  # names, one for each of ListenerTracing.headers
+
+
 _NONE: Mapping[str, Any] = Revision()
 
 
@@ -269,6 +309,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     backends: Mapping[str, Backend] = _NONE  # those of which `endpoints` has the endpoints
     endpoints: Mapping[str, tuple[Endpoint, ...]] = _NONE  # eligible endpoints by the id of the backend, sorted
     certificates: Mapping[str, Certificate] = _NONE  # by Secret "ns/name": those that listeners or Gateways refer to
+    tracing: Mapping[str, GatewayTracing] = {}  # by Gateway "ns/name"; only the main process gets it
 
 
 class Bound(msgspec.Struct, frozen=True, tag="bound"):

@@ -38,6 +38,7 @@ class Engine:
         local_ports: tuple[int, int] = (32768, 60999),
         seed: int | None = None,
         spans: AccessLog | None = None,
+        traced: bool = True,
         trace_sampling: float = 0.0,
     ) -> None: ...
     def fileno(self) -> int: ...

@@ -51,6 +51,7 @@ from fastroute.ext.routing.copies cimport COPIES_SIZE
 from fastroute.ext.routing.facts cimport facts_room
 from fastroute.ext.routing.loop cimport mark_set
 from fastroute.ext.routing.router cimport is_secure, passes_bytes
+from fastroute.ext.routing.sampling cimport rate_of
 from fastroute.ext.routing.tables cimport Tables, Upstreams
 from fastroute.ext.tls.tls cimport RECORD, pipe_open
 
@@ -95,7 +96,7 @@ cdef class Engine:
     def __init__(self, *, limits, Upstreams upstreams not None, CounterMap counters not None, AccessLog log,
                  trusted_proxies, bint proxy_protocol=False, bint merge_slashes=False, bint keep_underscores=False,
                  str installation="", tuple local_ports=(32768, 60999), seed=None, AccessLog spans=None,
-                 double trace_sampling=0):
+                 bint traced=True, double trace_sampling=0):
         cdef Reactor r = Reactor()
         self.r = r
         self.indexes = {}
@@ -106,8 +107,8 @@ cdef class Engine:
         r.logs = log is not None
         r.spans = spans
         r.traces = spans is not None
-        r.trace_all = trace_sampling >= 1
-        r.trace_sample = 0 if r.trace_all else <uint64_t> (trace_sampling * 2.0 ** 64)
+        r.traced = traced
+        r.trace_rate = rate_of(trace_sampling)
         r.trusted = trusted_proxies_new(trusted_proxies)
         r.proxy_protocol = proxy_protocol
         mark_set(&r.mark, installation)

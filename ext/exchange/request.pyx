@@ -106,7 +106,7 @@ cdef int decide(Reactor r, Connection *c, Exchange *x, Message *message) noexcep
     rule = x.rule
     admitted = tls is NULL or admit(r, c, tls, decision.listener)
     if (forward(&said, &c.peer, r.entropy, message, &r.arena) < 0 or not introduce(r, tls, message)
-            or not tracing_begin(r, x, message, &trace_id)):
+            or not tracing_begin(r, x, message, decision.listener, &trace_id)):
         return answer_plainly(r, c, x, 503, REASON_OVERLOADED)
     record_request(r, x, message, said.client, said.request_id, trace_id)
     if not admitted:

@@ -9,12 +9,14 @@ from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.message.message cimport Message
 from fastroute.ext.reactor.exchange cimport Exchange
 from fastroute.ext.reactor.reactor cimport Reactor
+from fastroute.ext.routing.router cimport Listener
 from fastroute.ext.routing.tables cimport Endpoint
 
 
-# Decides about the request and replaces its traceparent; sets `trace_id` for its log line, also without tracing. False:
-# the arena is full.
-cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, Slice *trace_id) noexcept nogil
+# Decides about the request and replaces its traceparent; sets `trace_id` for its log line, also without tracing.
+# `listener`: NULL if there is none. False: the arena is full.
+cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener *listener,
+                        Slice *trace_id) noexcept nogil
 # --- only with `x.trace`
 # A try begins: the request that is sent has its span as parent.
 cdef void tracing_try(Reactor r, Exchange *x, const Endpoint *endpoint) noexcept nogil

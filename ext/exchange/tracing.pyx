@@ -8,6 +8,7 @@ Ids are random, but not secret: a fast generator of their own makes them, which 
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastroute.ext.memory.random cimport random_next
@@ -15,6 +16,7 @@ from fastroute.ext.memory.slice cimport Slice, arena_take
 from fastroute.ext.memory.spare cimport spare_take
 from fastroute.ext.message.fieldlist cimport append_field
 from fastroute.ext.message.message cimport Field
+from fastroute.ext.message.octet cimport hex_value, is_text
 from fastroute.ext.message.reason cimport REASON_NONE
 from fastroute.ext.message.tracecontext cimport (
     PARENT_TEXT, SPAN_ID_AT, SPAN_ID_TEXT, TRACE_ID_AT, TRACE_ID_TEXT, TraceContext, context_find, context_take,
@@ -22,18 +24,41 @@ from fastroute.ext.message.tracecontext cimport (
 )
 from fastroute.ext.reactor.exchange cimport exchange_note
 from fastroute.ext.reactor.trace cimport ATTEMPTS_MOST, Attempt, Trace, last_attempt
+from fastroute.ext.routing.router cimport Listener
+from fastroute.ext.routing.sampling cimport NAMES_MOST, Sampling, rate_takes
 
 
-cdef inline bint is_chosen(Reactor r, const uint8_t *trace_id) noexcept nogil:
-    """Whether a new trace is sampled. The last eight octets decide, as in the SDKs of OpenTelemetry."""
+cdef enum:
+    VALUE_MOST = 256            # bytes of a field's value that are kept
+
+
+cdef inline uint64_t number_of(const char *trace_id) noexcept nogil:
+    """The last eight octets of the id, which decide whether the trace is sampled, as in the SDKs of OpenTelemetry."""
     cdef uint64_t number = 0
     cdef uint32_t i
-    for i in range(8, 16):
-        number = number << 8 | trace_id[i]
-    return r.trace_all or number < r.trace_sample
+    for i in range(16, 32):
+        number = number << 4 | <uint64_t> hex_value(trace_id[i])
+    return number
 
 
-cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, Slice *trace_id) noexcept nogil:
+cdef inline bint is_traced(Reactor r, const Sampling *sampling) noexcept nogil:
+    if sampling is NULL:
+        return r.traced
+    return sampling.traced
+
+
+cdef bint is_sampled(Reactor r, const Sampling *sampling, const TraceContext *parent, const char *id) noexcept nogil:
+    """`parent`: the context of the sender; NULL: the trace begins here."""
+    if parent is not NULL and (sampling is NULL or sampling.respects):
+        return parent.sampled and (sampling is NULL or rate_takes(&sampling.parents, number_of(id)))
+    if sampling is NULL or not sampling.has_rate:
+        return rate_takes(&r.trace_rate, number_of(id))
+    return rate_takes(&sampling.rate, number_of(id))
+
+
+cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener *listener,
+                        Slice *trace_id) noexcept nogil:
+    cdef const Sampling *sampling = listener.sampling if listener is not NULL else NULL
     cdef TraceContext parent
     cdef uint64_t[3] numbers
     cdef char[<int> TRACE_ID_TEXT] id
@@ -41,7 +66,7 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, Slice *trace_i
     cdef char *value
     cdef bint sampled, known
     trace_id[0] = Slice(NULL, 0)
-    if not r.traces:
+    if not r.traces or not is_traced(r, sampling):
         if r.logs and context_find(&parent, message):
             trace_id[0] = parent.trace_id
         return True
@@ -51,18 +76,20 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, Slice *trace_i
         return False
     if known:
         memcpy(id, parent.trace_id.data, TRACE_ID_TEXT)
-        sampled = parent.sampled
     else:
         numbers[0] = random_next(&r.spans.random)
         numbers[1] = random_next(&r.spans.random)
         write_hex(id, <uint8_t *> numbers, 16)
-        sampled = is_chosen(r, <uint8_t *> numbers)
+    sampled = is_sampled(r, sampling, &parent if known else NULL, id)
     numbers[2] = random_next(&r.spans.random)
     write_hex(span, <uint8_t *> &numbers[2], 8)
     context_write(value, id, span, sampled)
     trace_id[0] = Slice(value + TRACE_ID_AT, TRACE_ID_TEXT)
     if sampled:
         keep(r, x, value, parent.span_id if known else Slice(NULL, 0))
+        if sampling is not NULL and x.trace is not NULL:
+            x.trace.policy = sampling.number
+            keep_values(x, message, sampling)
     return append_field(message, &r.arena, Slice(b"traceparent", 11), Slice(value, PARENT_TEXT)) is not NULL
 
 
@@ -79,6 +106,44 @@ cdef void keep(Reactor r, Exchange *x, const char *value, Slice parent) noexcept
     trace.started = x.started
     x.trace = trace
     exchange_note(x, sizeof(Trace))
+
+
+cdef void keep_values(Exchange *x, const Message *message, const Sampling *sampling) noexcept nogil:
+    """Keeps the values of the fields that the policy names: of each the first field that is forwarded. Without memory
+    the span has none of them."""
+    cdef Slice[<int> NAMES_MOST] found
+    cdef uint32_t i
+    cdef uint32_t size = <uint32_t> (sampling.names_count * sizeof(Slice))
+    cdef Trace *trace = x.trace
+    cdef char *into
+    if sampling.names_count == 0:
+        return
+    for i in range(sampling.names_count):
+        found[i] = value_of(message, sampling.names[i])
+        size += found[i].size
+    trace.values = <Slice *> malloc(size)
+    if trace.values is NULL:
+        return
+    exchange_note(x, size)
+    trace.values_count = sampling.names_count
+    into = <char *> (trace.values + sampling.names_count)
+    for i in range(sampling.names_count):
+        if found[i].data is not NULL:
+            memcpy(into, found[i].data, found[i].size)
+            found[i].data = into
+            into += found[i].size
+        trace.values[i] = found[i]
+
+
+cdef Slice value_of(const Message *message, Slice name) noexcept nogil:
+    """Its first VALUE_MOST bytes; NULL: there is no such field."""
+    cdef const Field *field
+    cdef uint32_t i
+    for i in range(message.fields_count):
+        field = &message.fields[i]
+        if not field.dropped and is_text(field.name.data, field.name.size, name.data, name.size):
+            return Slice(field.value.data, min(field.value.size, <uint32_t> VALUE_MOST))
+    return Slice(NULL, 0)
 
 
 cdef void tracing_try(Reactor r, Exchange *x, const Endpoint *endpoint) noexcept nogil:

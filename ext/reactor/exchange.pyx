@@ -5,9 +5,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastroute.ext.memory.buffer cimport buffer_free, buffers_note
-from fastroute.ext.memory.spare cimport spare_give, spare_return, spare_take
+from fastroute.ext.memory.spare cimport spare_return, spare_take
 from fastroute.ext.message.block cimport block_keep, block_size
-from fastroute.ext.reactor.trace cimport Trace
+from fastroute.ext.reactor.trace cimport trace_free
 from fastroute.ext.routing.router cimport listener_unref
 from fastroute.ext.routing.tables cimport endpoint_unref, rule_unref
 
@@ -52,7 +52,7 @@ cdef void exchange_give(ExchangeList *spare, Exchange *exchange) noexcept nogil:
         spare_return(exchange.block)
     if exchange.lean or exchange.text is not <char *> exchange.text_inline:
         spare_return(exchange.text)
-    spare_give(exchange.trace, sizeof(Trace))
+    trace_free(exchange.trace)
     if exchange.origin is not NULL:
         free(exchange.origin)
     if exchange.kept:

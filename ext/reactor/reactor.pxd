@@ -26,6 +26,7 @@ from fastroute.ext.reactor.timer cimport Wheel
 from fastroute.ext.reactor.waiting cimport Waiting
 from fastroute.ext.routing.copies cimport Copies
 from fastroute.ext.routing.loop cimport Mark
+from fastroute.ext.routing.sampling cimport Rate
 from fastroute.ext.routing.tables cimport Tables, Upstreams
 from fastroute.ext.tls.tls cimport Pipe
 
@@ -138,9 +139,9 @@ cdef class Reactor:
     cdef AccessLog log
     cdef bint logs              # whether there is a log
     cdef AccessLog spans        # the lines of sampled requests, for the main process
-    cdef bint traces            # whether there is tracing
-    cdef bint trace_all         # all new traces are sampled; otherwise
-    cdef uint64_t trace_sample  # the part of them, of 2 ** 64
+    cdef bint traces            # whether there are `spans`: without them, no request is traced
+    cdef bint traced            # requests are traced if no policy says otherwise (--otlp)
+    cdef Rate trace_rate        # of traces that begin here: --trace-sampling
     cdef uint64_t turn          # number of the current turn, from 1
     cdef uint64_t hurried       # milliseconds: until then turns do not wait for more events, because trio has work
     cdef Sweep sweep

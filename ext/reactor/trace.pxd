@@ -1,8 +1,10 @@
 # The trace of a request that is sampled: ids and tries, from the head of the request until its span is written.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 
 from fastroute.ext.memory.slice cimport Slice
+from fastroute.ext.memory.spare cimport spare_give
 from fastroute.ext.message.tracecontext cimport SPAN_ID_TEXT, TRACE_ID_TEXT
 
 
@@ -27,6 +29,14 @@ cdef struct Trace:              # one block of spare_take
     Slice authority             # of the request for the backend, while the record is written
     Slice path
     bint encrypted              # TLS towards the backend
+    uint32_t policy             # Sampling.number of the policy that has sampled it; 0: none
+    uint32_t values_count
+    Slice *values               # of the fields that the policy names; owned, one block with the bytes
+
+cdef inline void trace_free(Trace *trace) noexcept nogil:
+    if trace is not NULL:
+        free(trace.values)
+        spare_give(trace, sizeof(Trace))
 
 cdef inline Attempt *last_attempt(Trace *trace) noexcept nogil:
     """NULL: there was no try."""

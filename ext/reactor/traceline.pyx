@@ -26,6 +26,14 @@ cdef inline void put_item(Line *line, const Slice *value) noexcept nogil:
     put_string(line, value)
 
 
+cdef inline void put_whole(Line *line, const Slice *value) noexcept nogil:
+    """A value that is never cut, because it decides who gets the spans; it is short (two names of Kubernetes)."""
+    cdef uint32_t cut = line.cut
+    line.cut = 0xFFFFFFFF
+    put_item(line, value)
+    line.cut = cut
+
+
 cdef inline void put_count(Line *line, uint64_t number) noexcept nogil:
     put(line, ",", 1)
     put_number(line, number)
@@ -76,7 +84,7 @@ cdef void put_trace(Line *line, const Record *record) noexcept nogil:
     put_item(line, &record.client)
     put_item(line, &record.request_id)
     put_item(line, &record.user_agent)
-    put_item(line, &record.gateway)
+    put_whole(line, &record.gateway)
     put_item(line, &record.listener)
     put_item(line, &record.route)
     put_item(line, &record.route_kind)
@@ -92,4 +100,11 @@ cdef void put_trace(Line *line, const Record *record) noexcept nogil:
         if i:
             put(line, ",", 1)
         put_attempt(line, trace, &trace.attempts[i])
+    put(line, "]", 1)
+    put_count(line, trace.policy)
+    put(line, ",[", 2)
+    for i in range(trace.values_count):
+        if i:
+            put(line, ",", 1)
+        put_string(line, &trace.values[i])
     put(line, "]]\n", 3)

@@ -8,6 +8,7 @@ from fastroute.ext.routing.router cimport (
     MODE_DATAGRAMS, MODE_HTTP, MODE_PASSTHROUGH, MODE_RAW, listener_new, listener_unref,
 )
 from fastroute.ext.routing.rule cimport rule_unref
+from fastroute.ext.routing.sampling cimport sampling_new, sampling_ref
 from fastroute.ext.tls.secure cimport Secure, secure_new, secure_unref
 
 
@@ -64,6 +65,7 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
                 secure_unref(secure)
             raise
         handle.listener.series = slot
+        handle.listener.sampling = sampling_new(source.tracing)
         handle.place = source.place
     else:
         handle.listener = listener_new(
@@ -72,6 +74,7 @@ cdef ListenerHandle listener_for(tuple put, ListenerHandle old, Certificates cer
         )
         if old.listener.secure != NULL:
             old.listener.secure.refs += 1
+        handle.listener.sampling = sampling_ref(old.listener.sampling)
         handle.listener.series = old.listener.series
         handle.place = old.place
     return handle

@@ -8,6 +8,7 @@ from fastroute.ext.message.message cimport Message
 from fastroute.ext.routing.group cimport Group
 from fastroute.ext.routing.hosts cimport HostTable
 from fastroute.ext.routing.rule cimport Rule
+from fastroute.ext.routing.sampling cimport Sampling
 from fastroute.ext.tls.secure cimport Secure
 
 
@@ -27,6 +28,7 @@ cdef struct Listener:           # one block of memory with its strings
     uint8_t mode                # ListenerMode
     bint groups_left            # while it is freed: `groups` is not empty yet
     Secure *secure              # TLS ends here: with a reference; otherwise NULL
+    Sampling *sampling          # a policy says how requests are traced: with a reference; otherwise NULL
     HostTable groups            # by hostname of the routes; -> Group
     HostTable calls             # the same, of the rules that take only calls of gRPC
 

@@ -20,6 +20,7 @@ from fastroute.ext.routing.hosts cimport (
     hosts_start, walk_start,
 )
 from fastroute.ext.routing.rule cimport PATH_PREFIX, Match
+from fastroute.ext.routing.sampling cimport sampling_unref
 from fastroute.ext.tls.secure cimport secure_unref
 
 # --- allocation and release
@@ -71,6 +72,7 @@ cdef bint _dismantle_listener(Grave *grave) noexcept nogil:
         return False
     if listener.secure != NULL:
         secure_unref(listener.secure)
+    sampling_unref(listener.sampling)
     free(listener)
     return True
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from fastroute.compiler.body import Body, showing_bodies
 from fastroute.compiler.endpoints import Rows, changed_rows
 from fastroute.compiler.route_bodies import BODIES
+from fastroute.compiler.tracing import gateway_tracing, listener_tracing
 from fastroute.difference import changed_keys, replaced
 from fastroute.graph.certificate import CertificateNode
 from fastroute.graph.node import (
@@ -26,11 +27,12 @@ from fastroute.graph.node import (
     ListenerNode,
     ListenerSetNode,
     RouteId,
+    TelemetryNode,
 )
 from fastroute.graph.rival import NO_RIVALS, Rivals, moved, names_of, rivals_of
 from fastroute.place import Place
 from fastroute.resources.meta import Key
-from fastroute.snapshot import Certificate, Listener, Rule, Snapshot
+from fastroute.snapshot import Certificate, Listener, ListenerTracing, Rule, Snapshot
 
 
 class ListenerRules(NamedTuple):
@@ -54,6 +56,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     certificates: Mapping[str, CertificateNode]
     gateways: Mapping[Key, GatewayNode] = {}
     listener_sets: Mapping[Key, ListenerSetNode] = {}
+    telemetry: Mapping[Key, TelemetryNode] = {}
+    tracing: Mapping[Key, ListenerTracing] = {}  # by Gateway
     rules_made: int  # number of rules that were compiled for this snapshot, not reused
 
 
@@ -64,7 +68,11 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
     """The Snapshot of `graph`. Listeners are bound to their port plus `port_offset`."""
     compilation = _Compilation(previous.parts)
     parts, snapshot = previous.parts, previous.snapshot
-    changes = _changed_listeners(graph, previous, port_offset)
+    tracing = previous.tracing
+    if graph.telemetry is not previous.telemetry:
+        tracing = listener_tracing(graph.telemetry)
+        snapshot = replace(snapshot, tracing=gateway_tracing(graph.telemetry))
+    changes = _changed_listeners(graph, tracing, previous, port_offset)
     if changes:
         made: dict[str, ListenerRules | None] = {}
         for id_, pair in sorted(changes.items()):
@@ -95,6 +103,8 @@ def compile_snapshot(graph: Graph, port_offset: int = 0, previous: Compiled = NO
         certificates=graph.certificates,
         gateways=graph.gateways,
         listener_sets=graph.listener_sets,
+        telemetry=graph.telemetry,
+        tracing=tracing,
         rules_made=compilation.rules_made,
     )
 
@@ -114,14 +124,18 @@ def _certificates(nodes: Mapping[str, CertificateNode]) -> Mapping[str, Certific
 
 
 def _changed_listeners(
-    graph: Graph, previous: Compiled, port_offset: int
+    graph: Graph, tracing: Mapping[Key, ListenerTracing], previous: Compiled, port_offset: int
 ) -> dict[str, tuple[Listener, ListenerNode] | None]:
-    """Listeners of changed Gateways and ListenerSets, by Listener.id; None: it no longer serves."""
+    """Listeners of Gateways and ListenerSets that changed, or whose requests are traced in another way, by Listener.id;
+    None: it no longer serves."""
     changes: dict[str, tuple[Listener, ListenerNode] | None] = {}
     old, new = _changed_holders(previous, graph)
-    for listener, _ in _serving(old, port_offset):
+    traced = changed_keys(previous.tracing, tracing)
+    new += [graph.gateways[key] for key in traced if key in graph.gateways]
+    new += [one for one in graph.listener_sets.values() if one.gateway in traced] if traced else []
+    for listener, _ in _serving(old, port_offset, tracing):
         changes[listener.id] = None
-    for listener, node in _serving(new, port_offset):
+    for listener, node in _serving(new, port_offset, tracing):
         changes[listener.id] = (listener, node)
     return {id_: pair for id_, pair in changes.items() if pair is not None or id_ in previous.parts}
 
@@ -139,15 +153,18 @@ def _changed_holders(previous: Compiled, graph: Graph) -> tuple[list[Holder], li
     return old, new
 
 
-def _serving(holders: Iterable[Holder], port_offset: int) -> Iterator[tuple[Listener, ListenerNode]]:
+def _serving(
+    holders: Iterable[Holder], port_offset: int, tracing: Mapping[Key, ListenerTracing]
+) -> Iterator[tuple[Listener, ListenerNode]]:
     """Every listener that serves, once for each address that its Gateway binds to."""
     for holder in holders:
         for node in holder.listeners:
             if node.serves:
-                yield from ((_listener(node, address, port_offset), node) for address in holder.bind)
+                own = tracing.get(node.gateway)
+                yield from ((_listener(node, address, port_offset, own), node) for address in holder.bind)
 
 
-def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
+def _listener(node: ListenerNode, address: str, port_offset: int, tracing: ListenerTracing | None) -> Listener:
     return Listener(
         id=f"{node.id}@{address}",
         gateway=str(node.gateway),
@@ -157,6 +174,7 @@ def _listener(node: ListenerNode, address: str, port_offset: int) -> Listener:
         hostname=node.hostname,
         mode=node.mode,
         tls=node.tls,
+        tracing=None if node.is_l4 else tracing,
     )
 
 

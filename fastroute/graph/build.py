@@ -110,7 +110,7 @@ def build_graph(resources: Resources, settings: GraphSettings, previous: Graph |
     memo = _completed(memo, last, supply, limits, made)
     changed |= changed_entries({CONCERNS: last.indexes.get(CONCERNS, {})}, {CONCERNS: supply.concerns})
     moved = Changes(touched.telemetry, touched.gateways, changed)
-    memo = msgspec.structs.replace(memo, telemetry=judge_telemetry(memo, moved, last.telemetry))
+    memo = msgspec.structs.replace(memo, telemetry=judge_telemetry(memo, moved, last))
     return _graph(memo, last, before, supply, made)
 
 

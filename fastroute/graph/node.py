@@ -32,7 +32,7 @@ from fastroute.resources.route_kinds import ROUTES, hostnames_of
 from fastroute.resources.telemetry import XTelemetryPolicy
 from fastroute.resources.world import Resources
 from fastroute.settings import CONTROLLER_NAME, GraphSettings
-from fastroute.snapshot import BackendTLS, Endpoint, ListenerTLS, Mode
+from fastroute.snapshot import BackendTLS, Collector, Endpoint, ListenerTLS, Mode
 
 RouteId = tuple[str, Key]  # (kind, key)
 HolderId = tuple[str, Key]  # (kind, key) of a Gateway or ListenerSet, which contain listeners
@@ -345,7 +345,8 @@ class TelemetryNode(msgspec.Struct, frozen=True, kw_only=True):
 
     source: XTelemetryPolicy
     ancestors: tuple[TelemetryAncestor, ...]  # sorted, at least one
-    problems: tuple[Problem, ...]  # wherever it applies
+    collector: Collector | None  # None: it has no provider, or nothing may be sent to it
+    problems: tuple[Problem, ...]  # of the reference to the collector
     dependencies: frozenset[tuple[str, Any]]  # see dependency.py
 
 

@@ -14,7 +14,7 @@ from fastroute.graph.node import Graph
 from fastroute.resources.gateway import GROUP
 from fastroute.resources.meta import Key
 from fastroute.resources.policy import UNSERVED_POLICY, BackendTLSPolicy, PolicyTarget
-from fastroute.resources.telemetry import is_gateway
+from fastroute.resources.telemetry import KEYS, KIND, MOST_HEADERS, XTelemetryPolicy, is_gateway
 from fastroute.resources.world import Resources
 
 CORE = frozenset({"core", "v1"})  # common mistakes for the empty group
@@ -46,7 +46,9 @@ def policies_not_served(resources: Resources, graph: Graph) -> Iterator[Finding]
             key = _key(telemetry.metadata.namespace, target)
             if not is_gateway(ref) and _is_ours(target, key, targets):
                 message = f"An XTelemetryPolicy applies only to Gateways: it has no effect on {ref.kind} {key}."
-                yield warning("XTelemetryPolicy", telemetry, "PolicyNotServed", message, f"spec.targetRefs[{index}]")
+                yield warning(KIND, telemetry, "PolicyNotServed", message, f"spec.targetRefs[{index}]")
+        if telemetry.key in graph.telemetry:
+            yield from _attributes_not_served(telemetry)
     for other in resources.unserved_policies.values():
         for field, target in other.targets:
             key = _key(other.metadata.namespace, target)
@@ -109,3 +111,18 @@ def _is_ours(target: PolicyTarget, key: Key, targets: Targets) -> bool:
         case group, kind if group == GROUP:
             return bool(graph.parents.get((kind, key)))
     return False
+
+
+def _attributes_not_served(policy: XTelemetryPolicy) -> Iterator[Finding]:
+    """Those that no span gets."""
+    headers = 0
+    for index, one in enumerate((policy.spec.tracing and policy.spec.tracing.attributes) or ()):
+        headers += one.header_name is not None
+        field = f"spec.tracing.attributes[{index}]"
+        if one.attribute_key is not None and one.attribute_key not in KEYS:
+            known = ", ".join(sorted(KEYS))
+            message = f"No span has the attribute {one.attribute_key}, so it is left out. Spans have: {known}."
+            yield warning(KIND, policy, "AttributeNotServed", message, f"{field}.attributeKey")
+        if one.header_name is not None and headers > MOST_HEADERS:
+            message = f"A policy may have {MOST_HEADERS} attributes of type Header: this one is left out."
+            yield warning(KIND, policy, "AttributeNotServed", message, field)

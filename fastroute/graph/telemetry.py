@@ -1,7 +1,7 @@
 """XTelemetryPolicies: which policy applies to which Gateway, and whether it can be fulfilled (GEP-4768).
 
 A Gateway has one policy: the oldest, then the one whose name comes first. A target that does not exist has an entry in
-the status too; one that another controller manages has none. Policies do not change tracing: their status says so.
+the status too; one that another controller manages has none. The compiler makes of a policy how requests are traced.
 """
 
 from collections.abc import Iterator, Mapping, Set
@@ -10,17 +10,14 @@ from typing import NamedTuple
 from fastroute.difference import replaced
 from fastroute.graph import telemetry_conditions
 from fastroute.graph.age import age
-from fastroute.graph.backend_ref import Referrer, judge
 from fastroute.graph.change import kept
+from fastroute.graph.collector import find_collector, has_moved
 from fastroute.graph.dependency import GATEWAYS, TELEMETRY, Dependencies, Indexes, Reader
 from fastroute.graph.memo import Memo
-from fastroute.graph.node import Problem, TelemetryAncestor, TelemetryNode
-from fastroute.graph.protocol import Protocol
-from fastroute.resources.gateway import EXPERIMENTAL
+from fastroute.graph.node import TelemetryAncestor, TelemetryNode
 from fastroute.resources.meta import Key
-from fastroute.resources.telemetry import KIND, XTelemetryPolicy
+from fastroute.resources.telemetry import XTelemetryPolicy
 
-SPOKEN = frozenset({Protocol.HTTP1})  # OTLP over HTTP
 Targets = Mapping[Key, tuple[XTelemetryPolicy, ...]]  # by Gateway: those that target it, oldest first; at least one
 
 
@@ -49,13 +46,15 @@ def index_telemetry(
     return replaced(last, changes)
 
 
-def judge_telemetry(memo: Memo, changes: Changes, before: Mapping[Key, TelemetryNode]) -> Mapping[Key, TelemetryNode]:
-    """The nodes of `before`, those of the last build, with what changed."""
+def judge_telemetry(memo: Memo, changes: Changes, last: Memo) -> Mapping[Key, TelemetryNode]:
+    """The nodes of the last build, with what changed."""
+    before = last.telemetry
     policies = memo.resources.telemetry_policies
     if not policies and not before:
         return before
     made: dict[Key, TelemetryNode | None] = {}
-    for key in _stale(memo.indexes, changes, before):
+    moved = {key for key, node in before.items() if has_moved(node.source, memo, last)}
+    for key in _stale(memo.indexes, changes, before) | moved:
         node = _node(policies[key], memo, Reader(memo.indexes)) if key in policies else None
         made[key] = kept(before.get(key), node) if node else None
     return replaced(before, made)
@@ -77,9 +76,14 @@ def _node(source: XTelemetryPolicy, memo: Memo, reader: Reader) -> TelemetryNode
     ancestors = tuple(_ancestors(source, memo, reader))
     if not ancestors:
         return None
-    applies = any(not one.problems for one in ancestors)
-    problems = (*(telemetry_conditions.unserved(source) if applies else ()), *_unresolved(source, reader))
-    return TelemetryNode(source=source, ancestors=ancestors, problems=problems, dependencies=reader.dependencies)
+    collector, problems = find_collector(source, memo, reader)
+    return TelemetryNode(
+        source=source,
+        ancestors=ancestors,
+        collector=collector,
+        problems=problems,
+        dependencies=reader.dependencies,
+    )
 
 
 def _ancestors(source: XTelemetryPolicy, memo: Memo, reader: Reader) -> Iterator[TelemetryAncestor]:
@@ -96,12 +100,3 @@ def _ancestors(source: XTelemetryPolicy, memo: Memo, reader: Reader) -> Iterator
             yield TelemetryAncestor(gateway, (telemetry_conditions.conflicted(gateway, first.key),))
         else:
             yield TelemetryAncestor(gateway)
-
-
-def _unresolved(source: XTelemetryPolicy, reader: Reader) -> tuple[Problem, ...]:
-    """What is wrong with the reference to the collector."""
-    provider = source.spec.tracing.provider if source.spec.tracing else None
-    if provider is None:
-        return ()
-    referrer = Referrer(KIND, source.metadata.namespace, SPOKEN, group=EXPERIMENTAL)
-    return judge(referrer, provider.backend_ref, "spec.tracing.provider.backendRef", reader).problems

@@ -1,11 +1,10 @@
 """Negative conditions of XTelemetryPolicies: one constructor for each, as for the other kinds (conditions.py)."""
 
-from collections.abc import Iterator
-
-from fastroute.graph.conditions import ACCEPTED
+from fastroute.graph.conditions import ACCEPTED, RESOLVED_REFS
 from fastroute.graph.node import Problem
 from fastroute.resources.meta import Key
-from fastroute.resources.telemetry import DISABLED, ENABLED, XTelemetryPolicy
+
+FIELD = "spec.tracing.provider.backendRef"
 
 
 def target_not_found(gateway: Key) -> Problem:
@@ -21,12 +20,9 @@ def conflicted(gateway: Key, first: Key) -> Problem:
     return Problem(condition=ACCEPTED, reason="Conflicted", message=message, field="spec.targetRefs")
 
 
-def unserved(source: XTelemetryPolicy) -> Iterator[Problem]:
-    """What the policy demands and fastroute cannot do."""
-    tracing = source.spec.tracing
-    if tracing is not None and tracing.mode in (ENABLED, DISABLED):
-        message = (
-            f"spec.tracing.mode {tracing.mode} is not served: requests of every Gateway are traced as the options "
-            f"--otlp and --trace-sampling say, and nothing is exported to the provider of a policy."
-        )
-        yield Problem(condition=ACCEPTED, reason="UnsupportedValue", message=message, field="spec.tracing.mode")
+def secured(service: Key, port: int, policy: Key) -> Problem:
+    message = (
+        f"BackendTLSPolicy {policy} demands TLS for port {port} of Service {service}, and fastroute sends spans to a "
+        f"collector only without TLS: none are sent. Use a port to which no BackendTLSPolicy applies."
+    )
+    return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{FIELD}.port")

@@ -9,6 +9,26 @@ from fastroute.resources.policy import LocalReference
 KIND = "XTelemetryPolicy"
 ENABLED, DISABLED = "Enabled", "Disabled"
 _DEFAULT = "ImplementationDefault"
+MOST_HEADERS = 16  # attributes of type Header that a policy may have: workers keep no more values of a request
+# Keys of OpenTelemetry's semantic conventions that an attribute may have: those that spans have (traces/spans.py).
+KEYS = frozenset(
+    {
+        "client.address",
+        "error.type",
+        "http.request.method",
+        "http.request.method_original",
+        "http.request.resend_count",
+        "http.response.status_code",
+        "network.protocol.version",
+        "rpc.grpc.status_code",
+        "server.address",
+        "server.port",
+        "url.full",
+        "url.path",
+        "url.scheme",
+        "user_agent.original",
+    }
+)
 
 
 class Fraction(Typed, frozen=True):

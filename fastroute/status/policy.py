@@ -35,7 +35,7 @@ def telemetry_status(node: TelemetryNode, controller_name: str) -> StatusPatch:
     own = []
     for one in node.ancestors:
         said = f"Applies to Gateway {one.gateway}."
-        accepted = judged(ACCEPTED, one.problems or node.problems, said, generation)
+        accepted = judged(ACCEPTED, one.problems, said, generation)
         own.append(_ancestor(one.gateway, controller_name, [accepted, resolved]))
     return _patch("XTelemetryPolicy", node.source, own, controller_name)
 

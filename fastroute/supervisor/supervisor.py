@@ -138,6 +138,7 @@ class Supervisor:
         """Brings every worker to `snapshot`, waits for those that are not late, and returns the outcome."""
         began, cpu, self.effort = trio.current_time(), time.thread_time(), 0.0
         before = self._target.snapshot if self._target else None
+        self._outlets.trace(snapshot.tracing)
         changes = difference(before, snapshot, self._book.assign, self._book.assign_listener)
         if self._ending or (self._target is not None and not changes):
             return self.outcome

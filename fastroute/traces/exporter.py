@@ -1,10 +1,13 @@
-"""The thread that exports spans: it reads the lines of the workers from a pipe and sends batches to a collector.
+"""The thread that exports spans: it reads the lines of the workers from a pipe and makes batches for collectors.
 
-    workers ─ lines (whole ones: PIPE_BUF) ─► pipe ─► Exporter: decode, spans ─► OTLP/HTTP, by OpenTelemetry
+    workers ─ lines (whole ones: PIPE_BUF) ─► pipe ─► Exporter: decode, spans ─► Usual ─► the collector of --otlp
+                                                                              └► Deliveries ─► those of policies
 
-Neither traffic nor trio waits for it. The thread may use SHARE of a CPU: after each batch it rests. While it rests or
-the collector is slow, the pipe fills, then the buffers of the workers; then they drop lines and count them. So all
-memory is bounded, and tracing never costs more than this share, whatever part of the requests is sampled.
+Neither traffic nor trio waits for it, and no collector delays another one: the collector of --otlp has a thread and a
+queue of its own, those of policies share the threads of delivery.py. The thread that makes spans may use SHARE of a
+CPU: after each batch it rests. While it rests, the pipe fills, then the buffers of the workers; then they drop lines
+and count them. So all memory is bounded, and tracing never costs more than this share, whatever part of the requests is
+sampled.
 """
 
 import array
@@ -15,63 +18,32 @@ import select
 import termios
 import threading
 import time
-from collections.abc import Callable
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from contextlib import suppress
 
-from fastroute.traces.batch import Batches, own_attributes
-from fastroute.traces.record import Traced
+from fastroute.snapshot import GatewayTracing
+from fastroute.traces.batch import Batches, Sorted, own_attributes
+from fastroute.traces.delivery import Deliveries
+from fastroute.traces.usual import Counted, Usual, traces_url
 
-if TYPE_CHECKING:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 PIPE = 1024 * 1024  # bytes that the kernel holds, if it allows as many
 PIECE = 64 * 1024  # bytes of a batch: about 150 requests
 SHARE = 0.2  # of the time of one CPU
 GATHER = 0.5  # seconds after which a batch that is not full is sent
-TIMEOUT = 10.0  # seconds for a batch, with all its retries; then it is lost
-QUIET = 60.0  # seconds between messages about a collector
 LAST = 2.0  # seconds to send what is left when the process ends
-PATH = "/v1/traces"
 
 _log = logging.getLogger(__name__)
-
-
-class Counted(NamedTuple):
-    """What to call with numbers of spans, and with each request. The thread calls them."""
-
-    exported: Callable[[int], None]
-    failed: Callable[[int], None]
-    request: Callable[[Traced], None] = lambda _: None
-
-
-def traces_url(url: str) -> str:
-    """The URL for traces at a collector: OTLP adds /v1/traces to a base URL."""
-    return url if urlsplit(url).path.endswith(PATH) else url.rstrip("/") + PATH
-
-
-def sending(exporter: "OTLPSpanExporter") -> Callable[[bytes], Any]:
-    """The function that sends an encoded batch, with the retries, headers and compression of the SDK.
-
-    It is private: the public `export` takes only spans of the SDK, and encodes them itself (see traces/encoding.py for
-    what this costs). Raises RuntimeError if it does not exist.
-    """
-    try:
-        export: Callable[[bytes], Any] = exporter._client.export
-    except AttributeError:
-        raise RuntimeError(f"{PACKAGE} {version(PACKAGE)} has no `_client.export`: install version 1.45") from None
-    return export
 
 
 class Exporter:
     """Owns the pipe. Workers get `fd` and write lines to it."""
 
-    def __init__(self, url: str, counted: Counted) -> None:
-        """Raises OSError."""
-        self._url = traces_url(url)
+    def __init__(self, url: str | None, counted: Counted) -> None:
+        """`url`: of --otlp. Raises OSError."""
         self._counted = counted
+        self._usual = Usual(traces_url(url), counted) if url else None
+        self._deliveries = Deliveries(counted.exported, counted.failed)
+        self._tracing: Mapping[str, GatewayTracing] = {}
         self._reader, self.fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
@@ -81,10 +53,20 @@ class Exporter:
             _log.debug("the pipe of traces has the default size")
         self._thread.start()
 
+    def use(self, tracing: Mapping[str, GatewayTracing]) -> None:
+        """From now on, lines of policies are sent as these say; by Gateway."""
+        self._tracing = tracing
+
     def close(self) -> None:
         """The workers have ended. Sends what is left, for a short time."""
+        until = time.monotonic() + LAST
         self._ended.set()
+        with suppress(BlockingIOError):  # the pipe is full: the thread is awake
+            os.write(self.fd, b"\n")
         self._thread.join(LAST)
+        self._deliveries.close(max(until - time.monotonic(), 0))
+        if self._usual is not None:
+            self._usual.close(max(until - time.monotonic(), 0))
         os.close(self.fd)  # the reader is closed by its thread, which may still use it
 
     def _run(self) -> None:
@@ -96,31 +78,31 @@ class Exporter:
             os.close(self._reader)  # from now on, workers drop and count their lines
 
     def _export(self) -> None:
-        """Imports here, because this takes a tenth of a second and memory that nobody else needs."""
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        """Imports when the first line has arrived: this takes a tenth of a second and memory that nobody else needs."""
+        if not (data := self._next()):
+            return
         from opentelemetry.sdk.resources import Resource
 
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(Seldom())
-        exporter = OTLPSpanExporter(self._url, timeout=TIMEOUT)
-        send = sending(exporter)
         batches = Batches(Resource.create(dict(own_attributes())).attributes, self._counted.request)
-        try:
-            while data := self._next():
-                spent = time.thread_time()
-                batch = batches.of(data)
-                if batch.spans:
-                    done = send(batch.data).success
-                    (self._counted.exported if done else self._counted.failed)(batch.spans)
-                self._ended.wait((time.thread_time() - spent) * (1 / SHARE - 1))
-        finally:
-            exporter.shutdown()  # type: ignore[no-untyped-call]
+        while data:
+            spent = time.thread_time()
+            self._send(batches.of(data, self._tracing))
+            self._ended.wait((time.thread_time() - spent) * (1 / SHARE - 1))
+            data = self._next()
+
+    def _send(self, found: Sorted) -> None:
+        if found.lost:
+            self._counted.failed(found.lost)
+        for parcel in found.parcels:
+            self._deliveries.add(parcel)
+        if found.usual.spans and self._usual is not None:
+            self._usual.add(found.usual)
 
     def _next(self) -> bytes:
         """What workers wrote, up to a piece; empty if they have ended and nothing is left."""
-        while not self._ended.is_set():
-            if select.select([self._reader], [], [], GATHER)[0]:
-                self._ended.wait(GATHER if self._is_small() else 0)
-                break
+        if not self._ended.is_set():
+            select.select([self._reader], [], [])  # `close` writes an empty line
+            self._ended.wait(GATHER if self._is_small() else 0)
         try:
             return os.read(self._reader, PIECE)
         except BlockingIOError:
@@ -131,18 +113,3 @@ class Exporter:
         size = array.array("i", [0])
         fcntl.ioctl(self._reader, termios.FIONREAD, size)
         return size[0] < PIECE
-
-
-class Seldom(logging.Filter):
-    """Lets one message of OpenTelemetry pass per QUIET: it writes several for each batch that fails."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._next = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + QUIET
-        return True

@@ -54,6 +54,8 @@ class Traced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     backend_path: str | None
     backend_version: _Number | None
     attempts: tuple[Attempt, ...]
+    policy: _Number = 0  # GatewayTracing.number of the policy that has sampled it; 0: none
+    values: tuple[str | None, ...] = ()  # of the fields that the policy names
 
 
 class Reader:

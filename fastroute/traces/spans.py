@@ -4,11 +4,14 @@ Names are those of the semantic conventions of OpenTelemetry for HTTP where thes
 with `fastroute.`. The query is in no attribute, because it may contain credentials.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from fastroute.snapshot import GatewayTracing
 from fastroute.traces.record import Attempt, Traced
 
 Attributes = dict[str, Any]  # text and numbers
+ADDED_MOST = 4_096  # characters of the attributes that a policy adds to a span
 
 _VERSIONS = {0: "1.0", 1: "1.1", 2: "2"}
 # "http.request.method" of another one is _OTHER.
@@ -128,6 +131,22 @@ def server_own(request: Traced) -> Attributes:
 def client_own(request: Traced, attempt: Attempt) -> Attributes:
     authority, path = request.authority or attempt.endpoint, request.backend_path or ""
     return {"url.full": f"{_SCHEMES[request.backend_encrypted]}://{authority}{path}"}
+
+
+def added(usual: Mapping[str, Any], request: Traced, tracing: GatewayTracing) -> Attributes:
+    """The attributes that a policy adds to a span; `usual`: those that it has without the policy. Those that come after
+    ADDED_MOST bytes are left out."""
+    found = dict(tracing.literals)
+    found.update((name, usual[key]) for name, key in tracing.keys if key in usual)
+    values = zip(tracing.headers, request.values, strict=False)  # a worker that is taken over may write any number
+    found.update((name, value) for name, value in values if value is not None)
+    room, fitting = ADDED_MOST, {}
+    for name, value in found.items():
+        room -= len(name) + len(str(value))
+        if room < 0:
+            break
+        fitting[name] = value
+    return fitting
 
 
 def _method(method: str | None) -> Attributes:

@@ -106,7 +106,9 @@ def _unbound(state: State) -> Iterator[Problem]:
         result = state.outcome.listeners.get(id_)
         if isinstance(result, Failed):
             message = f"Listener {listener.name} is not bound at {listener.place}: {result.reason}"
-            yield _said("not_bound", "Gateway", listener.gateway, "NotBound", message)
+            in_set = listener.name.rpartition("/")[0]  # "namespace/set" of "namespace/set/listener"
+            kind, name = ("ListenerSet", in_set) if in_set else ("Gateway", listener.gateway)
+            yield _said("not_bound", kind, name, "NotBound", message)
 
 
 def _certificates(state: State) -> Iterator[Problem]:

@@ -68,7 +68,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
         return
     counters = _counters(start, control.take_descriptor())
     log = AccessLog(control.take_descriptor(), start.log_format, start.log_sample) if start.access_log else None
-    spans = AccessLog(control.take_descriptor(), "traces") if start.trace_sampling is not None else None
+    spans = AccessLog(control.take_descriptor(), "traces")
     upstreams = Upstreams()
     upstreams.trust(anchors)
     engine = _engine(start, upstreams, counters, log, spans)
@@ -99,7 +99,7 @@ async def serve(control: ControlStream, anchors: bytes = b"") -> None:
 
 
 def _engine(
-    start: Start, upstreams: Upstreams, counters: CounterMap, log: AccessLog | None, spans: AccessLog | None
+    start: Start, upstreams: Upstreams, counters: CounterMap, log: AccessLog | None, spans: AccessLog
 ) -> Engine:
     return Engine(
         limits=start.limits,
@@ -113,7 +113,8 @@ def _engine(
         installation=start.installation,
         local_ports=start.local_ports,
         spans=spans,
-        trace_sampling=start.trace_sampling or 0.0,
+        traced=start.traced,
+        trace_sampling=start.trace_sampling,
     )
 
 

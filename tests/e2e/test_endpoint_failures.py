@@ -83,7 +83,7 @@ async def test_the_endpoint_that_resets_is_named(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "fastroute", "status", "--admin", f"127.0.0.1:{served.admin_port}"]
         run = partial(subprocess.run, env=ENVIRONMENT, check=True, capture_output=True, text=True)
         text = (await trio.to_thread.run_sync(run, command)).stdout
-        assert f"{label} FAILED {failed} times in the last minute; upstream_closed {failed} so far" in " ".join(
+        assert f"{label} FAILED {failed} times in the last minute (so far: upstream_closed {failed})" in " ".join(
             text.split()
         )
         document = json.loads((await trio.to_thread.run_sync(run, [*command, "-o", "json"])).stdout)

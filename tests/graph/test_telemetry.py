@@ -131,13 +131,6 @@ def test_the_fix_for_a_collector_that_does_not_speak_http_is_no_protocol_that_is
     assert reasons(follow(graph, replaced(graph.memo.resources, fixed)), "p", "ResolvedRefs") == ["ResolvedRefs"]
 
 
-def test_a_mode_that_has_no_effect_is_refused_by_name() -> None:
-    graph = build_graph(world(edge(), policy("p", "edge", to="infra")), SETTINGS)
-    assert reasons(graph, "p") == ["UnsupportedValue"]
-    [found] = [one for one in find_problems(graph) if one.reason == "UnsupportedValue"]
-    assert (found.field, "--otlp" in found.message) == ("spec.tracing.mode", True)
-
-
 def test_entries_of_others_stay_and_the_generation_is_told() -> None:
     theirs = {"controllerName": "example.com/other", "ancestorRef": {"name": "x"}, "conditions": [{"anything": 1}]}
     one = policy("p", "edge", meta={"generation": 7}, status={"ancestors": [theirs]})

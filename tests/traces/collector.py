@@ -16,6 +16,8 @@ class Collector:
         self.paths: list[str] = []
         self.tokens: list[str | None] = []  # of the field Authorization
         self.answer = 200
+        self.body = b""
+        self.fields: dict[str, str] = {}  # of the answer
         self.hold = threading.Event()  # answers wait for it
         self.hold.set()
         self.url = ""
@@ -47,8 +49,11 @@ def collecting() -> Iterator[Collector]:
                     for scope in each.scope_spans:
                         collector.spans.extend(scope.spans)
             self.send_response(collector.answer)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(collector.body)))
+            for name, value in collector.fields.items():
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(collector.body)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -278,11 +278,11 @@ def test_lines_are_read_whatever_the_pieces():
     ids=["empty", "no array", "cut", "long", "long id", "id without digits", "no port", "negative", "late", "endless"],
 )
 def test_what_is_no_line_costs_only_itself(garbage):
-    assert Batches({}).of(line() + garbage + line()).spans == 4
+    assert Batches({}).of(line() + garbage + line()).usual.spans == 4
 
 
 @given(st.lists(st.binary(max_size=5_000), max_size=5))
 def test_any_bytes_are_read(pieces):
     batches = Batches({})
     for piece in pieces:
-        assert batches.of(piece).spans == 0
+        assert batches.of(piece).usual.spans == 0

@@ -19,6 +19,14 @@ from fastroute.view.summary import status
 from fastroute.view.traffic import Flow, Reading, Traffic, traffic_between
 
 ALL = Window()
+SET = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: apples}
+spec:
+  parentRef: {name: web, namespace: infra}
+  listeners: [{name: more, port: 8081, protocol: HTTP}]
+"""
 GRANTS = grant("apples", "infra"), grant("bananas", "infra")
 EMPTY = """
   - backendRefs: [{name: empty, port: 80, weight: 1}, {name: full, port: 80, weight: 3}]
@@ -66,6 +74,17 @@ def test_each_type_is_there_and_can_be_chosen() -> None:
     assert (told.not_bound, told.failing_routes, told.certificates_ending, told.refused_references) == tuple(
         types(found).count(one) for one in ("not_bound", "failing", "certificate", "refused")
     )
+
+
+def test_a_listener_of_a_listenerset_that_is_not_bound_names_the_set() -> None:
+    open_gateway = GATEWAY.replace("spec:\n", "spec:\n  allowedListeners: {namespaces: {from: All}}\n")
+    state = seen(world(open_gateway, SET))
+    failed = {id_: Failed("it is taken") for id_ in state.snapshot.listeners}
+    found = problems(state._replace(outcome=replace(state.outcome, listeners=failed)), ALL).items
+    assert {(one.kind, one.object) for one in found if one.type == "not_bound"} == {
+        ("Gateway", "infra/web"),
+        ("ListenerSet", "apples/more"),
+    }
 
 
 def test_pages_of_problems_follow_each_other() -> None:

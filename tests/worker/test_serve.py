@@ -129,9 +129,8 @@ class Main(NamedTuple):
 
 @asynccontextmanager
 async def started(log=None, limits=None, traces=None):
-    """A worker that has received Start, with `log` as the descriptor of its access log, and `traces` as that of sampled
-    requests."""
-    written = [fd for fd in (log, traces) if fd is not None]
+    """A worker that has received Start. `log`, `traces`: descriptors of the access log and of sampled requests."""
+    written = [*([] if log is None else [log]), os.open(os.devnull, os.O_WRONLY) if traces is None else traces]
     ours, theirs = socket.socketpair()
     memory = counter_memory(10)
     backend = Backend("x")
@@ -142,7 +141,8 @@ async def started(log=None, limits=None, traces=None):
         request_series=memory.counters.requests,
         histograms=memory.counters.histograms,
         access_log=log is not None,
-        trace_sampling=None if traces is None else 1.0,
+        traced=traces is not None,
+        trace_sampling=1.0,
     )
     with ours, listening, ControlStream(trio.socket.from_stdlib_socket(theirs)) as control:
         async with trio.open_nursery() as nursery:
