@@ -273,6 +273,7 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
 
     service: str  # "ns/name:port"
     endpoints: tuple[Endpoint, ...]  # none: nothing can be sent now
+    tls: BackendTLS | None = None  # without subject names: the certificate must be valid for the server name
     headers: tuple[tuple[str, str], ...] = ()  # of the requests; they may contain tokens
 
     def __repr__(self) -> str:

@@ -190,6 +190,7 @@ fastroute/graph/selector.py MOST_REMEMBERED
 fastroute/lint/l4.py MOST_NAMED
 fastroute/listed.py LONGEST_TEXT
 fastroute/resources/route_shapes.py ORIGIN_MOST
+fastroute/traces/delivery.py LONGEST_REASON
 fastroute/writing/event.py LONGEST_NAME LONGEST_REPORTER
 fastroute/view/failing.py MOST
 """

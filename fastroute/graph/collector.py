@@ -10,12 +10,12 @@ from fastroute.graph.memo import Memo
 from fastroute.graph.node import Problem
 from fastroute.graph.policy import policy_for
 from fastroute.graph.protocol import Protocol
-from fastroute.graph.telemetry_conditions import FIELD, secured
+from fastroute.graph.telemetry_conditions import FIELD, not_secured
 from fastroute.place import Transport
 from fastroute.resources.gateway import EXPERIMENTAL, BackendObjectReference
 from fastroute.resources.meta import Key
 from fastroute.resources.telemetry import KIND, TracingProvider, XTelemetryPolicy
-from fastroute.snapshot import Collector, Endpoint
+from fastroute.snapshot import BackendTLS, Collector, Endpoint
 
 SPOKEN = frozenset({Protocol.HTTP1})  # OTLP over HTTP
 
@@ -40,25 +40,31 @@ def find_collector(
     verdict = judge(referrer, ref, FIELD, reader)
     if verdict.problem is not None or ref.port is None:
         return None, verdict.problems
-    if problem := _secured(source, ref, ref.port, reader):
+    tls, problem = _tls(service_of(source, ref), ref.port, memo, reader)
+    if problem is not None:
         return None, (problem,)
     service = service_of(source, ref)
     endpoints, refused = _endpoints(service, ref.port, memo, reader)
     known = {one.message for one in verdict.problems}
     problems = (*verdict.problems, *(one for one in refused if one.message not in known))
     headers = tuple((one.name, one.value) for one in provider.headers)
-    return Collector(
-        service=backend_id(service, ref.port, Transport.TCP), endpoints=endpoints, headers=headers
-    ), problems
+    name = backend_id(service, ref.port, Transport.TCP)
+    return Collector(service=name, endpoints=endpoints, tls=tls, headers=headers), problems
 
 
-def _secured(source: XTelemetryPolicy, ref: BackendObjectReference, number: int, reader: Reader) -> Problem | None:
-    """Spans are never sent in cleartext to a port for which a BackendTLSPolicy demands TLS."""
-    key = service_of(source, ref)
+def _tls(key: Key, number: int, memo: Memo, reader: Reader) -> tuple[BackendTLS | None, Problem | None]:
+    """What a BackendTLSPolicy demands for the port. Spans are never sent in another way than it demands."""
     service = reader.find(SERVICES, key)
     port = find_port(service, number, Transport.TCP) if service else None
     policy = policy_for(key, port, reader) if port else None
-    return secured(key, number, policy.key) if policy else None
+    if policy is None:
+        return None, None
+    tls = memo.policies.tls.get(policy.key)
+    if tls is None:
+        return None, not_secured(key, number, policy.key, "which cannot be fulfilled: see its status")
+    if tls.subject_names or tls.subject_uris:
+        return None, not_secured(key, number, policy.key, "whose subjectAltNames are not supported for collectors")
+    return tls, None
 
 
 def _endpoints(key: Key, number: int, memo: Memo, reader: Reader) -> tuple[tuple[Endpoint, ...], tuple[Problem, ...]]:
@@ -74,13 +80,14 @@ def _endpoints(key: Key, number: int, memo: Memo, reader: Reader) -> tuple[tuple
 
 
 def has_moved(source: XTelemetryPolicy, memo: Memo, last: Memo) -> bool:
-    """Whether the endpoints of its collector may have changed."""
+    """Whether the endpoints of its collector, or their TLS, may have changed."""
     provider = provider_of(source)
     if provider is None:
         return False
     key = service_of(source, provider.backend_ref)
     return (
         memo.slices.get(key) is not last.slices.get(key)
+        or memo.policies.tls is not last.policies.tls
         or memo.exclusion.forbidden is not last.exclusion.forbidden
         or (key in memo.exclusion.suspects) is not (key in last.exclusion.suspects)
     )

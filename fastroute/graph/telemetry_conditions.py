@@ -20,9 +20,9 @@ def conflicted(gateway: Key, first: Key) -> Problem:
     return Problem(condition=ACCEPTED, reason="Conflicted", message=message, field="spec.targetRefs")
 
 
-def secured(service: Key, port: int, policy: Key) -> Problem:
+def not_secured(service: Key, port: int, policy: Key, why: str) -> Problem:
     message = (
-        f"BackendTLSPolicy {policy} demands TLS for port {port} of Service {service}, and fastroute sends spans to a "
-        f"collector only without TLS: none are sent. Use a port to which no BackendTLSPolicy applies."
+        f"Port {port} of Service {service} has BackendTLSPolicy {policy}, {why}. No spans are sent. Correct that "
+        f"policy, or use a port to which no BackendTLSPolicy applies."
     )
     return Problem(condition=RESOLVED_REFS, reason="UnsupportedProtocol", message=message, field=f"{FIELD}.port")

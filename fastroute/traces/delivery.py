@@ -1,4 +1,4 @@
-"""Sends spans to the collectors of policies: OTLP/HTTP without TLS, to the endpoints of a Service.
+"""Sends spans to the collectors of policies: OTLP/HTTP, to the endpoints of a Service.
 
 A collector belongs to a tenant. So redirects are not followed, no proxy of the environment is used, a delivery has a
 deadline whatever the collector sends and however slowly, and a namespace has a few threads only (room.py).
@@ -7,14 +7,16 @@ deadline whatever the collector sends and however slowly, and a namespace has a 
 import http.client
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from fastroute import __version__
-from fastroute.snapshot import Endpoint
+from fastroute.snapshot import BackendTLS, Endpoint
 from fastroute.traces.room import Parcel, Room
 
 PATH = "/v1/traces"
@@ -23,7 +25,9 @@ TRIES_MOST = 3  # of a parcel, each at another endpoint if there are several
 TRY_TIMEOUT = 10.0  # seconds for a try, from the connection to the end of the answer
 TIMEOUT = 30.0  # seconds for all tries and the time between them
 ANSWER_LARGEST = 64 * 1024  # bytes of an answer that are read
+LONGEST_REASON = 200  # characters of an error in a message
 QUIET = 60.0  # seconds between two messages about a policy
+CONTEXTS = 64  # of TLS that are kept
 PAUSE = 1.0  # seconds before the next try after an answer without Retry-After
 # Fields that a policy cannot set: they frame the request, or say what it contains.
 _OURS = frozenset(
@@ -99,7 +103,7 @@ class Deliveries:
                 http.client.HTTPException,
                 ValueError,
             ) as error:  # ValueError: a header that cannot be sent
-                why = type(error).__name__ if isinstance(error, ValueError) else str(error) or type(error).__name__
+                why = _why(error)
                 continue
             if 200 <= answer.status < 300:
                 return max(parcel.spans - rejected(answer.body), 0)
@@ -124,7 +128,8 @@ class Deliveries:
 
 def post(endpoint: Endpoint, parcel: Parcel, seconds: float) -> Answer:
     """Raises OSError, HTTPException, and ValueError if a header cannot be sent."""
-    connection = http.client.HTTPConnection(endpoint.address, endpoint.port, timeout=seconds)
+    connection = _Connection(endpoint.address, endpoint.port, timeout=seconds)
+    connection.tls = parcel.collector.tls
     timer = threading.Timer(seconds, _abort, [connection])
     timer.daemon = True
     own = ((name, value) for name, value in parcel.collector.headers if name.lower() not in _OURS)
@@ -138,6 +143,31 @@ def post(endpoint: Endpoint, parcel: Parcel, seconds: float) -> Answer:
     finally:
         timer.cancel()
         connection.close()
+
+
+def _why(error: Exception) -> str:
+    """Without the headers of a policy, which are in the text of a ValueError; the text of others may come from the
+    collector."""
+    said = str(error)[:LONGEST_REASON] if isinstance(error, (OSError, http.client.HTTPException)) else ""
+    return said or type(error).__name__
+
+
+class _Connection(http.client.HTTPConnection):
+    """With the TLS that a BackendTLSPolicy demands."""
+
+    tls: BackendTLS | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        if self.tls is not None:
+            self.sock = _context(self.tls).wrap_socket(self.sock, server_hostname=self.tls.server_name)
+
+
+@lru_cache(CONTEXTS)
+def _context(tls: BackendTLS) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=tls.trust_anchors.decode() if tls.trust_anchors else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _abort(connection: http.client.HTTPConnection) -> None:

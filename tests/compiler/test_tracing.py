@@ -115,18 +115,44 @@ def test_without_a_resolved_reference_nothing_is_traced() -> None:
     assert (one.traced, result.snapshot.tracing) == (False, {})
 
 
-def test_nothing_is_sent_in_cleartext_where_a_policy_demands_tls() -> None:
+def tls_policy(**validation: Any) -> BackendTLSPolicy:
     spec = {
         "targetRefs": [{"group": "", "kind": "Service", "name": "otel"}],
-        "validation": {"hostname": "otel", "wellKnownCACertificates": "System"},
+        "validation": {"hostname": "otel.example", **validation},
     }
-    resources = world(edge(), OTEL, ENDPOINT, tracing(), make(BackendTLSPolicy, "infra", "tls", spec))
+    return make(BackendTLSPolicy, "infra", "tls", spec)
+
+
+SYSTEM = {"wellKnownCACertificates": "System"}
+
+
+def test_tls_of_a_policy_for_the_port() -> None:
+    resources = world(edge(), OTEL, ENDPOINT, tracing(), tls_policy(**SYSTEM))
+    graph = build_graph(resources, SETTINGS)
+    [one] = compile_snapshot(graph).snapshot.tracing.values()
+    assert one.collector.tls is not None
+    assert one.collector.tls.server_name == "otel.example"
+    plain = build_graph(removed(resources, BackendTLSPolicy, tls_policy(**SYSTEM).key), SETTINGS, graph)
+    [one] = compile_snapshot(plain).snapshot.tracing.values()
+    assert one.collector.tls is None
+
+
+@pytest.mark.parametrize(
+    "validation",
+    [
+        {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "missing"}]},
+        {**SYSTEM, "subjectAltNames": [{"type": "Hostname", "hostname": "other.example"}]},
+    ],
+    ids=["missing", "names"],
+)
+def test_nothing_is_sent_if_the_tls_of_a_policy_is_not_possible(validation: dict[str, Any]) -> None:
+    resources = world(edge(), OTEL, ENDPOINT, tracing(), tls_policy(**validation))
     graph = build_graph(resources, SETTINGS)
     [found] = [one for one in find_problems(graph) if one.kind == "XTelemetryPolicy"]
     assert (found.reason, "BackendTLSPolicy infra/tls" in found.message) == ("UnsupportedProtocol", True)
     assert compile_snapshot(graph).snapshot.tracing == {}
-    plain = build_graph(removed(resources, BackendTLSPolicy, found.key._replace(name="tls")), SETTINGS, graph)
-    assert len(compile_snapshot(plain).snapshot.tracing) == 1
+    mended = build_graph(replaced(resources, tls_policy(**SYSTEM)), SETTINGS, graph)
+    assert len(compile_snapshot(mended).snapshot.tracing) == 1
 
 
 def test_a_refused_endpoint_gets_nothing_although_no_route_uses_its_service() -> None:

@@ -9,10 +9,11 @@ import pytest
 import trio
 from e2e.serving import serving
 from load import until
+from securebackend import CA, showing
 from traces.collector import attributes, collecting
 
 from fastroute.demo.client import Client
-from fastroute.snapshot import Collector, Endpoint, GatewayTracing
+from fastroute.snapshot import BackendTLS, Collector, Endpoint, GatewayTracing
 from fastroute.traces import delivery, room
 from fastroute.traces.batch import Batches
 from fastroute.traces.delivery import Deliveries
@@ -332,3 +333,17 @@ def test_what_is_left_at_the_end_is_counted(counts):
         deliveries.close(0.1)
         assert counts.failed >= 10 - room.SLOTS_MOST
         collector.hold.set()
+
+
+# --- collectors over TLS
+
+
+@pytest.mark.parametrize("name", ["a.example.com", "other.example.org"])
+async def test_a_collector_over_tls_must_have_the_name_of_the_policy(counts, deliveries, name, caplog):
+    with collecting(showing()) as collector:
+        tls = BackendTLS(server_name=name, trust_anchors=CA)
+        one = msgspec.structs.replace(tracing(collector).collector, tls=tls)
+        deliveries.add(Parcel("infra/p", one, b"", 2))
+        await until(lambda: counts.exported + counts.failed == 2)
+        assert (counts.exported, len(collector.paths)) == ((2, 1) if name.endswith(".com") else (0, 0))
+    assert ("certificate" in caplog.text.lower()) is name.endswith(".org")
