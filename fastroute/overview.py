@@ -173,7 +173,8 @@ def _worst(endpoints: Iterable[EndpointState]) -> list[EndpointState]:
 def _failures(one: EndpointState) -> str:
     reasons = sorted(one.failure_reasons.items(), key=lambda item: -item[1])
     since = f" (so far: {', '.join(f'{reason} {count}' for reason, count in reasons)})" if reasons else ""
-    failed = f"FAILED {one.recent_failures} times in the last minute" if one.recent_failures else ""
+    times = "once" if one.recent_failures == 1 else f"{one.recent_failures} times"
+    failed = f"FAILED {times} in the last minute" if one.recent_failures else ""
     now = ", ".join(filter(None, (failed, "avoided" if one.avoided else "")))
     return f"{one.address} {now}{since}"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cluster.relay import Relay
 
+from fastroute.demo.pods import free_ports
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -19,11 +21,20 @@ def cluster(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60, cwd=ROOT)
 
 
-@pytest.mark.parametrize("option", ["--port", "--http", "--https"])
+PORTS = ("--port", "--http", "--https")
+
+
+def with_taken(option: str, port: int) -> subprocess.CompletedProcess[str]:
+    """The other ports are free ones: another program may use the usual ones."""
+    others = [one for one in PORTS if one != option]
+    return cluster(option, port, *(word for pair in zip(others, free_ports(2), strict=True) for word in pair))
+
+
+@pytest.mark.parametrize("option", PORTS)
 def test_a_cluster_with_a_taken_port_ends_with_one_line(option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = cluster(option, port)
+        ended = with_taken(option, port)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"make cluster: port {port} of 127.0.0.1 is in use: make cluster ARGS='{option} ")
     assert ended.stderr.count("\n") == 1
@@ -32,15 +43,16 @@ def test_a_cluster_with_a_taken_port_ends_with_one_line(option: str) -> None:
 
 def test_the_port_that_is_proposed_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = cluster("--http", taken.getsockname()[1])
+        ended = with_taken("--http", taken.getsockname()[1])
         other = int(ended.stderr.partition("--http ")[2].partition("'")[0])
         socket.create_server(("127.0.0.1", other)).close()
 
 
 def test_one_port_for_two_doors() -> None:
-    ended = cluster("--http", 9443, "--https", 9443)
+    [port] = free_ports(1)
+    ended = cluster("--http", port, "--https", port)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
-    assert "port 9443 of 127.0.0.1 is given twice" in ended.stderr
+    assert f"port {port} of 127.0.0.1 is given twice" in ended.stderr
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
