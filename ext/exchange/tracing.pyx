@@ -8,7 +8,7 @@ Ids are random, but not secret: a fast generator of their own makes them, which 
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastroute.ext.memory.random cimport random_next
@@ -25,7 +25,7 @@ from fastroute.ext.message.tracecontext cimport (
 from fastroute.ext.reactor.exchange cimport exchange_note
 from fastroute.ext.reactor.trace cimport ATTEMPTS_MOST, Attempt, Trace, last_attempt
 from fastroute.ext.routing.router cimport Listener
-from fastroute.ext.routing.sampling cimport NAMES_MOST, Sampling, rate_takes
+from fastroute.ext.routing.sampling cimport NAMES_MOST, Sampling, rate_takes, sampling_ref
 
 
 cdef enum:
@@ -58,7 +58,7 @@ cdef bint is_sampled(Reactor r, const Sampling *sampling, const TraceContext *pa
 
 cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener *listener,
                         Slice *trace_id) noexcept nogil:
-    cdef const Sampling *sampling = listener.sampling if listener is not NULL else NULL
+    cdef Sampling *sampling = listener.sampling if listener is not NULL else NULL
     cdef TraceContext parent
     cdef uint64_t[3] numbers
     cdef char[<int> TRACE_ID_TEXT] id
@@ -88,8 +88,8 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener
     if sampled:
         keep(r, x, value, parent.span_id if known else Slice(NULL, 0))
         if sampling is not NULL and x.trace is not NULL:
-            x.trace.policy = sampling.number
-            keep_values(x, message, sampling)
+            x.trace.sampling = sampling_ref(sampling)
+            x.trace.values = values_of(x, message, sampling)
     return append_field(message, &r.arena, Slice(b"traceparent", 11), Slice(value, PARENT_TEXT)) is not NULL
 
 
@@ -108,31 +108,31 @@ cdef void keep(Reactor r, Exchange *x, const char *value, Slice parent) noexcept
     exchange_note(x, sizeof(Trace))
 
 
-cdef void keep_values(Exchange *x, const Message *message, const Sampling *sampling) noexcept nogil:
-    """Keeps the values of the fields that the policy names: of each the first field that is forwarded. Without memory
-    the span has none of them."""
+cdef Slice *values_of(Exchange *x, const Message *message, const Sampling *sampling) noexcept nogil:
+    """The values of the fields that the policy names: of each the first field that is passed on. NULL: there are no names,
+    or memory is exhausted; then the span has none of them."""
     cdef Slice[<int> NAMES_MOST] found
+    cdef Slice *values
     cdef uint32_t i
     cdef uint32_t size = <uint32_t> (sampling.names_count * sizeof(Slice))
-    cdef Trace *trace = x.trace
     cdef char *into
     if sampling.names_count == 0:
-        return
+        return NULL
     for i in range(sampling.names_count):
         found[i] = value_of(message, sampling.names[i])
         size += found[i].size
-    trace.values = <Slice *> malloc(size)
-    if trace.values is NULL:
-        return
+    values = <Slice *> malloc(size)
+    if values is NULL:
+        return NULL
     exchange_note(x, size)
-    trace.values_count = sampling.names_count
-    into = <char *> (trace.values + sampling.names_count)
+    into = <char *> (values + sampling.names_count)
     for i in range(sampling.names_count):
         if found[i].data is not NULL:
             memcpy(into, found[i].data, found[i].size)
             found[i].data = into
             into += found[i].size
-        trace.values[i] = found[i]
+        values[i] = found[i]
+    return values
 
 
 cdef Slice value_of(const Message *message, Slice name) noexcept nogil:
@@ -179,10 +179,13 @@ cdef void tracing_failed(Exchange *x, uint16_t reason) noexcept nogil:
         attempt.reason = reason
 
 
-cdef void tracing_answered(Exchange *x, uint16_t status) noexcept nogil:
+cdef void tracing_answered(Exchange *x, const Message *message) noexcept nogil:
     cdef Attempt *attempt = last_attempt(x.trace)
     if attempt is not NULL:
-        attempt.status = status
+        attempt.status = message.status
+    if x.trace.sampling is not NULL:
+        free(x.trace.answered)
+        x.trace.answered = values_of(x, message, x.trace.sampling)
 
 
 cdef void tracing_ended(Reactor r, Exchange *x) noexcept nogil:
