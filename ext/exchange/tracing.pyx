@@ -25,19 +25,29 @@ from fastroute.ext.message.tracecontext cimport (
 from fastroute.ext.reactor.exchange cimport exchange_note
 from fastroute.ext.reactor.trace cimport ATTEMPTS_MOST, Attempt, Trace, last_attempt
 from fastroute.ext.routing.router cimport Listener
-from fastroute.ext.routing.sampling cimport NAMES_MOST, Sampling, rate_takes, sampling_ref
+from fastroute.ext.routing.sampling cimport NAMES_MOST, Rate, Sampling, rate_takes, sampling_ref
 
 
 cdef enum:
     VALUE_MOST = 256            # bytes of a field's value that are kept
 
 
-cdef inline uint64_t number_of(const char *trace_id) noexcept nogil:
-    """The last eight octets of the id, which decide whether the trace is sampled, as in the SDKs of OpenTelemetry."""
+cdef inline uint64_t number_of(Slice trace_id) noexcept nogil:
+    """The last eight octets of the id (hex digits), which decide whether the trace is sampled, as in the SDKs of
+    OpenTelemetry."""
     cdef uint64_t number = 0
     cdef uint32_t i
     for i in range(16, 32):
-        number = number << 4 | <uint64_t> hex_value(trace_id[i])
+        number = number << 4 | <uint64_t> hex_value(trace_id.data[i])
+    return number
+
+
+cdef inline uint64_t number_in(const uint8_t *id) noexcept nogil:
+    """The same of octets."""
+    cdef uint64_t number = 0
+    cdef uint32_t i
+    for i in range(8, 16):
+        number = number << 8 | id[i]
     return number
 
 
@@ -47,13 +57,17 @@ cdef inline bint is_traced(Reactor r, const Sampling *sampling) noexcept nogil:
     return sampling.traced
 
 
-cdef bint is_sampled(Reactor r, const Sampling *sampling, const TraceContext *parent, const char *id) noexcept nogil:
-    """`parent`: the context of the sender; NULL: the trace begins here."""
-    if parent is not NULL and (sampling is NULL or sampling.respects):
-        return parent.sampled and (sampling is NULL or rate_takes(&sampling.parents, number_of(id)))
-    if sampling is NULL or not sampling.has_rate:
-        return rate_takes(&r.trace_rate, number_of(id))
-    return rate_takes(&sampling.rate, number_of(id))
+cdef inline const Rate *own_rate(Reactor r, const Sampling *sampling) noexcept nogil:
+    return &r.trace_rate if sampling is NULL or not sampling.has_rate else &sampling.rate
+
+
+cdef bint follows(Reactor r, const Sampling *sampling, const TraceContext *parent) noexcept nogil:
+    """Whether a request with the context of its sender is sampled."""
+    if sampling is NULL:
+        return parent.sampled
+    if not sampling.respects:
+        return rate_takes(own_rate(r, sampling), number_of(parent.trace_id))
+    return parent.sampled and rate_takes(&sampling.parents, number_of(parent.trace_id))
 
 
 cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener *listener,
@@ -76,11 +90,12 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener
         return False
     if known:
         memcpy(id, parent.trace_id.data, TRACE_ID_TEXT)
+        sampled = follows(r, sampling, &parent)
     else:
         numbers[0] = random_next(&r.spans.random)
         numbers[1] = random_next(&r.spans.random)
         write_hex(id, <uint8_t *> numbers, 16)
-    sampled = is_sampled(r, sampling, &parent if known else NULL, id)
+        sampled = rate_takes(own_rate(r, sampling), number_in(<uint8_t *> numbers))
     numbers[2] = random_next(&r.spans.random)
     write_hex(span, <uint8_t *> &numbers[2], 8)
     context_write(value, id, span, sampled)
