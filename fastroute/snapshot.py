@@ -71,7 +71,9 @@ class ListenerTracing(msgspec.Struct, frozen=True, kw_only=True):
     # Part of the traces whose sender has sampled them; those that it has not sampled are not. None: the decision of the
     # sender is ignored, `sampling` is for all.
     parent_sampling: float | None = 1.0
-    headers: tuple[str, ...] = ()  # lowercase names of fields whose values are in the line of a trace
+    headers: tuple[
+        str, ...
+    ] = ()  # lowercase names of fields of the request or the answer that are in the line of a trace
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):

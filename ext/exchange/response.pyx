@@ -189,7 +189,7 @@ cdef int take_final(Reactor r, Connection *c, Exchange *x, Connection *u, Arriva
     cdef uint32_t head
     cdef int event
     if x.trace is not NULL:
-        tracing_answered(x, message.status)
+        tracing_answered(x, message)
     if x.keeps:
         if is_refused(r, x, u, arrival):
             return VERDICT_ON

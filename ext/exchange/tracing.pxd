@@ -22,7 +22,7 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener
 cdef void tracing_try(Reactor r, Exchange *x, const Endpoint *endpoint) noexcept nogil
 # The last try has failed for this LocalReason; REASON_NONE: that of the request, or none.
 cdef void tracing_failed(Exchange *x, uint16_t reason) noexcept nogil
-# The backend has answered the last try.
-cdef void tracing_answered(Exchange *x, uint16_t status) noexcept nogil
+# The backend has answered the last try, with this final head.
+cdef void tracing_answered(Exchange *x, const Message *message) noexcept nogil
 # The last try has ended. Does nothing if it had ended before.
 cdef void tracing_ended(Reactor r, Exchange *x) noexcept nogil

@@ -8,7 +8,7 @@ Ids are random, but not secret: a fast generator of their own makes them, which 
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from fastroute.ext.memory.random cimport random_next
@@ -25,19 +25,29 @@ from fastroute.ext.message.tracecontext cimport (
 from fastroute.ext.reactor.exchange cimport exchange_note
 from fastroute.ext.reactor.trace cimport ATTEMPTS_MOST, Attempt, Trace, last_attempt
 from fastroute.ext.routing.router cimport Listener
-from fastroute.ext.routing.sampling cimport NAMES_MOST, Sampling, rate_takes
+from fastroute.ext.routing.sampling cimport NAMES_MOST, Rate, Sampling, rate_takes, sampling_ref
 
 
 cdef enum:
     VALUE_MOST = 256            # bytes of a field's value that are kept
 
 
-cdef inline uint64_t number_of(const char *trace_id) noexcept nogil:
-    """The last eight octets of the id, which decide whether the trace is sampled, as in the SDKs of OpenTelemetry."""
+cdef inline uint64_t number_of(Slice trace_id) noexcept nogil:
+    """The last eight octets of the id (hex digits), which decide whether the trace is sampled, as in the SDKs of
+    OpenTelemetry."""
     cdef uint64_t number = 0
     cdef uint32_t i
     for i in range(16, 32):
-        number = number << 4 | <uint64_t> hex_value(trace_id[i])
+        number = number << 4 | <uint64_t> hex_value(trace_id.data[i])
+    return number
+
+
+cdef inline uint64_t number_in(const uint8_t *id) noexcept nogil:
+    """The same of octets."""
+    cdef uint64_t number = 0
+    cdef uint32_t i
+    for i in range(8, 16):
+        number = number << 8 | id[i]
     return number
 
 
@@ -47,18 +57,22 @@ cdef inline bint is_traced(Reactor r, const Sampling *sampling) noexcept nogil:
     return sampling.traced
 
 
-cdef bint is_sampled(Reactor r, const Sampling *sampling, const TraceContext *parent, const char *id) noexcept nogil:
-    """`parent`: the context of the sender; NULL: the trace begins here."""
-    if parent is not NULL and (sampling is NULL or sampling.respects):
-        return parent.sampled and (sampling is NULL or rate_takes(&sampling.parents, number_of(id)))
-    if sampling is NULL or not sampling.has_rate:
-        return rate_takes(&r.trace_rate, number_of(id))
-    return rate_takes(&sampling.rate, number_of(id))
+cdef inline const Rate *own_rate(Reactor r, const Sampling *sampling) noexcept nogil:
+    return &r.trace_rate if sampling is NULL or not sampling.has_rate else &sampling.rate
+
+
+cdef bint follows(Reactor r, const Sampling *sampling, const TraceContext *parent) noexcept nogil:
+    """Whether a request with the context of its sender is sampled."""
+    if sampling is NULL:
+        return parent.sampled
+    if not sampling.respects:
+        return rate_takes(own_rate(r, sampling), number_of(parent.trace_id))
+    return parent.sampled and rate_takes(&sampling.parents, number_of(parent.trace_id))
 
 
 cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener *listener,
                         Slice *trace_id) noexcept nogil:
-    cdef const Sampling *sampling = listener.sampling if listener is not NULL else NULL
+    cdef Sampling *sampling = listener.sampling if listener is not NULL else NULL
     cdef TraceContext parent
     cdef uint64_t[3] numbers
     cdef char[<int> TRACE_ID_TEXT] id
@@ -76,11 +90,12 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener
         return False
     if known:
         memcpy(id, parent.trace_id.data, TRACE_ID_TEXT)
+        sampled = follows(r, sampling, &parent)
     else:
         numbers[0] = random_next(&r.spans.random)
         numbers[1] = random_next(&r.spans.random)
         write_hex(id, <uint8_t *> numbers, 16)
-    sampled = is_sampled(r, sampling, &parent if known else NULL, id)
+        sampled = rate_takes(own_rate(r, sampling), number_in(<uint8_t *> numbers))
     numbers[2] = random_next(&r.spans.random)
     write_hex(span, <uint8_t *> &numbers[2], 8)
     context_write(value, id, span, sampled)
@@ -88,8 +103,8 @@ cdef bint tracing_begin(Reactor r, Exchange *x, Message *message, const Listener
     if sampled:
         keep(r, x, value, parent.span_id if known else Slice(NULL, 0))
         if sampling is not NULL and x.trace is not NULL:
-            x.trace.policy = sampling.number
-            keep_values(x, message, sampling)
+            x.trace.sampling = sampling_ref(sampling)
+            x.trace.values = values_of(x, message, sampling)
     return append_field(message, &r.arena, Slice(b"traceparent", 11), Slice(value, PARENT_TEXT)) is not NULL
 
 
@@ -108,31 +123,31 @@ cdef void keep(Reactor r, Exchange *x, const char *value, Slice parent) noexcept
     exchange_note(x, sizeof(Trace))
 
 
-cdef void keep_values(Exchange *x, const Message *message, const Sampling *sampling) noexcept nogil:
-    """Keeps the values of the fields that the policy names: of each the first field that is forwarded. Without memory
-    the span has none of them."""
+cdef Slice *values_of(Exchange *x, const Message *message, const Sampling *sampling) noexcept nogil:
+    """The values of the fields that the policy names: of each the first field that is passed on. NULL: there are no names,
+    or memory is exhausted; then the span has none of them."""
     cdef Slice[<int> NAMES_MOST] found
+    cdef Slice *values
     cdef uint32_t i
     cdef uint32_t size = <uint32_t> (sampling.names_count * sizeof(Slice))
-    cdef Trace *trace = x.trace
     cdef char *into
     if sampling.names_count == 0:
-        return
+        return NULL
     for i in range(sampling.names_count):
         found[i] = value_of(message, sampling.names[i])
         size += found[i].size
-    trace.values = <Slice *> malloc(size)
-    if trace.values is NULL:
-        return
+    values = <Slice *> malloc(size)
+    if values is NULL:
+        return NULL
     exchange_note(x, size)
-    trace.values_count = sampling.names_count
-    into = <char *> (trace.values + sampling.names_count)
+    into = <char *> (values + sampling.names_count)
     for i in range(sampling.names_count):
         if found[i].data is not NULL:
             memcpy(into, found[i].data, found[i].size)
             found[i].data = into
             into += found[i].size
-        trace.values[i] = found[i]
+        values[i] = found[i]
+    return values
 
 
 cdef Slice value_of(const Message *message, Slice name) noexcept nogil:
@@ -179,10 +194,13 @@ cdef void tracing_failed(Exchange *x, uint16_t reason) noexcept nogil:
         attempt.reason = reason
 
 
-cdef void tracing_answered(Exchange *x, uint16_t status) noexcept nogil:
+cdef void tracing_answered(Exchange *x, const Message *message) noexcept nogil:
     cdef Attempt *attempt = last_attempt(x.trace)
     if attempt is not NULL:
-        attempt.status = status
+        attempt.status = message.status
+    if x.trace.sampling is not NULL:
+        free(x.trace.answered)
+        x.trace.answered = values_of(x, message, x.trace.sampling)
 
 
 cdef void tracing_ended(Reactor r, Exchange *x) noexcept nogil:

@@ -6,6 +6,7 @@ from libc.stdlib cimport free
 from fastroute.ext.memory.slice cimport Slice
 from fastroute.ext.memory.spare cimport spare_give
 from fastroute.ext.message.tracecontext cimport SPAN_ID_TEXT, TRACE_ID_TEXT
+from fastroute.ext.routing.sampling cimport Sampling, sampling_unref
 
 
 cdef enum:
@@ -29,13 +30,17 @@ cdef struct Trace:              # one block of spare_take
     Slice authority             # of the request for the backend, while the record is written
     Slice path
     bint encrypted              # TLS towards the backend
-    uint32_t policy             # Sampling.number of the policy that has sampled it; 0: none
-    uint32_t values_count
-    Slice *values               # of the fields that the policy names; owned, one block with the bytes
+    Sampling *sampling          # of the policy that has sampled it, with a reference; NULL: none
+    # Values of the fields that the policy names, of the request, and of the last answer of a backend. Each is owned, and
+    # one block with the bytes. NULL: no memory, no names, or no answer.
+    Slice *values
+    Slice *answered
 
 cdef inline void trace_free(Trace *trace) noexcept nogil:
     if trace is not NULL:
         free(trace.values)
+        free(trace.answered)
+        sampling_unref(trace.sampling)
         spare_give(trace, sizeof(Trace))
 
 cdef inline Attempt *last_attempt(Trace *trace) noexcept nogil:

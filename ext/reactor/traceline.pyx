@@ -9,6 +9,7 @@ from fastroute.ext.message.reason cimport REASON_NONE, reason_name
 from fastroute.ext.message.tracecontext cimport SPAN_ID_TEXT, TRACE_ID_TEXT
 from fastroute.ext.reactor.line cimport put, put_number, put_optional, put_string, put_text
 from fastroute.ext.reactor.trace cimport Attempt, Trace
+from fastroute.ext.routing.sampling cimport Sampling
 
 
 cdef inline void put_id(Line *line, const char *text, uint32_t size) noexcept nogil:
@@ -63,6 +64,25 @@ cdef void put_attempt(Line *line, const Trace *trace, const Attempt *attempt) no
     put(line, "]", 1)
 
 
+cdef void put_policy(Line *line, const Trace *trace) noexcept nogil:
+    """Its number, and the values of the fields that it names: of the request, or else of the answer."""
+    cdef const Sampling *sampling = trace.sampling
+    cdef Slice value
+    cdef uint32_t i
+    if sampling is NULL:
+        return
+    put_count(line, sampling.number)
+    put(line, ",[", 2)
+    for i in range(sampling.names_count):
+        if i:
+            put(line, ",", 1)
+        value = Slice(NULL, 0) if trace.values is NULL else trace.values[i]
+        if value.data is NULL and trace.answered is not NULL:
+            value = trace.answered[i]
+        put_string(line, &value)
+    put(line, "]", 1)
+
+
 cdef void put_trace(Line *line, const Record *record) noexcept nogil:
     cdef const Trace *trace = record.trace
     cdef uint32_t i
@@ -101,10 +121,5 @@ cdef void put_trace(Line *line, const Record *record) noexcept nogil:
             put(line, ",", 1)
         put_attempt(line, trace, &trace.attempts[i])
     put(line, "]", 1)
-    put_count(line, trace.policy)
-    put(line, ",[", 2)
-    for i in range(trace.values_count):
-        if i:
-            put(line, ",", 1)
-        put_string(line, &trace.values[i])
-    put(line, "]]\n", 3)
+    put_policy(line, trace)
+    put(line, "]\n", 2)

@@ -8,7 +8,7 @@ from ext.test_traceparent import SPAN, TRACE, VALID, Spans
 from rig import Rig, Slots, answering, backends, connect, listener, quiet, rule, running
 
 from fastroute.ext.routing.tables import TableBuilder
-from fastroute.snapshot import HeaderModifier, HeaderValue, ListenerTracing
+from fastroute.snapshot import HeaderModifier, HeaderValue, ListenerTracing, Retry
 
 LONG = "v" * 300
 
@@ -63,6 +63,28 @@ async def test_values_of_fields(spans):
         [one] = spans.read()
         assert one.policy == 9
         assert one.values == ("ann", LONG[:256], None, None, "")  # `x-named` is not forwarded
+
+
+async def test_values_of_fields_that_only_the_answer_has(spans):
+    """Of the last answer: that of a try before is forgotten."""
+
+    async def script(peer):
+        for status, value in (("503 Busy", "old"), ("200 OK", "new")):
+            await peer.head()
+            fields = "" if value == "new" else "X-Gone: 1\r\n"
+            head = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nX-User: other\r\nX-Answer: {value}\r\n{fields}\r\n"
+            await peer.send(head.encode())
+
+    again = rule("b", retry=Retry(attempts=1, codes=(503,), backoff_ms=1))
+    async with backends(script) as [backend], running(again, spans=spans.log) as rig:
+        rig.put("b", backend.port)
+        install(rig, ListenerTracing(number=9, sampling=1.0, headers=("x-user", "x-answer", "x-gone")), again)
+        peer = await connect(rig.port)
+        await peer.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-User: ann\r\n\r\n")
+        assert (await peer.response())[0] == 200
+        await quiet()
+        [one] = spans.read()
+        assert (one.values, one.tries) == (("ann", "new", None), 2)
 
 
 async def test_a_gateway_that_is_not_traced_passes_both_fields(spans):
