@@ -12,12 +12,12 @@ from typing import NamedTuple
 import pytest
 import trio
 from cluster.programs import H2SPEC, ROOT, built
-from rig import TRANSPORT, backends, rule, running, saying
+from rig import TRANSPORT, Peer, Rig, backends, rule, running
 
 RESULTS = ROOT / "docs/conformance/h2spec.md"
 WRITES = bool(os.environ.get("H2SPEC_RESULTS"))
 RUNS = 3 if WRITES else 1
-ANSWER = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")  # fewer than 5 bytes: a case is skipped
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"  # fewer than 5 bytes: a case is skipped
 TRANSPORTS = {"plain": "without TLS", "tls": "with TLS"}
 
 # h2spec tests RFC 7540; by section and number of the case, why it does not pass.
@@ -52,20 +52,48 @@ def read(report: Path) -> Run:
     return run
 
 
-async def report_of(program: Path, transport: str, port: int, report: Path) -> Run:
+async def report_of(program: Path, transport: str, port: int, report: Path, *cases: str) -> Run:
+    """Of all cases, or of some."""
     words = [str(program / "h2spec"), "--strict", "--host", "127.0.0.1", "--port", str(port), "--timeout", "20"]
     words += ["--junit-report", str(report), *(["--tls", "--insecure"] if transport == "tls" else [])]
+    words += ["/".join(case.rpartition(".")[::2]) for case in cases]
     await trio.run_process(words, check=False, capture_stdout=True)
     return read(report)
+
+
+class Answering:
+    """The backend. While it is `slow`, streams stay half-closed: some cases send a frame after the end of the request,
+    and fail if the answer was complete before it arrived: then the stream is closed (RFC 9113 section 5.1)."""
+
+    slow = False
+
+    async def __call__(self, peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await trio.sleep(2 if self.slow else 0)
+            await peer.send(ANSWER)
+
+
+async def finished_run(program: Path, transport: str, rig: Rig, backend: Answering, report: Path) -> Run:
+    """Cases that fail unexpectedly are repeated with the slow backend."""
+    run = await report_of(program, transport, rig.port, report)
+    unexpected = [name for name, case in run.items() if not case.passed and name not in EXPECTED[transport]]
+    if unexpected:
+        backend.slow = True
+        again = await report_of(program, transport, rig.port, report, *unexpected)
+        backend.slow = False
+        run |= dict(zip(unexpected, again.values(), strict=True))
+    return run
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_all_cases_pass(transport: str, tmp_path: Path) -> None:
     program = await trio.to_thread.run_sync(built, H2SPEC)
     token = TRANSPORT.set(transport)
-    async with backends(ANSWER) as [backend], running(rule("b")) as rig:
+    answering = Answering()
+    async with backends(answering) as [backend], running(rule("b")) as rig:
         rig.put("b", backend.port)
-        runs = [await report_of(program, transport, rig.port, tmp_path / f"{i}.xml") for i in range(RUNS)]
+        runs = [await finished_run(program, transport, rig, answering, tmp_path / f"{i}.xml") for i in range(RUNS)]
     TRANSPORT.reset(token)
     finished[transport] = runs
     if WRITES and len(finished) == len(TRANSPORTS):
