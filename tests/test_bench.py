@@ -1,7 +1,9 @@
 """What the benchmarks count: requests of h2load that were lost, loads that hung, programs that are missing."""
 
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -16,8 +18,18 @@ from bench.process import cores
 from bench.report import repeat_lines
 from bench.transport import TLS, Passed, client_hello, secure_port
 
+ROOT = Path(__file__).parent.parent
 SAID = "requests: {} total, {} started, {} done, {} succeeded, {} failed, 0 errored, 0 timeout\n"
 SHAPE = Shape("/", connections=2, streams=8)
+
+
+def test_every_part_can_be_imported() -> None:
+    """Also those that no test runs."""
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "bench").rglob("*.py")]
+    assert "bench.kubernetes.__main__" in names
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    subprocess.run([sys.executable, "-c", program, *names], env=environment, check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(
