@@ -32,7 +32,7 @@ from hpack import Encoder
 
 from bench.manifests import write_manifests
 from bench.peers import Setup, backend_command, free_port, running
-from bench.process import proxy_and_load_core, set_urgent, tree
+from bench.process import keep_on, proxy_and_load_core, set_urgent, tree
 from bench.served import Served, serving
 from fastroute.text import Line, Table, write_page
 
@@ -65,6 +65,7 @@ spec:
     - matches: [{{path: {{value: /tunnel}}}}]
       backendRefs: [{{name: echo, port: 80}}]
 """
+_ALLOWED = "allowedRoutes: {namespaces: {from: All}}"
 UPGRADE = (
     b"GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -156,8 +157,9 @@ def exchange(port: int, count: int, message: bytes) -> None:
         while time.monotonic() < until:
             for key, _ in selector.select(1):
                 one: Any = key.fileobj
-                if not one.recv(65_536):
-                    raise RuntimeError("the gateway closed a tunnel")
+                said = one.recv(65_536)
+                if not said or said.startswith(b"HTTP/1.1 5"):
+                    raise RuntimeError(f"the gateway closed a tunnel: {said[:15]!r}")
                 one.setblocking(False)
                 with contextlib.suppress(BlockingIOError):
                     one.send(message)
@@ -249,6 +251,8 @@ def attacking(name: str, port: int, core: int) -> Iterator[None]:
         if process.stdout.readline() != b"ready\n":
             raise RuntimeError(f"the attack {name} did not begin")
         yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the attack {name} ended early")
     finally:
         process.terminate()
         process.wait(20)
@@ -276,13 +280,15 @@ def main() -> int:
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    _, load_core = proxy_and_load_core()
+    core, load_core = proxy_and_load_core()
     rows, late = [], []
     with tempfile.TemporaryDirectory(prefix="fastroute-bench-") as name:
         folder = Path(name)
         backend, tunnels = Setup(free_port(), 0, 0, folder / "backend"), free_port()
         backend.folder.mkdir()
         write_manifests(folder / "manifests", 1, backend.port)
+        world = folder / "manifests" / "world.yaml"
+        world.write_text(world.read_text().replace("protocol: HTTP}", f"protocol: HTTP, {_ALLOWED}}}"))
         (folder / "manifests" / "crowd.yaml").write_text(_ROUTE.format(port=tunnels))
         echoing = [sys.executable, "-m", "bench.tunnelled", "--as", "echo", str(tunnels)]
         with (
@@ -290,6 +296,8 @@ def main() -> int:
             running("echo", echoing, tunnels, load_core),
             serving(folder / "manifests") as served,
         ):
+            for pid in tree(served.process.pid):
+                keep_on(pid, {core})
             for pid in (served.worker, *tree(nginx.process.pid)):
                 set_urgent(pid, True)
             for attack in options.attacks or ATTACKS:
