@@ -19,6 +19,7 @@ from cluster.programs import COLLECTOR, built
 from e2e import serving as environment
 from e2e.serving import Serving, serving
 from load import PATIENCE, until
+from traces import test_policies as policies
 from traces.collector import Collector, attributes, collecting
 
 from fastroute.demo.client import Client
@@ -262,3 +263,22 @@ async def test_exports_go_on_when_a_collector_has_come_back(tmp_path: Path) -> N
                 await counted(served, "spans_exported", 4)
     for trace, number in (("6" * 32, 1), ("7" * 32, 0), ("8" * 32, 1)):
         assert len(seen.named(SERVER, trace)) == len(seen.named(CLIENT, trace)) == number
+
+
+async def test_a_collector_gets_the_spans_of_a_policy(tmp_path: Path) -> None:
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    [own] = free_ports(1)
+    with collecting() as seen:
+        async with started(tmp_path, seen, own), serving(folder) as served:
+            served.world.write("otel", policies.COLLECTOR, name="otel", port=own)
+            more = (
+                "spanName: edge, serviceName: shop, attributes: [{name: env, sourceType: Literal, literalValue: test}]"
+            )
+            await policies.apply(served, policies.enabled(more=f"{policies.ALL}, {more}"))
+            assert await ask(served, "/fruits", "9" * 32) == 200
+            await counted(served, "spans_exported", 2)
+    assert [one["service.name"] for one in seen.resources] == ["shop"]
+    for span in (*seen.named(SERVER, "9" * 32), *seen.named(CLIENT, "9" * 32)):
+        assert (span.name, attributes(span)["env"]) == ("edge", "test")
+    assert len(seen.spans) == 2
