@@ -61,7 +61,7 @@ class Exporter:
         """The workers have ended. Sends what is left, for a short time."""
         until = time.monotonic() + LAST
         self._ended.set()
-        with suppress(BlockingIOError):  # the pipe is full: the thread is awake
+        with suppress(BlockingIOError, BrokenPipeError):  # the pipe is full, so the thread is awake; or it has ended
             os.write(self.fd, b"\n")
         self._thread.join(LAST)
         self._deliveries.close(max(until - time.monotonic(), 0))

@@ -184,6 +184,14 @@ async def test_a_slow_collector_holds_nobody(counts, monkeypatch):
     assert counts.exported >= 2 * 8 * 2
 
 
+def test_it_can_be_closed_when_its_thread_has_ended_already(counts):
+    running = Exporter(None, counts.counted)
+    running._ended.set()
+    os.write(running.fd, b"\n")  # it is awake
+    running._thread.join()
+    running.close()
+
+
 async def test_the_thread_rests_after_a_batch(counts, monkeypatch):
     """It uses a part of a CPU only, so it rests in proportion to the CPU time of a batch."""
     rests = []
